@@ -1,0 +1,112 @@
+/*
+ * autoreject's numerics as an embeddable library.
+ *
+ *   Jas M, Engemann DA, Bekhti Y, Raimondo F, Gramfort A (2017). Autoreject: automated artifact
+ *   rejection for MEG and EEG data. NeuroImage 159:417-429.
+ *
+ * No I/O, no globals, no HTTP. Functions may be called from several threads at once on different
+ * data; each uses up to options.n_threads threads of its own. Results are bit-identical for any
+ * number of threads and any memory budget.
+ */
+#ifndef REJECTD_COMPUTE_H
+#define REJECTD_COMPUTE_H
+
+#include <rejectd/error.h>
+#include <rejectd/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Told how far the work is. Called on the thread that called the library, now and then, with the
+ * name of the stage ("thresholds", "repair", "local_cv", "clean") and the fraction of the whole
+ * call that is done, which never decreases. Returning false cancels: the call then ends soon with
+ * REJECTD_CANCELLED.
+ */
+struct rejectd_monitor {
+    bool (*report)(void *context, const char *stage, double fraction);
+    void *context;
+};
+
+struct rejectd_compute_options {
+    const char *backend;            /* "reference", "cpu"; NULL: the best one here */
+    const char *instruction_set;    /* "x86-64-v4", ...; NULL: the best this processor has */
+    int n_threads;                  /* 0: as many as the machine has processors */
+    size_t memory_budget;           /* bytes of scratch beyond the samples; 0: no limit */
+    struct rejectd_monitor monitor; /* report may be NULL */
+};
+
+/* Where cleaned epochs go: called once for each kept epoch in order, with
+ * n_channels * n_times samples in the dtype of the dataset. A failure ends the call with it. */
+struct rejectd_sink {
+    enum rejectd_status (*write)(void *context, const void *samples, size_t bytes,
+                                 struct rejectd_error *error);
+    void *context;
+};
+
+/*
+ * Checks that the parameters can be used with the epochs, without looking at the samples: the
+ * same checks, with the same errors, that rejectd_fit() makes before it starts. Field names are
+ * those of the fit parameters on the wire ("cv", "consensus[3]", "picks", "channels[7].position").
+ */
+enum rejectd_status rejectd_fit_check(const struct rejectd_epochs *epochs,
+                                      const struct rejectd_fit_parameters *parameters,
+                                      struct rejectd_error *error);
+
+/*
+ * Fits autoreject (local, Jas et al. 2017): per-channel thresholds, then consensus and
+ * n_interpolate by cross-validation, then the reject log of these epochs.
+ *
+ * On success *fit is owned by the caller: rejectd_fit_free(). On failure *fit is NULL.
+ */
+enum rejectd_status rejectd_fit(const struct rejectd_epochs *epochs,
+                                const struct rejectd_fit_parameters *parameters,
+                                const struct rejectd_compute_options *options,
+                                struct rejectd_fit **fit, struct rejectd_error *error);
+void rejectd_fit_free(struct rejectd_fit *fit); /* NULL is allowed */
+
+/*
+ * What of a fit is needed to apply it elsewhere. *model is owned by the caller:
+ * rejectd_model_free().
+ */
+enum rejectd_status rejectd_model_from_fit(const struct rejectd_fit *fit,
+                                           const struct rejectd_epochs *epochs,
+                                           struct rejectd_model **model,
+                                           struct rejectd_error *error);
+void rejectd_model_free(struct rejectd_model *model); /* NULL is allowed */
+
+/* Checks that a model can be applied to epochs, without looking at the samples: every channel of
+ * the model must be there by name, with its type and, where needed, a position. */
+enum rejectd_status rejectd_apply_check(const struct rejectd_epochs *epochs,
+                                        const struct rejectd_model *model,
+                                        struct rejectd_error *error);
+
+/*
+ * The reject log that a model gives to epochs (AutoReject.get_reject_log). *log is filled and
+ * owned by the caller: rejectd_reject_log_clear(). Fit results carry the log of their own epochs.
+ */
+enum rejectd_status rejectd_apply(const struct rejectd_epochs *epochs,
+                                  const struct rejectd_model *model,
+                                  const struct rejectd_compute_options *options,
+                                  struct rejectd_reject_log *log, struct rejectd_error *error);
+void rejectd_reject_log_clear(struct rejectd_reject_log *log);
+
+/*
+ * Writes the kept epochs, sensors labelled REJECTD_LABEL_INTERPOLATED repaired from the other
+ * sensors of the log (AutoReject.transform): epochs that the log calls bad are left out, other
+ * channels are passed through unchanged.
+ */
+enum rejectd_status rejectd_clean(const struct rejectd_epochs *epochs,
+                                  const struct rejectd_reject_log *log,
+                                  const struct rejectd_compute_options *options,
+                                  const struct rejectd_sink *sink, struct rejectd_error *error);
+
+/* One line for people: backend, instruction set, BLAS. Static storage. */
+const char *rejectd_compute_description(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,170 @@
+/*
+ * The nouns of rejectd: epochs, channels, fit parameters, the reject log, a fitted model.
+ *
+ * Plain structs, no behaviour. SI units throughout: volts, metres, seconds, hertz. Indices are
+ * 0-based. Arrays are C order, the last index varying fastest.
+ */
+#ifndef REJECTD_TYPES_H
+#define REJECTD_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Limits of what a dataset may be; larger input is refused, not truncated. */
+enum {
+    REJECTD_MAX_CHANNELS = 4096,
+    REJECTD_MAX_EPOCHS = 1000000,
+    REJECTD_MAX_TIMES = 10000000,
+    REJECTD_MAX_FOLDS = 1000,
+    REJECTD_MAX_GRID = 1000, /* values of consensus, and of n_interpolate */
+    REJECTD_NAME_SIZE = 64,  /* bytes of a channel name with its NUL */
+};
+
+/* X(symbol, name on the wire, is a data channel that is analysed unless picks say otherwise) */
+#define REJECTD_CHANNEL_TYPE_LIST(X)                                                               \
+    X(EEG, "eeg", true)                                                                            \
+    X(MAG, "mag", true)                                                                            \
+    X(GRAD, "grad", true)                                                                          \
+    X(ECOG, "ecog", true)                                                                          \
+    X(SEEG, "seeg", true)                                                                          \
+    X(HBO, "hbo", true)                                                                            \
+    X(HBR, "hbr", true)                                                                            \
+    X(EOG, "eog", false)                                                                           \
+    X(ECG, "ecg", false)                                                                           \
+    X(EMG, "emg", false)                                                                           \
+    X(STIM, "stim", false)                                                                         \
+    X(MISC, "misc", false)
+
+enum rejectd_channel_type {
+#define REJECTD_CHANNEL_TYPE_ENUM(symbol, name, analysed) REJECTD_CHANNEL_##symbol,
+    REJECTD_CHANNEL_TYPE_LIST(REJECTD_CHANNEL_TYPE_ENUM)
+#undef REJECTD_CHANNEL_TYPE_ENUM
+        REJECTD_CHANNEL_TYPE_COUNT
+};
+
+enum rejectd_dtype {
+    REJECTD_FLOAT32,
+    REJECTD_FLOAT64,
+};
+
+/* X(symbol, name on the wire) */
+#define REJECTD_THRESHOLD_METHOD_LIST(X)                                                           \
+    X(BAYESIAN_OPTIMIZATION, "bayesian_optimization")                                              \
+    X(RANDOM_SEARCH, "random_search")                                                              \
+    X(EXACT, "exact")
+
+enum rejectd_threshold_method {
+#define REJECTD_THRESHOLD_METHOD_ENUM(symbol, name) REJECTD_THRESHOLD_##symbol,
+    REJECTD_THRESHOLD_METHOD_LIST(REJECTD_THRESHOLD_METHOD_ENUM)
+#undef REJECTD_THRESHOLD_METHOD_ENUM
+        REJECTD_THRESHOLD_METHOD_COUNT
+};
+
+struct rejectd_channel {
+    char name[REJECTD_NAME_SIZE]; /* UTF-8, not empty, unique in its dataset */
+    enum rejectd_channel_type type;
+    bool bad; /* excluded from analysis, never a source of interpolation, left untouched */
+    bool has_position;
+    double position[3]; /* m, head coordinates; finite where has_position */
+};
+
+/* A view of epochs; owns nothing. */
+struct rejectd_epochs {
+    size_t n_epochs;
+    size_t n_channels;
+    size_t n_times;
+    enum rejectd_dtype dtype;
+    const void *samples;                    /* [n_epochs][n_channels][n_times], finite, SI units */
+    const struct rejectd_channel *channels; /* [n_channels] */
+};
+
+/*
+ * How to fit. Zero-initialised it means autoreject's defaults except random_state, which
+ * autoreject draws at random and rejectd fixes to 42 when the caller leaves it out on the wire.
+ */
+struct rejectd_fit_parameters {
+    const int *n_interpolate; /* NULL: 1, 4, min(n_picks - 1, 32); each >= 1 and < n_picks */
+    size_t n_n_interpolate;
+    const double *consensus; /* NULL: 0, 0.1, ..., 1 as numpy.linspace(0, 1, 11) computes it */
+    size_t n_consensus;
+    size_t cv; /* folds of the local cross-validation; 0: 10 */
+    enum rejectd_threshold_method thresh_method;
+    uint32_t random_state;
+    const size_t *picks; /* ascending channel indices; NULL: every data channel not bad */
+    size_t n_picks;
+    const double *thresholds;     /* [n_channels], read at the picks, skips the search; or NULL */
+    enum rejectd_dtype precision; /* arithmetic; see REJECTD_PRECISION_DEFAULT below */
+};
+
+/* The arithmetic used unless asked otherwise, whatever the dtype of the dataset. */
+#define REJECTD_PRECISION_DEFAULT REJECTD_FLOAT64
+
+/* Labels of a reject log. */
+enum {
+    REJECTD_LABEL_GOOD = 0,
+    REJECTD_LABEL_BAD = 1,
+    REJECTD_LABEL_INTERPOLATED = 2,
+    REJECTD_LABEL_NOT_CONSIDERED = -1,
+};
+
+struct rejectd_reject_log {
+    size_t n_epochs;
+    size_t n_channels;
+    int8_t *labels;      /* [n_epochs][n_channels] */
+    uint8_t *bad_epochs; /* [n_epochs], 0 or 1 */
+};
+
+/* What the local cross-validation chose for the channels of one type, and the losses behind it. */
+struct rejectd_type_fit {
+    enum rejectd_channel_type type;
+    double consensus;
+    int n_interpolate;
+    size_t n_consensus;
+    size_t n_n_interpolate;
+    size_t n_folds;
+    double *consensus_grid;  /* [n_consensus] */
+    int *n_interpolate_grid; /* [n_n_interpolate] */
+    double *loss;            /* [n_consensus][n_n_interpolate][n_folds]; infinity is possible */
+};
+
+/* What must be kept of a fit to apply it to other epochs. Channels are matched by name. */
+struct rejectd_model_channel {
+    char name[REJECTD_NAME_SIZE];
+    enum rejectd_channel_type type;
+    double threshold; /* peak-to-peak, SI unit of the channel */
+};
+
+struct rejectd_model_type {
+    enum rejectd_channel_type type;
+    double consensus;
+    int n_interpolate;
+};
+
+struct rejectd_model {
+    size_t n_channels; /* the picks of the fit, in their order */
+    struct rejectd_model_channel *channels;
+    size_t n_types;
+    struct rejectd_model_type *types;
+};
+
+/* Something legal that a person should look at. */
+struct rejectd_warning {
+    char code[32];     /* stable, for programs: "flat-channel", "all-epochs-bad", ... */
+    char message[224]; /* for people */
+};
+
+struct rejectd_fit {
+    size_t n_channels;
+    double *thresholds;       /* [n_channels]; NaN for channels that were not picked */
+    double *threshold_losses; /* [n_channels]; loss at the threshold; NaN where not searched */
+    size_t n_types;
+    struct rejectd_type_fit *types;
+    struct rejectd_reject_log log;
+    size_t n_warnings;
+    struct rejectd_warning *warnings;
+    double seconds_thresholds; /* wall time of the two halves of the fit */
+    double seconds_local_cv;
+};
+
+#endif

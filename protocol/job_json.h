@@ -1,0 +1,87 @@
+/*
+ * Jobs and what they leave behind, on the wire: requests, fit parameters, results, models.
+ *
+ * Parsing is strict: unknown fields, wrong types and values out of range are errors that name the
+ * field. What depends on the dataset (names in picks and thresholds) is resolved separately, so
+ * that a request can be checked before its dataset is loaded.
+ */
+#ifndef PROTOCOL_JOB_JSON_H
+#define PROTOCOL_JOB_JSON_H
+
+#include <rejectd/error.h>
+#include <rejectd/types.h>
+
+/* X(symbol, name on the wire) */
+#define JOB_TYPE_LIST(X)                                                                           \
+    X(FIT, "fit")                                                                                  \
+    X(APPLY, "apply")
+
+enum job_type {
+#define JOB_TYPE_ENUM(symbol, name) JOB_##symbol,
+    JOB_TYPE_LIST(JOB_TYPE_ENUM)
+#undef JOB_TYPE_ENUM
+        JOB_TYPE_COUNT
+};
+
+enum { JOB_ID_SIZE = 40, JOB_MAX_PRIORITY = 100 };
+
+struct job_request {
+    enum job_type type;
+    char dataset[JOB_ID_SIZE]; /* "ds_..." */
+    char model[JOB_ID_SIZE];   /* "md_...", for apply */
+    char device[32];           /* "auto" unless given */
+    int priority;              /* -JOB_MAX_PRIORITY..JOB_MAX_PRIORITY, 0 unless given */
+    char *parameters_json; /* the "parameters" object as canonical text, owned; "{}" if absent */
+};
+
+enum rejectd_status job_request_from_json(const char *text, size_t length,
+                                          struct job_request *request, struct rejectd_error *error);
+void job_request_clear(struct job_request *request);
+
+/*
+ * Fit parameters resolved against a dataset; owns the arrays that `parameters` points to.
+ * picks given as names or types become channel indices as autoreject picks them: names include
+ * channels marked bad, types do not.
+ */
+struct fit_parameters {
+    struct rejectd_fit_parameters parameters;
+    int *n_interpolate;
+    double *consensus;
+    size_t *picks;
+    double *thresholds;
+};
+
+enum rejectd_status fit_parameters_from_json(const char *text, size_t length,
+                                             const struct rejectd_channel *channels,
+                                             size_t n_channels, struct fit_parameters *parameters,
+                                             struct rejectd_error *error);
+void fit_parameters_clear(struct fit_parameters *parameters);
+
+/* Facts about a finished job that the numerics do not know. */
+struct result_context {
+    const char *model;           /* "md_...", or NULL */
+    const char *device;          /* "cpu" */
+    const char *backend;         /* rejectd_compute_description() or the like */
+    const char *dataset_sha256;  /* hex */
+    const char *parameters_json; /* parameters as posted */
+    uint32_t random_state;
+    double seconds_queued;
+    double seconds_running;
+};
+
+/* Result of a fit as architecture.md fixes it, with "warnings", "timings" and "provenance".
+ * Losses that are infinite are null; only picked channels have thresholds. free() it. */
+char *fit_result_to_json(const struct rejectd_fit *fit, const struct rejectd_channel *channels,
+                         const struct result_context *context);
+
+/* Result of apply: the same shape without the loss. free() it. */
+char *apply_result_to_json(const struct rejectd_reject_log *log, const struct rejectd_model *model,
+                           const struct rejectd_channel *channels,
+                           const struct result_context *context);
+
+/* Models as JSON: {"channels": [{"name", "type", "threshold"}], "types": [...]}. */
+char *model_to_json(const struct rejectd_model *model);
+enum rejectd_status model_from_json(const char *text, size_t length, struct rejectd_model **model,
+                                    struct rejectd_error *error); /* rejectd_model_free() it */
+
+#endif

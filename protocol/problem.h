@@ -1,0 +1,16 @@
+/* Errors on the wire: problem details (RFC 9457), application/problem+json. */
+#ifndef PROTOCOL_PROBLEM_H
+#define PROTOCOL_PROBLEM_H
+
+#include <rejectd/error.h>
+#include <stddef.h>
+
+/* The JSON text of an error: type "/problems/<name>", title, status, detail, and field when there
+ * is one. INTERNAL and STORAGE errors tell no source position. free() it; NULL without memory. */
+char *problem_to_json(const struct rejectd_error *error);
+
+/* Reads a problem detail of `length` bytes into *error, for clients; anything that is not one
+ * gives status http and the text's beginning. Never fails. */
+void problem_from_json(const char *text, size_t length, int http, struct rejectd_error *error);
+
+#endif

@@ -1,0 +1,169 @@
+/*
+ * The seam between the algorithms and the devices that run them.
+ *
+ * A backend is a const table of functions; each is a whole step of a fit, coarse enough that a
+ * device keeps the samples from the first step to the last and only small tables come back. The
+ * algorithms (worker/algorithm) are written once, above it. Backends: `reference`
+ * (worker/reference: scalar float64, the definition) and `cpu` (worker/cpu).
+ * tests/unit/test_backend.c runs one conformance suite over every backend present.
+ *
+ * Objects. A `backend` is stateless. A `backend_session` holds the samples of one channel type of
+ * one dataset on one device, with what has been computed from them; it belongs to the thread that
+ * opened it, and uses up to options.n_threads threads inside a call.
+ *
+ * Symbols: E epochs, C picks (channels of one type), T samples, M = 2 E rows of one channel: rows
+ * 0..E-1 are its epochs, rows E..2E-1 its leave-one-out predictions. All host arrays are C order,
+ * owned by the caller, and only used during the call.
+ *
+ * Every function returns REJECTD_OK or an error; after an error the session may only be closed.
+ *
+ * Determinism. Results do not depend on the number of threads, nor on how the channels are cut
+ * into blocks (first, count): work is cut into pieces of fixed size, each computed by one thread,
+ * combined in a fixed order.
+ */
+#ifndef WORKER_BACKEND_H
+#define WORKER_BACKEND_H
+
+#include <rejectd/compute.h>
+
+enum { BACKEND_VERSION = 1 };
+
+/* The samples a session works on: a view, valid as long as the session. */
+struct backend_samples {
+    const void *data; /* [n_epochs][n_channels][n_times] */
+    enum rejectd_dtype dtype;
+    size_t n_epochs;
+    size_t n_channels; /* of the dataset */
+    size_t n_times;
+    const size_t *picks; /* [n_picks] ascending channel indices */
+    size_t n_picks;
+};
+
+/*
+ * Progress of one call. `advance` is called on the calling thread with the fraction of this call
+ * that is done; when it returns false the call stops early with REJECTD_CANCELLED.
+ */
+struct backend_progress {
+    bool (*advance)(void *context, double fraction); /* may be NULL */
+    void *context;
+};
+
+struct backend_options {
+    int n_threads;                /* >= 1 */
+    enum rejectd_dtype precision; /* arithmetic; FLOAT32 is a request that a backend may exceed */
+    const char *instruction_set;  /* or NULL: the best; cpu only */
+    struct backend_progress progress;
+};
+
+/* Cross-validation folds over the M rows of a channel, the same for every channel. */
+struct backend_splits {
+    size_t n_folds;
+    size_t n_rows;
+    const uint8_t *is_test; /* [n_folds][n_rows]: 1 test row, 0 train row */
+};
+
+/*
+ * Which sensors of which epochs to repair, for every value of n_interpolate at once. The sets are
+ * nested: for value v epoch e has its first prefix[v][e] entries of channels[offsets[e]..]
+ * repaired, and prefix[v][e] does not decrease with v. No epoch lists all C picks.
+ */
+struct backend_repairs {
+    size_t n_epochs;
+    size_t n_values;
+    const size_t *offsets;    /* [n_epochs + 1] */
+    const uint16_t *channels; /* [offsets[n_epochs]] pick positions, the worst first */
+    const uint16_t *prefix;   /* [n_values][n_epochs] */
+};
+
+/* The folds of the local cross-validation and which epochs each consensus value keeps. */
+struct backend_local_cv {
+    size_t n_folds;
+    const uint16_t *fold; /* [n_epochs]: the fold in which the epoch is tested */
+    size_t n_consensus;
+    const uint16_t *first_good; /* [n_epochs]: lowest position in the ascending list of consensus
+                                   values that keeps the epoch; n_consensus: none does */
+};
+
+struct backend_session;
+
+struct backend {
+    int version; /* BACKEND_VERSION */
+    const char *name;
+
+    /* One line for people: what it runs on and with. Static storage. */
+    const char *(*describe)(void);
+
+    /* Opens a session on samples. *session is owned by the caller: close(). */
+    enum rejectd_status (*open)(const struct backend_samples *samples,
+                                const struct backend_options *options,
+                                struct backend_session **session, struct rejectd_error *error);
+    void (*close)(struct backend_session *session); /* NULL is allowed */
+
+    /* ptp[e][c] = max - min over time of pick c in epoch e; [E][C]. */
+    enum rejectd_status (*peak_to_peak)(struct backend_session *session, double *ptp,
+                                        struct rejectd_error *error);
+
+    /*
+     * Predicts picks first..first+count-1 of every epoch from all picks: weights[c] is the row of
+     * pick first + c, [count][C], applied to the epoch's C x T samples. The predictions stay in
+     * the session until the next call, and replace those of the previous one.
+     *   ptp[e][c]  their peak-to-peak, [E][count]
+     */
+    enum rejectd_status (*predict)(struct backend_session *session, const double *weights,
+                                   size_t first, size_t count, double *ptp,
+                                   struct rejectd_error *error);
+
+    /* Copies the predictions of the last predict() for one of its picks: [E][T]. For tests. */
+    enum rejectd_status (*read_predictions)(struct backend_session *session, size_t pick,
+                                            double *rows, struct rejectd_error *error);
+
+    /*
+     * For the picks of the last predict(): the loss of every candidate threshold (Jas et al. 2017,
+     * eq. 1-3). Candidate i of a pick is the peak-to-peak value of rank i among its M rows.
+     *   order  [count][M] row numbers ascending by peak-to-peak
+     *   ptp    [count][M] the peak-to-peak values in that order
+     *   losses [count][M] mean over folds of
+     *            sqrt(mean over time of (median of test rows - mean of kept train rows)^2),
+     *          kept: peak-to-peak <= candidate, or, when that keeps none, <= the smallest of the
+     *          fold's train rows. Candidates with equal peak-to-peak have the same loss.
+     * The median of an even number of rows is the mean of the two middle values.
+     */
+    enum rejectd_status (*threshold_losses)(struct backend_session *session,
+                                            const struct backend_splits *splits,
+                                            const uint32_t *order, const double *ptp,
+                                            double *losses, struct rejectd_error *error);
+
+    /*
+     * Repairs: x_B <- x_B - inverse(P_BB) P_B. x for every epoch and every prefix B, where P [C][C]
+     * is the interpolation precision matrix (spherical splines: spline.h). Repaired rows stay in
+     * the session until the next call.
+     */
+    enum rejectd_status (*interpolate_epochs)(struct backend_session *session,
+                                              const double *precision,
+                                              const struct backend_repairs *repairs,
+                                              struct rejectd_error *error);
+
+    /* Copies repaired rows of one epoch for repairs value v, in the order of its list:
+     * rows [prefix[v][epoch]][T]. */
+    enum rejectd_status (*read_repaired)(struct backend_session *session, size_t epoch,
+                                         size_t value, double *rows, struct rejectd_error *error);
+
+    /*
+     * Losses of the grid, after interpolate_epochs():
+     *   losses [n_consensus][n_values][n_folds] = sqrt(mean over picks and time of
+     *     (median of the fold's unrepaired epochs - mean of the repaired epochs of the other
+     *     folds that the consensus keeps)^2), infinity where none is kept.
+     * Two cells in which the same epochs are kept and the same repairs made are bitwise equal.
+     */
+    enum rejectd_status (*local_cv_losses)(struct backend_session *session,
+                                           const struct backend_local_cv *cv, double *losses,
+                                           struct rejectd_error *error);
+};
+
+/* The backend of that name ("reference", "cpu"; also autoreject's "numpy", "numba"), or NULL. */
+const struct backend *backend_find(const char *name);
+
+/* Every backend that this build and machine has; NULL beyond the last. */
+const struct backend *backend_at(size_t index);
+
+#endif
