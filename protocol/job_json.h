@@ -37,6 +37,9 @@ struct job_request {
 enum rejectd_status job_request_from_json(const char *text, size_t length,
                                           struct job_request *request, struct rejectd_error *error);
 void job_request_clear(struct job_request *request);
+/* The text of a request, for clients; "dataset", "model" and "device" are left out when "".
+ * free() it; NULL without memory or when parameters_json is not a JSON object. */
+char *job_request_to_json(const struct job_request *request);
 
 /*
  * Fit parameters resolved against a dataset; owns the arrays that `parameters` points to.

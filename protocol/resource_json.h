@@ -1,0 +1,137 @@
+/*
+ * Resources as the server shows them: datasets, jobs and models with their envelope (id, state,
+ * times), as plain structs with a to_json for the server and a from_json for clients.
+ *
+ * Every to_json returns NUL-terminated text to free(), or NULL without memory. Every from_json
+ * ignores fields it doesn't know, so that an older client can talk to a newer server; on failure
+ * the view is cleared. A view that is all zero may be cleared. Nothing here is shared between
+ * threads.
+ *
+ * Times are ISO 8601 UTC with milliseconds ("2024-05-01T12:00:00.000Z"); "" stands for null.
+ */
+#ifndef PROTOCOL_RESOURCE_JSON_H
+#define PROTOCOL_RESOURCE_JSON_H
+
+#include <rejectd/error.h>
+#include <rejectd/types.h>
+
+#include "protocol/job_json.h"
+
+enum {
+    RESOURCE_ID_SIZE = JOB_ID_SIZE,
+    RESOURCE_TIME_SIZE = 32,
+    RESOURCE_SHA256_SIZE = 65, /* hex and NUL */
+    RESOURCE_STAGE_SIZE = 32,
+    RESOURCE_MAX_LIST = 1000, /* entries of a list */
+};
+
+/* X(symbol, name on the wire) */
+#define DATASET_STATE_LIST(X)                                                                      \
+    X(AWAITING_SAMPLES, "awaiting_samples")                                                        \
+    X(READY, "ready")
+
+enum dataset_state {
+#define DATASET_STATE_ENUM(symbol, name) DATASET_##symbol,
+    DATASET_STATE_LIST(DATASET_STATE_ENUM)
+#undef DATASET_STATE_ENUM
+        DATASET_STATE_COUNT
+};
+
+/* X(symbol, name on the wire, no later state follows) */
+#define JOB_STATE_LIST(X)                                                                          \
+    X(QUEUED, "queued", false)                                                                     \
+    X(RUNNING, "running", false)                                                                   \
+    X(SUCCEEDED, "succeeded", true)                                                                \
+    X(FAILED, "failed", true)                                                                      \
+    X(CANCELLED, "cancelled", true)
+
+enum job_state {
+#define JOB_STATE_ENUM(symbol, name, final) JOB_STATE_##symbol,
+    JOB_STATE_LIST(JOB_STATE_ENUM)
+#undef JOB_STATE_ENUM
+        JOB_STATE_COUNT
+};
+
+/* Static storage; valid for every value of the enums. */
+const char *dataset_state_name(enum dataset_state state);
+const char *job_state_name(enum job_state state);
+const char *job_type_name(enum job_type type);
+bool job_state_is_final(enum job_state state);
+/* False when there is no such name; *state is then unchanged. */
+bool dataset_state_from_name(const char *name, enum dataset_state *state);
+bool job_state_from_name(const char *name, enum job_state *state);
+bool job_type_from_name(const char *name, enum job_type *type);
+
+/* A dataset: GET /v1/datasets/{id}. */
+struct dataset_view {
+    char id[RESOURCE_ID_SIZE]; /* "ds_..." */
+    enum dataset_state state;
+    char sha256[RESOURCE_SHA256_SIZE]; /* of the samples, hex; "" (null) while they are awaited */
+    char created_at[RESOURCE_TIME_SIZE];
+    uint64_t bytes;         /* of the samples */
+    char *description_json; /* owned; a JSON object as dataset_to_json() writes it, which
+                               dataset_from_json() reads back */
+};
+
+void dataset_view_clear(struct dataset_view *view);
+char *dataset_view_to_json(const struct dataset_view *view);
+enum rejectd_status dataset_view_from_json(const char *text, size_t length,
+                                           struct dataset_view *view, struct rejectd_error *error);
+/* {"datasets": [...]} in the order given. */
+char *dataset_list_to_json(const struct dataset_view *views, size_t n_views);
+/* *views is owned by the caller: dataset_list_free(). */
+enum rejectd_status dataset_list_from_json(const char *text, size_t length,
+                                           struct dataset_view **views, size_t *n_views,
+                                           struct rejectd_error *error);
+void dataset_list_free(struct dataset_view *views, size_t n_views);
+
+/* A job: GET /v1/jobs/{id}. "result" is the path of the result once it succeeded, else null. */
+struct job_view {
+    char id[RESOURCE_ID_SIZE]; /* "jb_..." */
+    enum job_type type;
+    char dataset[RESOURCE_ID_SIZE]; /* "ds_..." */
+    char model[RESOURCE_ID_SIZE];   /* "md_..." that is applied; "" (null) for a fit */
+    char device[32];
+    int priority;
+    char *parameters_json; /* owned; a JSON object; NULL means {} */
+    enum job_state state;
+    long position;                   /* jobs that run before it; -1 (null) unless queued */
+    char stage[RESOURCE_STAGE_SIZE]; /* "thresholds", ...; "" (null) before it runs */
+    double fraction;                 /* done, 0..1 */
+    int attempt;                     /* 0 before it ran, 1 in its first run */
+    char created_at[RESOURCE_TIME_SIZE];
+    char started_at[RESOURCE_TIME_SIZE];
+    char finished_at[RESOURCE_TIME_SIZE];
+    struct rejectd_error error; /* why it failed; status REJECTD_OK: null */
+};
+
+void job_view_clear(struct job_view *view);
+char *job_view_to_json(const struct job_view *view);
+enum rejectd_status job_view_from_json(const char *text, size_t length, struct job_view *view,
+                                       struct rejectd_error *error);
+/* {"jobs": [...]} in the order given. */
+char *job_list_to_json(const struct job_view *views, size_t n_views);
+enum rejectd_status job_list_from_json(const char *text, size_t length, struct job_view **views,
+                                       size_t *n_views, struct rejectd_error *error);
+void job_list_free(struct job_view *views, size_t n_views);
+
+/* A fitted model: GET /v1/models/{id}. */
+struct model_view {
+    char id[RESOURCE_ID_SIZE];      /* "md_..." */
+    char job[RESOURCE_ID_SIZE];     /* the fit that made it */
+    char dataset[RESOURCE_ID_SIZE]; /* that it was fitted to */
+    char created_at[RESOURCE_TIME_SIZE];
+    char *model_json; /* owned; as model_to_json() writes it, which model_from_json() reads */
+};
+
+void model_view_clear(struct model_view *view);
+char *model_view_to_json(const struct model_view *view);
+enum rejectd_status model_view_from_json(const char *text, size_t length, struct model_view *view,
+                                         struct rejectd_error *error);
+/* {"models": [...]} in the order given. */
+char *model_list_to_json(const struct model_view *views, size_t n_views);
+enum rejectd_status model_list_from_json(const char *text, size_t length, struct model_view **views,
+                                         size_t *n_views, struct rejectd_error *error);
+void model_list_free(struct model_view *views, size_t n_views);
+
+#endif
