@@ -1,0 +1,99 @@
+/*
+ * The inner loops of the cpu backend. kernels/ is compiled once for each instruction set and each
+ * arithmetic ("work" type, float32 or float64); each compilation fills one table.
+ *
+ * Samples of one channel are worked on in groups: a group is `group` neighbouring time samples of
+ * all rows, laid out [row][group] in the work type, so that lanes of a vector are neighbouring
+ * samples and every lane is an independent column. Columns beyond the last sample are zero in all
+ * rows; they give zero to every sum of squares.
+ */
+#ifndef WORKER_CPU_KERNELS_H
+#define WORKER_CPU_KERNELS_H
+
+#include <rejectd/types.h>
+
+enum { KERNELS_MAX_GROUP = 32 };
+
+/* For each fold the rows of a set, concatenated: rows[offsets[f]] .. rows[offsets[f + 1] - 1]. */
+struct fold_rows {
+    size_t n_folds;
+    const size_t *offsets; /* [n_folds + 1] */
+    const uint32_t *rows;  /* ascending in each fold */
+};
+
+/* One row of samples to load: where it is and in which type. */
+struct row_source {
+    const void *samples;
+    enum rejectd_dtype dtype;
+};
+
+/* A group of one channel's epochs, and how the local cross-validation sums them. */
+struct grid_group {
+    const void *rows; /* [n_epochs + changes][group]: the raw epochs, then the repaired rows */
+    size_t n_epochs;
+    const uint16_t *fold;       /* [n_epochs] */
+    const uint16_t *first_good; /* [n_epochs]; n_consensus: never */
+    size_t n_folds;
+    size_t n_consensus;
+    const uint32_t *n_train; /* [n_consensus][n_folds]: epochs kept outside the fold */
+    const bool *keeps_more;  /* [n_consensus]: some epoch has this first_good */
+    const void *medians;     /* [n_folds][group] */
+    /* The epochs that value v of n_interpolate repairs otherwise than value v - 1 did (for v = 0:
+     * repairs at all): changed_epochs[i] gets row n_epochs + i. */
+    size_t n_values;
+    const size_t *changed_offsets; /* [n_values + 1] */
+    const uint32_t *changed_epochs;
+};
+
+struct cpu_kernels {
+    const char *name; /* of the instruction set */
+    enum rejectd_dtype work;
+    size_t group; /* samples of a group, at most KERNELS_MAX_GROUP */
+
+    /* Peak-to-peak of n work samples, n >= 1. */
+    double (*peak_to_peak)(const void *row, size_t n);
+
+    /* Converts n samples of either type to the work type. */
+    void (*convert)(void *work, const void *samples, enum rejectd_dtype dtype, size_t n);
+
+    /*
+     * Copies samples start .. start + length - 1 of n_rows rows into consecutive groups, each
+     * [n_rows][group]; the last group is padded with zeros. Subtracts `offset` from every sample.
+     */
+    void (*load)(void *groups, const struct row_source *rows, size_t n_rows, size_t start,
+                 size_t length, double offset);
+
+    /*
+     * medians[f][l] = the median of column l over the rows of fold f, exactly: one of the values,
+     * or the mean of the two middle ones. keys is scratch, [2][n_rows][group].
+     */
+    void (*medians)(const void *group, size_t n_rows, const struct fold_rows *folds, int16_t *keys,
+                    void *medians);
+
+    /*
+     * For fold f and the i-th of its train rows adds to sums[offsets[f] + i]
+     *   sum over columns of (medians[f] - mean of the first i + 1 train rows)^2.
+     * weights[i] = 1 / (i + 1)^2.
+     */
+    void (*losses)(const void *group, const struct fold_rows *train, const void *medians,
+                   const double *weights, double *sums);
+
+    /*
+     * Adds the squares of one group to sums[n_consensus][n_values][n_folds]; cells whose n_train
+     * is 0 are left alone. scratch: kernels_grid_scratch() bytes.
+     */
+    void (*grid)(const struct grid_group *group, void *scratch, double *sums);
+};
+
+/* Bytes of scratch that grid() needs, to be 64-byte aligned. */
+size_t kernels_grid_scratch(const struct cpu_kernels *kernels, size_t n_epochs, size_t n_consensus,
+                            size_t n_folds);
+
+/* The kernels for an instruction set (NULL: the best this processor has) and a work type; NULL
+ * when the set is unknown or the processor lacks it. */
+const struct cpu_kernels *kernels_select(const char *instruction_set, enum rejectd_dtype work);
+
+/* Names of the sets this processor has, best first; NULL beyond the last. */
+const char *kernels_name_at(size_t index);
+
+#endif

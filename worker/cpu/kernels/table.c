@@ -1,0 +1,13 @@
+#include "worker/cpu/kernels/kernel_table.h"
+
+const struct cpu_kernels KERNEL(kernels) = {
+    .name = KERNEL_NAME,
+    .work = WORK_DTYPE,
+    .group = GROUP,
+    .peak_to_peak = KERNEL(peak_to_peak),
+    .convert = KERNEL(convert),
+    .load = KERNEL(load),
+    .medians = KERNEL(medians),
+    .losses = KERNEL(losses),
+    .grid = KERNEL(grid),
+};

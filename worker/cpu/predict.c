@@ -1,0 +1,133 @@
+/*
+ * Peak-to-peak amplitudes, and leave-one-out prediction as one matrix product per epoch.
+ *
+ * Products are cut into panels of PANEL picks at fixed places, whatever block of picks is asked
+ * for, because a library may add up the rows of another shape of product in another order.
+ * Predictions are stored channel by channel, so that what follows finds a channel's rows together.
+ */
+#include <omp.h>
+#include <stdlib.h>
+
+#include "base/checked.h"
+#include "worker/cpu/session.h"
+
+enum { PANEL = 64 };
+
+enum rejectd_status cpu_peak_to_peak(struct backend_session *session, double *ptp,
+                                     struct rejectd_error *error)
+{
+    const struct backend_samples *s = &session->samples;
+    const struct cpu_kernels *kernels = session->kernels;
+    struct loop loop;
+    loop_begin(&loop, session, s->n_epochs);
+#pragma omp parallel num_threads(session->options.n_threads)
+    {
+        void *row =
+            s->dtype == kernels->work ? NULL : scratch_alloc(s->n_times * session->work_size);
+        if (row == NULL && s->dtype != kernels->work)
+            loop_fail(&loop);
+#pragma omp for schedule(dynamic, 4)
+        for (size_t e = 0; e < s->n_epochs; e++) {
+            if (loop_stopped(&loop))
+                continue;
+            for (size_t c = 0; c < s->n_picks; c++) {
+                struct row_source source = session_row(session, e, s->picks[c]);
+                if (row != NULL)
+                    kernels->convert(row, source.samples, source.dtype, s->n_times);
+                ptp[e * s->n_picks + c] =
+                    kernels->peak_to_peak(row != NULL ? row : source.samples, s->n_times);
+            }
+            loop_advance(&loop, omp_get_thread_num());
+        }
+        free(row);
+    }
+    return loop_end(&loop, error);
+}
+
+/* Where the predictions of one pick begin. */
+static char *prediction_rows(const struct backend_session *session, size_t pick)
+{
+    size_t samples = session->samples.n_epochs * session->samples.n_times;
+    return (char *)session->predictions.data +
+           (pick - session->first) * samples * session->work_size;
+}
+
+/* Predicts the picks of this block in one epoch, panel by panel, and takes their ptp. */
+static void predict_epoch(struct backend_session *session, const void *weights, size_t epoch,
+                          void *buffer, double *ptp)
+{
+    const struct backend_samples *s = &session->samples;
+    const void *samples = session_epoch(session, epoch, buffer);
+    const size_t end = session->first + session->count;
+    size_t next;
+    for (size_t pick = session->first; pick < end; pick = next) {
+        next = (pick / PANEL + 1) * PANEL;
+        if (next > end)
+            next = end;
+        const char *panel =
+            (const char *)weights + (pick - session->first) * s->n_picks * session->work_size;
+        char *out = prediction_rows(session, pick) + epoch * s->n_times * session->work_size;
+        session_multiply(session, panel, next - pick, samples, out, s->n_epochs * s->n_times);
+    }
+    for (size_t c = 0; c < session->count; c++) {
+        const char *row =
+            prediction_rows(session, session->first + c) + epoch * s->n_times * session->work_size;
+        ptp[epoch * session->count + c] = session->kernels->peak_to_peak(row, s->n_times);
+    }
+}
+
+enum rejectd_status cpu_predict(struct backend_session *session, const double *weights,
+                                size_t first, size_t count, double *ptp,
+                                struct rejectd_error *error)
+{
+    const struct backend_samples *s = &session->samples;
+    session->count = 0;
+    size_t samples, bytes;
+    if (!checked_multiply3(count, s->n_epochs, s->n_times, &samples) ||
+        !checked_multiply(samples, session->work_size, &bytes))
+        return REJECTD_FAIL_MEMORY(error, SIZE_MAX);
+    enum rejectd_status status = arena_reserve(&session->predictions, bytes, error);
+    if (status != REJECTD_OK)
+        return status;
+    void *converted = scratch_alloc(count * s->n_picks * session->work_size);
+    if (converted == NULL)
+        return REJECTD_FAIL_MEMORY(error, count * s->n_picks * session->work_size);
+    session_weights(session, weights, count * s->n_picks, converted);
+    session->first = first;
+    session->count = count;
+
+    struct loop loop;
+    loop_begin(&loop, session, s->n_epochs);
+    const bool needs_buffer = session_epoch_needs_buffer(session);
+#pragma omp parallel num_threads(session->options.n_threads)
+    {
+        void *buffer =
+            needs_buffer ? scratch_alloc(s->n_picks * s->n_times * session->work_size) : NULL;
+        if (needs_buffer && buffer == NULL)
+            loop_fail(&loop);
+#pragma omp for schedule(dynamic, 4)
+        for (size_t e = 0; e < s->n_epochs; e++) {
+            if (loop_stopped(&loop))
+                continue;
+            predict_epoch(session, converted, e, buffer, ptp);
+            loop_advance(&loop, omp_get_thread_num());
+        }
+        free(buffer);
+    }
+    free(converted);
+    status = loop_end(&loop, error);
+    if (status != REJECTD_OK)
+        session->count = 0;
+    return status;
+}
+
+enum rejectd_status cpu_read_predictions(struct backend_session *session, size_t pick, double *rows,
+                                         struct rejectd_error *error)
+{
+    if (pick < session->first || pick >= session->first + session->count)
+        return REJECTD_FAIL(error, REJECTD_INTERNAL, "", "pick %zu is not predicted", pick);
+    size_t n = session->samples.n_epochs * session->samples.n_times;
+    kernels_select(NULL, REJECTD_FLOAT64)
+        ->convert(rows, prediction_rows(session, pick), session->kernels->work, n);
+    return REJECTD_OK;
+}

@@ -1,0 +1,135 @@
+#define _GNU_SOURCE
+#include "worker/cpu/session.h"
+
+#include <cblas.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/checked.h"
+
+enum {
+    STRIP_SAMPLES = 64,      /* a row visit of this many samples pays for its page look-up */
+    STRIP_BYTES = 16u << 20, /* of the groups of one strip; more rows get narrower strips */
+    HUGE_PAGE = 2u << 20,
+};
+
+void loop_begin(struct loop *loop, const struct backend_session *session, size_t n_items)
+{
+    loop->progress = &session->options.progress;
+    loop->n_items = n_items;
+    atomic_init(&loop->done, 0);
+    atomic_init(&loop->stop, false);
+    atomic_init(&loop->failed, false);
+}
+
+void loop_advance(struct loop *loop, int thread)
+{
+    size_t done = atomic_fetch_add_explicit(&loop->done, 1, memory_order_relaxed) + 1;
+    if (thread != 0 || loop->progress->advance == NULL || loop_stopped(loop))
+        return;
+    if (!loop->progress->advance(loop->progress->context, (double)done / (double)loop->n_items))
+        atomic_store_explicit(&loop->stop, true, memory_order_relaxed);
+}
+
+void loop_fail(struct loop *loop)
+{
+    atomic_store_explicit(&loop->failed, true, memory_order_relaxed);
+    atomic_store_explicit(&loop->stop, true, memory_order_relaxed);
+}
+
+enum rejectd_status loop_end(struct loop *loop, struct rejectd_error *error)
+{
+    if (atomic_load(&loop->failed))
+        return REJECTD_FAIL(error, REJECTD_OUT_OF_MEMORY, "", "no memory for a thread's scratch");
+    if (loop_stopped(loop))
+        return REJECTD_FAIL(error, REJECTD_CANCELLED, "", "the work was cancelled");
+    return REJECTD_OK;
+}
+
+enum rejectd_status arena_reserve(struct arena *arena, size_t bytes, struct rejectd_error *error)
+{
+    if (bytes <= arena->bytes)
+        return REJECTD_OK;
+    arena_free(arena);
+    size_t rounded;
+    if (!checked_add(bytes, HUGE_PAGE - 1, &rounded))
+        return REJECTD_FAIL_MEMORY(error, bytes);
+    rounded -= rounded % HUGE_PAGE;
+    void *data = aligned_alloc(HUGE_PAGE, rounded);
+    if (data == NULL)
+        return REJECTD_FAIL_MEMORY(error, bytes);
+    /* Rows are visited pages apart: without huge pages every visit is a page table walk. */
+    (void)madvise(data, rounded, MADV_HUGEPAGE);
+    arena->data = data;
+    arena->bytes = rounded;
+    return REJECTD_OK;
+}
+
+void arena_free(struct arena *arena)
+{
+    free(arena->data);
+    *arena = (struct arena){0};
+}
+
+void *scratch_alloc(size_t bytes)
+{
+    size_t rounded;
+    if (!checked_add(bytes, 63, &rounded))
+        return NULL;
+    rounded -= rounded % 64;
+    return aligned_alloc(64, rounded > 0 ? rounded : 64);
+}
+
+struct row_source session_row(const struct backend_session *session, size_t epoch, size_t channel)
+{
+    const struct backend_samples *s = &session->samples;
+    size_t item = s->dtype == REJECTD_FLOAT64 ? sizeof(double) : sizeof(float);
+    size_t sample = (epoch * s->n_channels + channel) * s->n_times;
+    return (struct row_source){.samples = (const char *)s->data + sample * item, .dtype = s->dtype};
+}
+
+bool session_epoch_needs_buffer(const struct backend_session *session)
+{
+    return !session->picks_adjacent || session->samples.dtype != session->kernels->work;
+}
+
+const void *session_epoch(const struct backend_session *session, size_t epoch, void *buffer)
+{
+    const struct backend_samples *s = &session->samples;
+    if (!session_epoch_needs_buffer(session))
+        return session_row(session, epoch, s->picks[0]).samples;
+    for (size_t c = 0; c < s->n_picks; c++) {
+        struct row_source row = session_row(session, epoch, s->picks[c]);
+        session->kernels->convert((char *)buffer + c * s->n_times * session->work_size, row.samples,
+                                  row.dtype, s->n_times);
+    }
+    return buffer;
+}
+
+void session_multiply(const struct backend_session *session, const void *weights, size_t m,
+                      const void *epoch, void *out, size_t stride)
+{
+    const int c = (int)session->samples.n_picks, t = (int)session->samples.n_times;
+    if (session->kernels->work == REJECTD_FLOAT64)
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, t, c, 1.0, weights, c, epoch,
+                    t, 0.0, out, (int)stride);
+    else
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, t, c, 1.0f, weights, c,
+                    epoch, t, 0.0f, out, (int)stride);
+}
+
+void session_weights(const struct backend_session *session, const double *weights, size_t n,
+                     void *out)
+{
+    session->kernels->convert(out, weights, REJECTD_FLOAT64, n);
+}
+
+size_t session_strip(const struct backend_session *session, size_t n_rows)
+{
+    const size_t group = session->kernels->group;
+    size_t strip = STRIP_SAMPLES;
+    while (strip > group && n_rows * strip * session->work_size > STRIP_BYTES)
+        strip /= 2;
+    return strip;
+}

@@ -1,0 +1,106 @@
+/* What the files of the cpu backend share: the session and the ways into its samples. */
+#ifndef WORKER_CPU_SESSION_H
+#define WORKER_CPU_SESSION_H
+
+#include <stdatomic.h>
+
+#include "worker/backend.h"
+#include "worker/cpu/kernels.h"
+
+/* A large array of the work type, kept from call to call so that its pages are touched once. */
+struct arena {
+    void *data; /* owned; huge pages where the system gives them */
+    size_t bytes;
+};
+
+struct backend_session {
+    struct backend_samples samples;
+    struct backend_options options;
+    const struct cpu_kernels *kernels;
+    size_t work_size;    /* bytes of one work sample */
+    bool picks_adjacent; /* picks are neighbouring channels: an epoch needs no gathering */
+
+    struct arena predictions; /* [count][E][T] */
+    size_t first, count;      /* picks that are predicted; count 0: none */
+
+    struct arena repaired;          /* rows of T, all values of one epoch together */
+    struct backend_repairs repairs; /* a view of repairs_storage */
+    void *repairs_storage;          /* owned */
+    size_t *repaired_offsets;       /* [E + 1] first row of each epoch */
+};
+
+/* Progress of one parallel loop, and whether it should stop. Threads count items; the calling
+ * thread reports. */
+struct loop {
+    const struct backend_progress *progress;
+    size_t n_items;
+    atomic_size_t done;
+    atomic_bool stop;
+    atomic_bool failed; /* an allocation in a thread failed */
+};
+
+void loop_begin(struct loop *loop, const struct backend_session *session, size_t n_items);
+/* One item is finished. Call from every thread, passing omp_get_thread_num(). */
+void loop_advance(struct loop *loop, int thread);
+static inline bool loop_stopped(struct loop *loop)
+{
+    return atomic_load_explicit(&loop->stop, memory_order_relaxed);
+}
+/* Marks the loop failed for want of memory and stops it. */
+void loop_fail(struct loop *loop);
+/* The outcome: OK, CANCELLED or OUT_OF_MEMORY. */
+enum rejectd_status loop_end(struct loop *loop, struct rejectd_error *error);
+
+/* Makes the arena hold at least `bytes`; the contents are lost when it grows. */
+enum rejectd_status arena_reserve(struct arena *arena, size_t bytes, struct rejectd_error *error);
+void arena_free(struct arena *arena);
+
+/* 64-byte aligned scratch; free() it. NULL without memory. */
+void *scratch_alloc(size_t bytes);
+
+/* The samples of one channel (a dataset channel number) in one epoch. */
+struct row_source session_row(const struct backend_session *session, size_t epoch, size_t channel);
+
+/* An epoch's picks as a C x T matrix of the work type: the samples themselves when they are that
+ * already, else gathered and converted into `buffer` (C x T work samples). */
+const void *session_epoch(const struct backend_session *session, size_t epoch, void *buffer);
+/* Whether session_epoch() needs its buffer. */
+bool session_epoch_needs_buffer(const struct backend_session *session);
+
+/* out [m][T] with row stride `stride` = weights [m][C] x epoch [C][T]; work type, one thread. */
+void session_multiply(const struct backend_session *session, const void *weights, size_t m,
+                      const void *epoch, void *out, size_t stride);
+
+/* Converts float64 weights to the work type. */
+void session_weights(const struct backend_session *session, const double *weights, size_t n,
+                     void *out);
+
+/* How many samples of a channel with n_rows rows to load at once: whole groups. */
+size_t session_strip(const struct backend_session *session, size_t n_rows);
+
+/* The operations of backend.h, one file each. */
+enum rejectd_status cpu_peak_to_peak(struct backend_session *session, double *ptp,
+                                     struct rejectd_error *error);
+enum rejectd_status cpu_predict(struct backend_session *session, const double *weights,
+                                size_t first, size_t count, double *ptp,
+                                struct rejectd_error *error);
+enum rejectd_status cpu_read_predictions(struct backend_session *session, size_t pick, double *rows,
+                                         struct rejectd_error *error);
+enum rejectd_status cpu_threshold_losses(struct backend_session *session,
+                                         const struct backend_splits *splits, const uint32_t *order,
+                                         const double *ptp, double *losses,
+                                         struct rejectd_error *error);
+enum rejectd_status cpu_interpolate_epochs(struct backend_session *session, const double *precision,
+                                           const struct backend_repairs *repairs,
+                                           struct rejectd_error *error);
+enum rejectd_status cpu_read_repaired(struct backend_session *session, size_t epoch, size_t value,
+                                      double *rows, struct rejectd_error *error);
+enum rejectd_status cpu_local_cv_losses(struct backend_session *session,
+                                        const struct backend_local_cv *cv, double *losses,
+                                        struct rejectd_error *error);
+
+void repairs_clear(struct backend_session *session);
+/* The first repaired row of (epoch, value), counted from the first row of the epoch. */
+size_t repaired_value_row(const struct backend_repairs *repairs, size_t value, size_t epoch);
+
+#endif
