@@ -19,7 +19,7 @@ struct channel_scratch {
     int16_t *keys;              /* [2][M][group] */
     void *medians;              /* [n_folds][group] */
     size_t *offsets;            /* [2][n_folds + 1] */
-    uint32_t *rows;             /* [n_folds * M] test ranks, then train ranks */
+    uint32_t *rows;             /* [n_folds * M + 1] test ranks, then train ranks */
     double *sums;               /* [n_folds * M] at most */
 };
 
@@ -44,7 +44,7 @@ static bool scratch_init(struct channel_scratch *scratch, const struct backend_s
         .keys = scratch_alloc(2 * m * group * sizeof(int16_t)),
         .medians = scratch_alloc(splits->n_folds * group * session->work_size),
         .offsets = scratch_alloc(2 * (splits->n_folds + 1) * sizeof(size_t)),
-        .rows = scratch_alloc(splits->n_folds * m * sizeof(uint32_t)),
+        .rows = scratch_alloc((splits->n_folds * m + 1) * sizeof(uint32_t)),
         .sums = scratch_alloc(splits->n_folds * m * sizeof(double)),
     };
     return scratch->sources != NULL && scratch->groups != NULL && scratch->keys != NULL &&
@@ -52,7 +52,8 @@ static bool scratch_init(struct channel_scratch *scratch, const struct backend_s
            scratch->sums != NULL;
 }
 
-/* The ranks whose row is (want_test) or is not a test row, fold by fold; returns how many. */
+/* The ranks whose row is (want_test) or is not a test row, fold by fold; returns how many. Needs
+ * room for one more: every rank is written, and overwritten unless it counts. */
 static size_t list_ranks(const struct backend_splits *splits, const uint32_t *order, bool want_test,
                          size_t *offsets, uint32_t *rows)
 {
