@@ -1,0 +1,16 @@
+/* The names on the wire of the enums of <rejectd/types.h>. Static storage. */
+#ifndef PROTOCOL_NAMES_H
+#define PROTOCOL_NAMES_H
+
+#include <rejectd/types.h>
+
+extern const char *const channel_type_names[REJECTD_CHANNEL_TYPE_COUNT];
+extern const char *const dtype_names[2];
+extern const char *const threshold_method_names[REJECTD_THRESHOLD_METHOD_COUNT];
+
+/* False when there is no such type; *type is then unchanged. */
+bool channel_type_from_name(const char *name, enum rejectd_channel_type *type);
+/* True for channels that are analysed when no picks are given, unless they are marked bad. */
+bool channel_type_is_analysed(enum rejectd_channel_type type);
+
+#endif

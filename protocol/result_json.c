@@ -1,0 +1,285 @@
+/*
+ * Results as JSON text.
+ *
+ * The labels of thousands of epochs are most of it; everything is appended piece by piece, never
+ * built as a document first.
+ */
+#include <math.h>
+#include <rejectd/version.h>
+#include <stdlib.h>
+
+#include "base/buffer.h"
+#include "protocol/job_json.h"
+#include "protocol/json_text.h"
+#include "protocol/names.h"
+
+static const size_t max_result_bytes = (size_t)1 << 34;
+
+static void append_key(struct buffer *text, const char *key)
+{
+    buffer_append_text(text, ",");
+    json_append_string(text, key);
+    buffer_append_text(text, ":");
+}
+
+static void append_separator(struct buffer *text, size_t i)
+{
+    if (i > 0)
+        buffer_append(text, ",", 1);
+}
+
+static void append_doubles(struct buffer *text, const double *values, size_t count)
+{
+    buffer_append_text(text, "[");
+    for (size_t i = 0; i < count; i++) {
+        append_separator(text, i);
+        json_append_double(text, values[i]);
+    }
+    buffer_append_text(text, "]");
+}
+
+static void append_type_key(struct buffer *text, enum rejectd_channel_type type, size_t i)
+{
+    append_separator(text, i);
+    json_append_string(text, channel_type_names[type]);
+    buffer_append_text(text, ":");
+}
+
+static void append_fit_thresholds(struct buffer *text, const struct rejectd_fit *fit,
+                                  const struct rejectd_channel *channels)
+{
+    size_t written = 0;
+    buffer_append_text(text, "{\"thresholds\":{");
+    for (size_t c = 0; c < fit->n_channels; c++) {
+        if (isnan(fit->thresholds[c]))
+            continue;
+        append_separator(text, written++);
+        json_append_string(text, channels[c].name);
+        buffer_append_text(text, ":");
+        json_append_double(text, fit->thresholds[c]);
+    }
+    buffer_append_text(text, "}");
+}
+
+static void append_threshold_losses(struct buffer *text, const struct rejectd_fit *fit,
+                                    const struct rejectd_channel *channels)
+{
+    size_t written = 0;
+    append_key(text, "threshold_losses");
+    buffer_append_text(text, "{");
+    for (size_t c = 0; c < fit->n_channels; c++) {
+        if (fit->threshold_losses == NULL || isnan(fit->threshold_losses[c]))
+            continue;
+        append_separator(text, written++);
+        json_append_string(text, channels[c].name);
+        buffer_append_text(text, ":");
+        json_append_double(text, fit->threshold_losses[c]);
+    }
+    buffer_append_text(text, "}");
+}
+
+static void append_loss(struct buffer *text, const struct rejectd_type_fit *type)
+{
+    const double *folds = type->loss;
+    buffer_append_text(text, "[");
+    for (size_t i = 0; i < type->n_consensus; i++) {
+        append_separator(text, i);
+        buffer_append_text(text, "[");
+        for (size_t j = 0; j < type->n_n_interpolate; j++, folds += type->n_folds) {
+            append_separator(text, j);
+            append_doubles(text, folds, type->n_folds);
+        }
+        buffer_append_text(text, "]");
+    }
+    buffer_append_text(text, "]");
+}
+
+static void append_n_interpolate_grid(struct buffer *text, const struct rejectd_type_fit *type)
+{
+    buffer_append_text(text, "[");
+    for (size_t i = 0; i < type->n_n_interpolate; i++)
+        buffer_append_format(text, "%s%d", i > 0 ? "," : "", type->n_interpolate_grid[i]);
+    buffer_append_text(text, "]");
+}
+
+static void append_fit_types(struct buffer *text, const struct rejectd_fit *fit)
+{
+    buffer_append_text(text, ",\"consensus\":{");
+    for (size_t i = 0; i < fit->n_types; i++) {
+        append_type_key(text, fit->types[i].type, i);
+        json_append_double(text, fit->types[i].consensus);
+    }
+    buffer_append_text(text, "},\"n_interpolate\":{");
+    for (size_t i = 0; i < fit->n_types; i++) {
+        append_type_key(text, fit->types[i].type, i);
+        buffer_append_format(text, "%d", fit->types[i].n_interpolate);
+    }
+    buffer_append_text(text, "},\"consensus_grid\":{");
+    for (size_t i = 0; i < fit->n_types; i++) {
+        append_type_key(text, fit->types[i].type, i);
+        append_doubles(text, fit->types[i].consensus_grid, fit->types[i].n_consensus);
+    }
+    buffer_append_text(text, "},\"n_interpolate_grid\":{");
+    for (size_t i = 0; i < fit->n_types; i++) {
+        append_type_key(text, fit->types[i].type, i);
+        append_n_interpolate_grid(text, &fit->types[i]);
+    }
+    buffer_append_text(text, "},\"loss\":{");
+    for (size_t i = 0; i < fit->n_types; i++) {
+        append_type_key(text, fit->types[i].type, i);
+        append_loss(text, &fit->types[i]);
+    }
+    buffer_append_text(text, "}");
+}
+
+static void append_label_row(struct buffer *text, const int8_t *labels, size_t n_channels)
+{
+    char piece[512]; /* "-1," at most for each label */
+    size_t length = 0;
+    for (size_t c = 0; c < n_channels; c++) {
+        if (length + 4 > sizeof piece) {
+            buffer_append(text, piece, length);
+            length = 0;
+        }
+        if (c > 0)
+            piece[length++] = ',';
+        if (labels[c] < 0)
+            piece[length++] = '-';
+        piece[length++] = (char)('0' + abs(labels[c]) % 10);
+    }
+    buffer_append(text, piece, length);
+}
+
+static void append_log(struct buffer *text, const struct rejectd_reject_log *log)
+{
+    size_t written = 0;
+    append_key(text, "bad_epochs");
+    buffer_append_text(text, "[");
+    for (size_t e = 0; e < log->n_epochs; e++)
+        if (log->bad_epochs[e] != 0)
+            buffer_append_format(text, "%s%zu", written++ > 0 ? "," : "", e);
+    buffer_append_text(text, "],\"labels\":[");
+    for (size_t e = 0; e < log->n_epochs; e++) {
+        buffer_append_text(text, e > 0 ? ",[" : "[");
+        append_label_row(text, log->labels + e * log->n_channels, log->n_channels);
+        buffer_append_text(text, "]");
+    }
+    buffer_append_text(text, "]");
+}
+
+static void append_warnings(struct buffer *text, const struct rejectd_warning *warnings,
+                            size_t n_warnings)
+{
+    append_key(text, "warnings");
+    buffer_append_text(text, "[");
+    for (size_t i = 0; i < n_warnings; i++) {
+        append_separator(text, i);
+        buffer_append_text(text, "{\"code\":");
+        json_append_string(text, warnings[i].code);
+        buffer_append_text(text, ",\"message\":");
+        json_append_string(text, warnings[i].message);
+        buffer_append_text(text, "}");
+    }
+    buffer_append_text(text, "]");
+}
+
+static void append_provenance(struct buffer *text, const struct result_context *context)
+{
+    buffer_append_text(text, ",\"provenance\":{\"version\":\"" REJECTD_VERSION "\"");
+    append_key(text, "backend");
+    json_append_string_or_null(text, context->backend);
+    append_key(text, "dataset_sha256");
+    json_append_string_or_null(text, context->dataset_sha256);
+    append_key(text, "parameters");
+    buffer_append_text(text, context->parameters_json != NULL ? context->parameters_json : "{}");
+    buffer_append_text(text, "}}");
+}
+
+static void append_origin(struct buffer *text, const struct result_context *context)
+{
+    append_key(text, "model");
+    json_append_string_or_null(text, context->model);
+    append_key(text, "random_state");
+    buffer_append_format(text, "%lu", (unsigned long)context->random_state);
+    append_key(text, "device");
+    json_append_string_or_null(text, context->device);
+    append_key(text, "timings");
+    buffer_append_text(text, "{\"queued\":");
+    json_append_double(text, context->seconds_queued);
+    append_key(text, "running");
+    json_append_double(text, context->seconds_running);
+}
+
+char *fit_result_to_json(const struct rejectd_fit *fit, const struct rejectd_channel *channels,
+                         const struct result_context *context)
+{
+    struct buffer text;
+    buffer_init(&text, max_result_bytes);
+    append_fit_thresholds(&text, fit, channels);
+    append_threshold_losses(&text, fit, channels);
+    append_fit_types(&text, fit);
+    append_log(&text, &fit->log);
+    append_warnings(&text, fit->warnings, fit->n_warnings);
+    append_origin(&text, context);
+    append_key(&text, "fit");
+    json_append_double(&text, fit->seconds_thresholds + fit->seconds_local_cv);
+    append_key(&text, "thresholds");
+    json_append_double(&text, fit->seconds_thresholds);
+    append_key(&text, "local_cv");
+    json_append_double(&text, fit->seconds_local_cv);
+    buffer_append_text(&text, "}");
+    append_provenance(&text, context);
+    return buffer_take(&text, NULL);
+}
+
+static void append_model(struct buffer *text, const struct rejectd_model *model)
+{
+    buffer_append_text(text, "{\"thresholds\":{");
+    for (size_t i = 0; i < model->n_channels; i++) {
+        append_separator(text, i);
+        json_append_string(text, model->channels[i].name);
+        buffer_append_text(text, ":");
+        json_append_double(text, model->channels[i].threshold);
+    }
+    buffer_append_text(text, "},\"consensus\":{");
+    for (size_t i = 0; i < model->n_types; i++) {
+        append_type_key(text, model->types[i].type, i);
+        json_append_double(text, model->types[i].consensus);
+    }
+    buffer_append_text(text, "},\"n_interpolate\":{");
+    for (size_t i = 0; i < model->n_types; i++) {
+        append_type_key(text, model->types[i].type, i);
+        buffer_append_format(text, "%d", model->types[i].n_interpolate);
+    }
+    buffer_append_text(text, "}");
+}
+
+/* apply has no warnings of its own, except the one that its result itself shows. */
+static size_t apply_warnings(const struct rejectd_reject_log *log, struct rejectd_warning *warning)
+{
+    for (size_t e = 0; e < log->n_epochs; e++)
+        if (log->bad_epochs[e] == 0)
+            return 0;
+    *warning = (struct rejectd_warning){
+        .code = "all-epochs-bad",
+        .message = "every epoch is bad by this model; no epoch is kept",
+    };
+    return 1;
+}
+
+char *apply_result_to_json(const struct rejectd_reject_log *log, const struct rejectd_model *model,
+                           const struct rejectd_channel *channels,
+                           const struct result_context *context)
+{
+    (void)channels;
+    struct buffer text;
+    struct rejectd_warning warning;
+    buffer_init(&text, max_result_bytes);
+    append_model(&text, model);
+    append_log(&text, log);
+    append_warnings(&text, &warning, apply_warnings(log, &warning));
+    append_origin(&text, context);
+    buffer_append_text(&text, "}");
+    append_provenance(&text, context);
+    return buffer_take(&text, NULL);
+}
