@@ -1,0 +1,166 @@
+#include "worker/algorithm/apply.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/algorithm/checks.h"
+#include "worker/algorithm/fit.h"
+#include "worker/algorithm/progress.h"
+#include "worker/algorithm/votes.h"
+
+/* Index of the channel of that name, or n_channels. */
+static size_t find_channel(const struct rejectd_epochs *epochs, const char *name)
+{
+    size_t c = 0;
+    while (c < epochs->n_channels && strcmp(epochs->channels[c].name, name) != 0)
+        c++;
+    return c;
+}
+
+struct pick {
+    size_t channel;
+    double threshold;
+};
+
+static int by_channel(const void *a, const void *b)
+{
+    const struct pick *x = a, *y = b;
+    return (x->channel > y->channel) - (x->channel < y->channel);
+}
+
+/* The channels of the model in the order of the dataset. picks [model->n_channels]. */
+static enum rejectd_status match_channels(const struct rejectd_epochs *epochs,
+                                          const struct rejectd_model *model, struct pick *picks,
+                                          struct rejectd_error *error)
+{
+    for (size_t i = 0; i < model->n_channels; i++) {
+        const struct rejectd_model_channel *wanted = &model->channels[i];
+        size_t c = find_channel(epochs, wanted->name);
+        if (c == epochs->n_channels)
+            return REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, "channels",
+                                "the dataset has no channel \"%s\", which the model was fitted on",
+                                wanted->name);
+        if (epochs->channels[c].type != wanted->type) {
+            char field[48];
+            snprintf(field, sizeof field, "channels[%zu].type", c);
+            return REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, field,
+                                "channel \"%s\" is of type %s; the model was fitted on type %s",
+                                wanted->name, checks_type_name(epochs->channels[c].type),
+                                checks_type_name(wanted->type));
+        }
+        picks[i] = (struct pick){c, wanted->threshold};
+    }
+    qsort(picks, model->n_channels, sizeof *picks, by_channel);
+    return REJECTD_OK;
+}
+
+enum rejectd_status apply_check(const struct rejectd_epochs *epochs,
+                                const struct rejectd_model *model, struct rejectd_error *error)
+{
+    if (epochs->n_epochs < 1 || model->n_channels < 2 || model->n_types != 1)
+        return REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, "model",
+                            "the model has %zu channels of %zu types; at least 2 of type eeg are "
+                            "needed",
+                            model->n_channels, model->n_types);
+    struct pick *picks = malloc(model->n_channels * sizeof *picks);
+    size_t *channels = malloc(model->n_channels * sizeof *channels);
+    enum rejectd_status status = REJECTD_OK;
+    if (picks == NULL || channels == NULL)
+        status = REJECTD_FAIL_MEMORY(error, model->n_channels * sizeof *picks);
+    if (status == REJECTD_OK)
+        status = match_channels(epochs, model, picks, error);
+    for (size_t i = 0; i < model->n_channels && status == REJECTD_OK; i++)
+        channels[i] = picks[i].channel;
+    if (status == REJECTD_OK)
+        status = checks_interpolation(epochs, channels, model->n_channels, error);
+    free(picks);
+    free(channels);
+    return status;
+}
+
+/* An empty log: nothing considered, nothing bad. */
+static enum rejectd_status log_init(struct rejectd_reject_log *log, size_t n_epochs,
+                                    size_t n_channels, struct rejectd_error *error)
+{
+    *log = (struct rejectd_reject_log){
+        .n_epochs = n_epochs,
+        .n_channels = n_channels,
+        .labels = malloc(n_epochs * n_channels),
+        .bad_epochs = calloc(n_epochs, 1),
+    };
+    if (log->labels == NULL || log->bad_epochs == NULL)
+        return REJECTD_FAIL_MEMORY(error, n_epochs * n_channels);
+    memset(log->labels, REJECTD_LABEL_NOT_CONSIDERED, n_epochs * n_channels);
+    return REJECTD_OK;
+}
+
+static enum rejectd_status measure_ptp(const struct backend *backend,
+                                       const struct rejectd_epochs *epochs, const size_t *picks,
+                                       size_t n_picks,
+                                       const struct rejectd_compute_options *options, double *ptp,
+                                       struct rejectd_error *error)
+{
+    struct progress progress = {.monitor = &options->monitor};
+    progress_step(&progress, "apply", 0.0, 1.0);
+    const struct backend_samples samples = {
+        epochs->samples, epochs->dtype, epochs->n_epochs, epochs->n_channels,
+        epochs->n_times, picks,         n_picks};
+    const struct backend_options backend_options = {
+        .n_threads = fit_threads(options),
+        .precision = REJECTD_PRECISION_DEFAULT,
+        .instruction_set = options->instruction_set,
+        .progress = progress_for_backend(&progress),
+    };
+    struct backend_session *session;
+    enum rejectd_status status = backend->open(&samples, &backend_options, &session, error);
+    if (status == REJECTD_OK)
+        status = backend->peak_to_peak(session, ptp, error);
+    backend->close(session);
+    return status;
+}
+
+enum rejectd_status apply_run(const struct backend *backend, const struct rejectd_epochs *epochs,
+                              const struct rejectd_model *model,
+                              const struct rejectd_compute_options *options,
+                              struct rejectd_reject_log *log, struct rejectd_error *error)
+{
+    *log = (struct rejectd_reject_log){0};
+    enum rejectd_status status = apply_check(epochs, model, error);
+    if (status != REJECTD_OK)
+        return status;
+    const size_t n = model->n_channels;
+    struct votes votes = {0};
+    struct pick *matched = malloc(n * sizeof *matched);
+    size_t *picks = malloc(n * sizeof *picks);
+    double *thresholds = malloc(n * sizeof *thresholds);
+    double *ptp = malloc(epochs->n_epochs * n * sizeof *ptp);
+    if (matched == NULL || picks == NULL || thresholds == NULL || ptp == NULL) {
+        status = REJECTD_FAIL_MEMORY(error, epochs->n_epochs * n * sizeof *ptp);
+        goto cleanup;
+    }
+    status = match_channels(epochs, model, matched, error);
+    if (status != REJECTD_OK)
+        goto cleanup;
+    for (size_t i = 0; i < n; i++) {
+        picks[i] = matched[i].channel;
+        thresholds[i] = matched[i].threshold;
+    }
+    status = measure_ptp(backend, epochs, picks, n, options, ptp, error);
+    if (status == REJECTD_OK)
+        status = votes_init(&votes, ptp, thresholds, epochs->n_epochs, n, error);
+    if (status == REJECTD_OK)
+        status = log_init(log, epochs->n_epochs, epochs->n_channels, error);
+    if (status == REJECTD_OK)
+        votes_fill_log(&votes, picks, model->types[0].consensus, model->types[0].n_interpolate,
+                       log);
+    else
+        rejectd_reject_log_clear(log);
+cleanup:
+    votes_free(&votes);
+    free(matched);
+    free(picks);
+    free(thresholds);
+    free(ptp);
+    return status;
+}

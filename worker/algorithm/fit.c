@@ -1,0 +1,274 @@
+#include "worker/algorithm/fit.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "worker/algorithm/checks.h"
+#include "worker/algorithm/local_cv.h"
+#include "worker/algorithm/progress.h"
+#include "worker/algorithm/spline.h"
+#include "worker/algorithm/thresholds.h"
+#include "worker/algorithm/votes.h"
+#include "worker/algorithm/warnings.h"
+
+/* Shares of the whole fit, for progress. */
+static const double thresholds_share = 0.75, local_cv_share = 0.25;
+
+/* The picks of one type while it is being fitted. */
+struct type_work {
+    struct backend_samples samples;
+    struct backend_session *session;
+    double *ptp;        /* [E][C] */
+    double *precision;  /* [C][C] */
+    double *thresholds; /* [C] */
+    double *losses;     /* [C] */
+    struct votes votes;
+};
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+int fit_threads(const struct rejectd_compute_options *options)
+{
+    return options->n_threads > 0 ? options->n_threads : omp_get_num_procs();
+}
+
+void fit_free(struct rejectd_fit *fit)
+{
+    if (fit == NULL)
+        return;
+    for (size_t i = 0; i < fit->n_types; i++) {
+        free(fit->types[i].consensus_grid);
+        free(fit->types[i].n_interpolate_grid);
+        free(fit->types[i].loss);
+    }
+    free(fit->types);
+    free(fit->thresholds);
+    free(fit->threshold_losses);
+    rejectd_reject_log_clear(&fit->log);
+    free(fit->warnings);
+    free(fit);
+}
+
+static enum rejectd_status fit_new(const struct rejectd_epochs *epochs, struct rejectd_fit **fit,
+                                   struct rejectd_error *error)
+{
+    const size_t entries = epochs->n_epochs * epochs->n_channels;
+    struct rejectd_fit *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return REJECTD_FAIL_MEMORY(error, sizeof *made);
+    *fit = made;
+    made->n_channels = epochs->n_channels;
+    made->thresholds = malloc(epochs->n_channels * sizeof(double));
+    made->threshold_losses = malloc(epochs->n_channels * sizeof(double));
+    made->types = calloc(1, sizeof *made->types);
+    made->log = (struct rejectd_reject_log){
+        .n_epochs = epochs->n_epochs,
+        .n_channels = epochs->n_channels,
+        .labels = malloc(entries),
+        .bad_epochs = calloc(epochs->n_epochs, 1),
+    };
+    if (made->thresholds == NULL || made->threshold_losses == NULL || made->types == NULL ||
+        made->log.labels == NULL || made->log.bad_epochs == NULL)
+        return REJECTD_FAIL_MEMORY(error, entries);
+    for (size_t c = 0; c < epochs->n_channels; c++)
+        made->thresholds[c] = made->threshold_losses[c] = NAN;
+    memset(made->log.labels, REJECTD_LABEL_NOT_CONSIDERED, entries);
+    return REJECTD_OK;
+}
+
+/* The grids after defaults: numpy.linspace(0, 1, 11), and 1, 4, min(n_picks - 1, 32). */
+static enum rejectd_status fill_grids(const struct rejectd_fit_parameters *parameters,
+                                      size_t n_picks, struct rejectd_type_fit *type,
+                                      struct rejectd_error *error)
+{
+    type->n_consensus = parameters->consensus != NULL ? parameters->n_consensus : 11;
+    type->n_n_interpolate = parameters->n_interpolate != NULL ? parameters->n_n_interpolate : 3;
+    type->n_folds = parameters->cv != 0 ? parameters->cv : 10;
+    const size_t cells = type->n_consensus * type->n_n_interpolate * type->n_folds;
+    type->consensus_grid = malloc(type->n_consensus * sizeof(double));
+    type->n_interpolate_grid = malloc(type->n_n_interpolate * sizeof(int));
+    type->loss = malloc(cells * sizeof(double));
+    if (type->consensus_grid == NULL || type->n_interpolate_grid == NULL || type->loss == NULL)
+        return REJECTD_FAIL_MEMORY(error, cells * sizeof(double));
+    for (size_t k = 0; k < type->n_consensus; k++)
+        type->consensus_grid[k] =
+            parameters->consensus != NULL ? parameters->consensus[k] : (double)k * 0.1;
+    const int defaults[3] = {1, 4, n_picks - 1 < 32 ? (int)n_picks - 1 : 32};
+    for (size_t v = 0; v < type->n_n_interpolate; v++)
+        type->n_interpolate_grid[v] =
+            parameters->n_interpolate != NULL ? parameters->n_interpolate[v] : defaults[v];
+    return REJECTD_OK;
+}
+
+static void work_free(const struct backend *backend, struct type_work *work)
+{
+    backend->close(work->session);
+    free(work->ptp);
+    free(work->precision);
+    free(work->thresholds);
+    free(work->losses);
+    votes_free(&work->votes);
+}
+
+static enum rejectd_status work_init(struct type_work *work, const struct rejectd_epochs *epochs,
+                                     const size_t *picks, size_t n_picks,
+                                     struct rejectd_error *error)
+{
+    work->samples = (struct backend_samples){
+        .data = epochs->samples,
+        .dtype = epochs->dtype,
+        .n_epochs = epochs->n_epochs,
+        .n_channels = epochs->n_channels,
+        .n_times = epochs->n_times,
+        .picks = picks,
+        .n_picks = n_picks,
+    };
+    work->ptp = malloc(epochs->n_epochs * n_picks * sizeof(double));
+    work->precision = malloc(n_picks * n_picks * sizeof(double));
+    work->thresholds = malloc(n_picks * sizeof(double));
+    work->losses = malloc(n_picks * sizeof(double));
+    if (work->ptp == NULL || work->precision == NULL || work->thresholds == NULL ||
+        work->losses == NULL)
+        return REJECTD_FAIL_MEMORY(error, epochs->n_epochs * n_picks * sizeof(double));
+    double(*positions)[3] = malloc(n_picks * sizeof *positions);
+    if (positions == NULL)
+        return REJECTD_FAIL_MEMORY(error, n_picks * sizeof *positions);
+    for (size_t i = 0; i < n_picks; i++)
+        memcpy(positions[i], epochs->channels[picks[i]].position, sizeof positions[i]);
+    enum rejectd_status status =
+        spline_precision((const double(*)[3])positions, n_picks, work->precision, error);
+    free(positions);
+    return status;
+}
+
+/* Given thresholds, or the search for them; into the fit as well. */
+static enum rejectd_status find_thresholds(const struct backend *backend, struct type_work *work,
+                                           const struct rejectd_fit_parameters *parameters,
+                                           const struct rejectd_compute_options *options,
+                                           struct progress *progress, struct rejectd_fit *fit,
+                                           struct rejectd_error *error)
+{
+    const size_t n_picks = work->samples.n_picks;
+    if (parameters->thresholds != NULL) {
+        for (size_t i = 0; i < n_picks; i++) {
+            work->thresholds[i] = parameters->thresholds[work->samples.picks[i]];
+            work->losses[i] = NAN;
+        }
+    } else {
+        const struct thresholds_request request = {
+            .method = parameters->thresh_method,
+            .seed = parameters->random_state,
+            .n_threads = fit_threads(options),
+            .memory_budget = options->memory_budget,
+        };
+        progress_step(progress, "thresholds", 0.0, thresholds_share);
+        enum rejectd_status status =
+            thresholds_search(backend, work->session, &work->samples, work->ptp, work->precision,
+                              &request, progress, work->thresholds, work->losses, error);
+        if (status != REJECTD_OK)
+            return status;
+    }
+    for (size_t i = 0; i < n_picks; i++) {
+        fit->thresholds[work->samples.picks[i]] = work->thresholds[i];
+        fit->threshold_losses[work->samples.picks[i]] = work->losses[i];
+    }
+    return REJECTD_OK;
+}
+
+static enum rejectd_status fit_type(const struct backend *backend,
+                                    const struct rejectd_epochs *epochs, const size_t *picks,
+                                    size_t n_picks, const struct rejectd_fit_parameters *parameters,
+                                    const struct rejectd_compute_options *options,
+                                    struct progress *progress, struct rejectd_fit *fit,
+                                    struct rejectd_error *error)
+{
+    struct type_work work = {0};
+    struct rejectd_type_fit *type = &fit->types[fit->n_types++];
+    const struct backend_options backend_options = {
+        .n_threads = fit_threads(options),
+        .precision = parameters->precision,
+        .instruction_set = options->instruction_set,
+        .progress = progress_for_backend(progress),
+    };
+    const double start = now();
+    type->type = epochs->channels[picks[0]].type;
+    enum rejectd_status status = fill_grids(parameters, n_picks, type, error);
+    if (status == REJECTD_OK)
+        status = work_init(&work, epochs, picks, n_picks, error);
+    if (status == REJECTD_OK)
+        status = backend->open(&work.samples, &backend_options, &work.session, error);
+    if (status != REJECTD_OK)
+        goto cleanup;
+    progress_step(progress, "thresholds", 0.0, 0.0);
+    status = backend->peak_to_peak(work.session, work.ptp, error);
+    if (status == REJECTD_OK)
+        status = warnings_about_flat(fit, epochs->channels, picks, n_picks, work.ptp,
+                                     epochs->n_epochs, error);
+    if (status == REJECTD_OK)
+        status = find_thresholds(backend, &work, parameters, options, progress, fit, error);
+    if (status == REJECTD_OK)
+        status =
+            votes_init(&work.votes, work.ptp, work.thresholds, epochs->n_epochs, n_picks, error);
+    if (status != REJECTD_OK)
+        goto cleanup;
+    fit->seconds_thresholds += now() - start;
+
+    const double cv_start = now();
+    const struct local_cv_grid grid = {type->consensus_grid, type->n_consensus,
+                                       type->n_interpolate_grid, type->n_n_interpolate,
+                                       type->n_folds};
+    struct local_cv_choice choice;
+    status = local_cv_run(backend, work.session, &work.votes, work.precision, &grid, progress,
+                          1.0 - local_cv_share, local_cv_share, type->loss, &choice, error);
+    if (status != REJECTD_OK)
+        goto cleanup;
+    type->consensus = type->consensus_grid[choice.consensus];
+    type->n_interpolate = type->n_interpolate_grid[choice.n_interpolate];
+    if (!choice.finite)
+        status = warnings_add(fit, error, "no-finite-loss",
+                              "every cell of the grid has an infinite loss; the first was taken");
+    votes_fill_log(&work.votes, picks, type->consensus, type->n_interpolate, &fit->log);
+    fit->seconds_local_cv += now() - cv_start;
+cleanup:
+    work_free(backend, &work);
+    return status;
+}
+
+enum rejectd_status fit_run(const struct backend *backend, const struct rejectd_epochs *epochs,
+                            const struct rejectd_fit_parameters *parameters,
+                            const struct rejectd_compute_options *options, struct rejectd_fit **fit,
+                            struct rejectd_error *error)
+{
+    struct progress progress = {.monitor = &options->monitor};
+    struct rejectd_fit *made = NULL;
+    size_t n_picks = 0, *picks = NULL;
+    *fit = NULL;
+    enum rejectd_status status = checks_fit(epochs, parameters, error);
+    if (status != REJECTD_OK)
+        return status;
+    picks = malloc(epochs->n_channels * sizeof *picks);
+    if (picks == NULL)
+        return REJECTD_FAIL_MEMORY(error, epochs->n_channels * sizeof *picks);
+    checks_resolve_picks(epochs, parameters, picks, &n_picks);
+    status = fit_new(epochs, &made, error);
+    if (status == REJECTD_OK)
+        status =
+            fit_type(backend, epochs, picks, n_picks, parameters, options, &progress, made, error);
+    if (status == REJECTD_OK)
+        status = warnings_about_log(made, error);
+    free(picks);
+    if (status != REJECTD_OK) {
+        fit_free(made);
+        return status;
+    }
+    *fit = made;
+    return REJECTD_OK;
+}

@@ -1,0 +1,23 @@
+/*
+ * autoreject's fit, written against a backend: Jas et al. 2017, algorithm 1.
+ *
+ * The entry points behind <rejectd/compute.h>, for callers that bring a backend of their own.
+ */
+#ifndef WORKER_ALGORITHM_FIT_H
+#define WORKER_ALGORITHM_FIT_H
+
+#include "worker/backend.h"
+
+/* rejectd_fit() on a given backend (options->backend is ignored). */
+enum rejectd_status fit_run(const struct backend *backend, const struct rejectd_epochs *epochs,
+                            const struct rejectd_fit_parameters *parameters,
+                            const struct rejectd_compute_options *options, struct rejectd_fit **fit,
+                            struct rejectd_error *error);
+
+/* Threads that options ask for: at least one. */
+int fit_threads(const struct rejectd_compute_options *options);
+
+/* Frees what fit_run() made; NULL is allowed. */
+void fit_free(struct rejectd_fit *fit);
+
+#endif

@@ -1,0 +1,106 @@
+#include "worker/algorithm/spline.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* LAPACK, column-major; a symmetric matrix does not mind. */
+extern void dpotrf_(const char *uplo, const int *n, double *a, const int *lda, int *info);
+extern void dpotri_(const char *uplo, const int *n, double *a, const int *lda, int *info);
+
+enum { LEGENDRE_TERMS = 50, ORDER = 4 };
+
+static const double regularisation = 1e-5;
+
+/* Perrin et al. 1989, eq. 3: g(x) = sum over n of (2n + 1) P_n(x) / (4 pi n^4 (n + 1)^4). */
+static double spline_kernel(double x, const double factors[LEGENDRE_TERMS + 1])
+{
+    double before = 1.0, legendre = x, sum = factors[1] * x;
+    for (int n = 2; n <= LEGENDRE_TERMS; n++) {
+        double next = ((2 * n - 1) * x * legendre - (n - 1) * before) / n;
+        before = legendre;
+        legendre = next;
+        sum += factors[n] * legendre;
+    }
+    return sum;
+}
+
+static void kernel_factors(double factors[LEGENDRE_TERMS + 1])
+{
+    factors[0] = 0.0;
+    for (int n = 1; n <= LEGENDRE_TERMS; n++)
+        factors[n] = (2 * n + 1) / (4.0 * M_PI * pow(n, ORDER) * pow(n + 1, ORDER));
+}
+
+static void fill_kernel_matrix(const double (*directions)[3], size_t n, double *matrix)
+{
+    double factors[LEGENDRE_TERMS + 1];
+    kernel_factors(factors);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j <= i; j++) {
+            double cosine = directions[i][0] * directions[j][0] +
+                            directions[i][1] * directions[j][1] +
+                            directions[i][2] * directions[j][2];
+            double g = spline_kernel(cosine, factors) + (i == j ? regularisation : 0.0);
+            matrix[i * n + j] = matrix[j * n + i] = g;
+        }
+}
+
+/* Removes the constant from the inverse: P = Q - q q' / s with q = Q 1, s = 1' Q 1. */
+static void remove_border(double *matrix, size_t n, double *sums)
+{
+    double total = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        sums[i] = 0.0;
+        for (size_t j = 0; j < n; j++)
+            sums[i] += matrix[i * n + j];
+        total += sums[i];
+    }
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++)
+            matrix[i * n + j] -= sums[i] * sums[j] / total;
+}
+
+enum rejectd_status spline_precision(const double (*positions)[3], size_t n, double *precision,
+                                     struct rejectd_error *error)
+{
+    double(*directions)[3] = malloc(n * sizeof *directions);
+    double *sums = malloc(n * sizeof *sums);
+    enum rejectd_status status = REJECTD_OK;
+    if (directions == NULL || sums == NULL) {
+        status = REJECTD_FAIL_MEMORY(error, n * sizeof *directions);
+        goto cleanup;
+    }
+    for (size_t i = 0; i < n; i++) {
+        double radius = sqrt(positions[i][0] * positions[i][0] + positions[i][1] * positions[i][1] +
+                             positions[i][2] * positions[i][2]);
+        for (int axis = 0; axis < 3; axis++)
+            directions[i][axis] = positions[i][axis] / radius;
+    }
+    fill_kernel_matrix((const double(*)[3])directions, n, precision);
+    const int order = (int)n;
+    int info;
+    dpotrf_("L", &order, precision, &order, &info);
+    if (info == 0)
+        dpotri_("L", &order, precision, &order, &info);
+    if (info != 0) {
+        status = REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, "channels",
+                              "the sensor positions do not allow spherical splines");
+        goto cleanup;
+    }
+    /* LAPACK's lower triangle is the upper one of a row-major matrix. */
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < i; j++)
+            precision[i * n + j] = precision[j * n + i];
+    remove_border(precision, n, sums);
+cleanup:
+    free(directions);
+    free(sums);
+    return status;
+}
+
+void spline_leave_one_out(const double *precision, size_t n, double *weights)
+{
+    for (size_t b = 0; b < n; b++)
+        for (size_t j = 0; j < n; j++)
+            weights[b * n + j] = j == b ? 0.0 : -precision[b * n + j] / precision[b * n + b];
+}

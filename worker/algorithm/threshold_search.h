@@ -1,0 +1,31 @@
+/*
+ * The search for the peak-to-peak threshold of one channel among its candidates.
+ *
+ * Candidates are the peak-to-peak values of the channel's M rows (epochs and their leave-one-out
+ * predictions) in ascending order; losses[i] is the cross-validation loss of candidate i.
+ */
+#ifndef WORKER_ALGORITHM_THRESHOLD_SEARCH_H
+#define WORKER_ALGORITHM_THRESHOLD_SEARCH_H
+
+#include <rejectd/types.h>
+
+#include "worker/algorithm/gaussian_process.h"
+
+struct threshold {
+    double value; /* peak-to-peak */
+    double loss;
+};
+
+/* The candidate of smallest loss, the first on ties. */
+struct threshold threshold_search_exact(const double *candidates, const double *losses, size_t m);
+
+/* autoreject's Bayesian optimisation: 41 start candidates spread over the ranks, then ten steps of
+ * a Gaussian process (Jas et al. 2017, section 2.2). The process is scratch for >= m candidates. */
+struct threshold threshold_search_bayesian(const double *candidates, const double *losses, size_t m,
+                                           struct gaussian_process *process);
+
+/* autoreject's random search: the best of 20 values drawn uniformly from [least, least + most]. */
+struct threshold threshold_search_random(const double *candidates, const double *losses, size_t m,
+                                         uint32_t seed);
+
+#endif

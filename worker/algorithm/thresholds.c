@@ -1,0 +1,198 @@
+#include "worker/algorithm/thresholds.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/algorithm/folds.h"
+#include "worker/algorithm/spline.h"
+#include "worker/algorithm/threshold_search.h"
+
+enum { BLOCK = 64 }; /* picks; blocks are multiples of this */
+
+/* Tables of one block of picks: M = 2 E rows each. */
+struct block {
+    size_t capacity;       /* picks */
+    double *predicted_ptp; /* [E][count] */
+    uint32_t *order;       /* [count][M] */
+    double *candidates;    /* [count][M] */
+    double *losses;        /* [count][M] */
+};
+
+static void block_free(struct block *block)
+{
+    free(block->predicted_ptp);
+    free(block->order);
+    free(block->candidates);
+    free(block->losses);
+}
+
+static enum rejectd_status block_init(struct block *block, size_t capacity, size_t n_epochs,
+                                      struct rejectd_error *error)
+{
+    const size_t rows = capacity * 2 * n_epochs;
+    *block = (struct block){
+        .capacity = capacity,
+        .predicted_ptp = malloc(capacity * n_epochs * sizeof(double)),
+        .order = malloc(rows * sizeof(uint32_t)),
+        .candidates = malloc(rows * sizeof(double)),
+        .losses = malloc(rows * sizeof(double)),
+    };
+    if (block->predicted_ptp == NULL || block->order == NULL || block->candidates == NULL ||
+        block->losses == NULL)
+        return REJECTD_FAIL_MEMORY(error, rows * sizeof(double));
+    return REJECTD_OK;
+}
+
+/* Picks per block: enough to keep the threads busy, and within the budget for predictions. */
+static size_t block_size(const struct backend_samples *samples,
+                         const struct thresholds_request *request)
+{
+    size_t size = BLOCK;
+    while (size < 4 * (size_t)request->n_threads)
+        size += BLOCK;
+    if (request->memory_budget > 0) {
+        const size_t pick_bytes = samples->n_epochs * samples->n_times * sizeof(double);
+        while (size > BLOCK && size * pick_bytes > request->memory_budget)
+            size -= BLOCK;
+    }
+    return size < samples->n_picks ? size : samples->n_picks;
+}
+
+struct row {
+    double ptp;
+    uint32_t number;
+};
+
+static int by_ptp(const void *a, const void *b)
+{
+    const struct row *x = a, *y = b;
+    if (x->ptp != y->ptp)
+        return x->ptp < y->ptp ? -1 : 1;
+    return x->number < y->number ? -1 : 1;
+}
+
+/* Ranks the rows of one pick. rows is scratch [M]. */
+static void rank_rows(const double *ptp, size_t stride, const double *predicted, size_t count,
+                      size_t n_epochs, struct row *rows, uint32_t *order, double *candidates)
+{
+    for (size_t e = 0; e < n_epochs; e++) {
+        rows[e] = (struct row){ptp[e * stride], (uint32_t)e};
+        rows[n_epochs + e] = (struct row){predicted[e * count], (uint32_t)(n_epochs + e)};
+    }
+    qsort(rows, 2 * n_epochs, sizeof *rows, by_ptp);
+    for (size_t i = 0; i < 2 * n_epochs; i++) {
+        order[i] = rows[i].number;
+        candidates[i] = rows[i].ptp;
+    }
+}
+
+static enum rejectd_status rank_block(const struct backend_samples *samples, const double *ptp,
+                                      size_t first, size_t count, int n_threads,
+                                      struct block *block, struct rejectd_error *error)
+{
+    const size_t n = samples->n_epochs, m = 2 * n;
+    bool failed = false;
+#pragma omp parallel num_threads(n_threads)
+    {
+        struct row *rows = malloc(m * sizeof *rows);
+        if (rows == NULL) {
+#pragma omp atomic write
+            failed = true;
+        }
+#pragma omp for schedule(dynamic, 1)
+        for (size_t c = 0; c < count; c++)
+            if (rows != NULL)
+                rank_rows(ptp + first + c, samples->n_picks, block->predicted_ptp + c, count, n,
+                          rows, block->order + c * m, block->candidates + c * m);
+        free(rows);
+    }
+    return failed ? REJECTD_FAIL_MEMORY(error, m * sizeof(struct row)) : REJECTD_OK;
+}
+
+static struct threshold search_pick(const struct thresholds_request *request,
+                                    const double *candidates, const double *losses, size_t m,
+                                    struct gaussian_process *process)
+{
+    switch (request->method) {
+    case REJECTD_THRESHOLD_RANDOM_SEARCH:
+        return threshold_search_random(candidates, losses, m, request->seed);
+    case REJECTD_THRESHOLD_EXACT:
+        return threshold_search_exact(candidates, losses, m);
+    default:
+        return threshold_search_bayesian(candidates, losses, m, process);
+    }
+}
+
+static enum rejectd_status search_block(const struct thresholds_request *request,
+                                        const struct block *block, size_t count, size_t m,
+                                        double *thresholds, double *losses,
+                                        struct rejectd_error *error)
+{
+    bool failed = false;
+#pragma omp parallel num_threads(request->n_threads)
+    {
+        struct gaussian_process process;
+        bool usable = gaussian_process_init(&process, m) == 0;
+        if (!usable) {
+#pragma omp atomic write
+            failed = true;
+        }
+#pragma omp for schedule(dynamic, 1)
+        for (size_t c = 0; c < count; c++) {
+            if (!usable)
+                continue;
+            struct threshold found =
+                search_pick(request, block->candidates + c * m, block->losses + c * m, m, &process);
+            thresholds[c] = found.value;
+            losses[c] = found.loss;
+        }
+        gaussian_process_free(&process);
+    }
+    return failed ? REJECTD_FAIL_MEMORY(error, GAUSSIAN_PROCESS_MAX_POINTS * m * sizeof(double))
+                  : REJECTD_OK;
+}
+
+enum rejectd_status
+thresholds_search(const struct backend *backend, struct backend_session *session,
+                  const struct backend_samples *samples, const double *ptp, const double *precision,
+                  const struct thresholds_request *request, struct progress *progress,
+                  double *thresholds, double *losses, struct rejectd_error *error)
+{
+    const size_t n_picks = samples->n_picks, m = 2 * samples->n_epochs;
+    const size_t size = block_size(samples, request);
+    const double start = progress->start, share = progress->share;
+    struct block block = {0};
+    uint8_t *is_test = NULL;
+    double *weights = malloc(n_picks * n_picks * sizeof *weights);
+    enum rejectd_status status =
+        weights != NULL ? block_init(&block, size, samples->n_epochs, error)
+                        : REJECTD_FAIL_MEMORY(error, n_picks * n_picks * sizeof *weights);
+    if (status == REJECTD_OK)
+        status = folds_shuffle_split(samples->n_epochs, request->seed, &is_test, error);
+    if (status != REJECTD_OK)
+        goto cleanup;
+    spline_leave_one_out(precision, n_picks, weights);
+    const struct backend_splits splits = {FOLDS_SHUFFLE_SPLITS, m, is_test};
+    for (size_t first = 0; first < n_picks && status == REJECTD_OK; first += size) {
+        const size_t count = n_picks - first < size ? n_picks - first : size;
+        const double before = start + share * (double)first / (double)n_picks;
+        const double block_share = share * (double)count / (double)n_picks;
+        progress_step(progress, "thresholds", before, 0.4 * block_share);
+        status = backend->predict(session, weights + first * n_picks, first, count,
+                                  block.predicted_ptp, error);
+        if (status == REJECTD_OK)
+            status = rank_block(samples, ptp, first, count, request->n_threads, &block, error);
+        progress_step(progress, "thresholds", before + 0.4 * block_share, 0.55 * block_share);
+        if (status == REJECTD_OK)
+            status = backend->threshold_losses(session, &splits, block.order, block.candidates,
+                                               block.losses, error);
+        if (status == REJECTD_OK)
+            status =
+                search_block(request, &block, count, m, thresholds + first, losses + first, error);
+    }
+cleanup:
+    free(weights);
+    free(is_test);
+    block_free(&block);
+    return status;
+}

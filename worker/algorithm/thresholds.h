@@ -1,0 +1,30 @@
+/* The thresholds of the channels of one type: Jas et al. 2017, section 2.2. */
+#ifndef WORKER_ALGORITHM_THRESHOLDS_H
+#define WORKER_ALGORITHM_THRESHOLDS_H
+
+#include "worker/algorithm/progress.h"
+#include "worker/backend.h"
+
+struct thresholds_request {
+    enum rejectd_threshold_method method;
+    uint32_t seed;
+    int n_threads;        /* for the search, which runs on the host */
+    size_t memory_budget; /* bytes for predictions; 0: no limit */
+};
+
+/*
+ * Predicts every pick from the others, block by block, evaluates the loss of every candidate and
+ * searches.
+ *   ptp        [E][C] of the epochs themselves
+ *   precision  [C][C] interpolation of the type
+ *   thresholds, losses [C] are filled
+ * The result does not depend on how the picks are cut into blocks. Progress goes from 0 to 1 of
+ * the step that `progress` is in; the session must have been opened with it.
+ */
+enum rejectd_status
+thresholds_search(const struct backend *backend, struct backend_session *session,
+                  const struct backend_samples *samples, const double *ptp, const double *precision,
+                  const struct thresholds_request *request, struct progress *progress,
+                  double *thresholds, double *losses, struct rejectd_error *error);
+
+#endif

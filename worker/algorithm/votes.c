@@ -1,0 +1,89 @@
+#include "worker/algorithm/votes.h"
+
+#include <stdlib.h>
+
+struct ranked {
+    double ptp;
+    uint16_t pick;
+};
+
+static int worst_first(const void *a, const void *b)
+{
+    const struct ranked *x = a, *y = b;
+    if (x->ptp != y->ptp)
+        return x->ptp > y->ptp ? -1 : 1;
+    return x->pick > y->pick ? -1 : 1;
+}
+
+void votes_free(struct votes *votes)
+{
+    free(votes->offsets);
+    free(votes->channels);
+    *votes = (struct votes){0};
+}
+
+enum rejectd_status votes_init(struct votes *votes, const double *ptp, const double *thresholds,
+                               size_t n_epochs, size_t n_picks, struct rejectd_error *error)
+{
+    size_t n_bad = 0;
+    for (size_t i = 0; i < n_epochs * n_picks; i++)
+        n_bad += ptp[i] > thresholds[i % n_picks];
+    *votes = (struct votes){.n_epochs = n_epochs, .n_picks = n_picks};
+    votes->offsets = malloc((n_epochs + 1) * sizeof *votes->offsets);
+    votes->channels = malloc((n_bad + 1) * sizeof *votes->channels);
+    struct ranked *ranked = malloc(n_picks * sizeof *ranked);
+    if (votes->offsets == NULL || votes->channels == NULL || ranked == NULL) {
+        votes_free(votes);
+        free(ranked);
+        return REJECTD_FAIL_MEMORY(error, n_bad * sizeof *votes->channels);
+    }
+    size_t at = 0;
+    for (size_t e = 0; e < n_epochs; e++) {
+        votes->offsets[e] = at;
+        size_t n = 0;
+        for (size_t c = 0; c < n_picks; c++)
+            if (ptp[e * n_picks + c] > thresholds[c])
+                ranked[n++] = (struct ranked){ptp[e * n_picks + c], (uint16_t)c};
+        qsort(ranked, n, sizeof *ranked, worst_first);
+        for (size_t i = 0; i < n; i++)
+            votes->channels[at++] = ranked[i].pick;
+    }
+    votes->offsets[n_epochs] = at;
+    free(ranked);
+    return REJECTD_OK;
+}
+
+bool votes_epoch_is_bad(size_t n_bad, double consensus, size_t n_picks)
+{
+    return (double)n_bad >= consensus * (double)n_picks;
+}
+
+void votes_cumulative_repairs(const struct votes *votes, const int *n_interpolate, size_t n_values,
+                              const bool *skip, uint16_t *prefix)
+{
+    for (size_t e = 0; e < votes->n_epochs; e++) {
+        const size_t n_bad = skip[e] ? 0 : votes_count(votes, e);
+        size_t repaired = 0;
+        for (size_t v = 0; v < n_values; v++) {
+            size_t more = n_bad - repaired;
+            repaired += more < (size_t)n_interpolate[v] ? more : (size_t)n_interpolate[v];
+            prefix[v * votes->n_epochs + e] = (uint16_t)repaired;
+        }
+    }
+}
+
+void votes_fill_log(const struct votes *votes, const size_t *picks, double consensus,
+                    int n_interpolate, struct rejectd_reject_log *log)
+{
+    for (size_t e = 0; e < votes->n_epochs; e++) {
+        int8_t *labels = log->labels + e * log->n_channels;
+        const size_t n_bad = votes_count(votes, e);
+        for (size_t c = 0; c < votes->n_picks; c++)
+            labels[picks[c]] = REJECTD_LABEL_GOOD;
+        for (size_t i = 0; i < n_bad; i++)
+            labels[picks[votes->channels[votes->offsets[e] + i]]] =
+                i < (size_t)n_interpolate ? REJECTD_LABEL_INTERPOLATED : REJECTD_LABEL_BAD;
+        if (votes_epoch_is_bad(n_bad, consensus, votes->n_picks))
+            log->bad_epochs[e] = 1;
+    }
+}

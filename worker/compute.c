@@ -1,0 +1,134 @@
+/* The public library: chooses a backend and calls the algorithms. */
+#include <rejectd/compute.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/algorithm/apply.h"
+#include "worker/algorithm/checks.h"
+#include "worker/algorithm/fit.h"
+#include "worker/backend.h"
+
+static enum rejectd_status choose_backend(const struct rejectd_compute_options *options,
+                                          const struct backend **backend,
+                                          struct rejectd_error *error)
+{
+    *backend = options->backend == NULL ? backend_at(0) : backend_find(options->backend);
+    if (*backend == NULL)
+        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "backend",
+                            "there is no backend \"%s\"; \"cpu\" and \"reference\" are accepted",
+                            options->backend);
+    return REJECTD_OK;
+}
+
+enum rejectd_status rejectd_fit_check(const struct rejectd_epochs *epochs,
+                                      const struct rejectd_fit_parameters *parameters,
+                                      struct rejectd_error *error)
+{
+    return checks_fit(epochs, parameters, error);
+}
+
+enum rejectd_status rejectd_fit(const struct rejectd_epochs *epochs,
+                                const struct rejectd_fit_parameters *parameters,
+                                const struct rejectd_compute_options *options,
+                                struct rejectd_fit **fit, struct rejectd_error *error)
+{
+    const struct backend *backend;
+    *fit = NULL;
+    enum rejectd_status status = choose_backend(options, &backend, error);
+    if (status != REJECTD_OK)
+        return status;
+    return fit_run(backend, epochs, parameters, options, fit, error);
+}
+
+void rejectd_fit_free(struct rejectd_fit *fit)
+{
+    fit_free(fit);
+}
+
+enum rejectd_status rejectd_model_from_fit(const struct rejectd_fit *fit,
+                                           const struct rejectd_epochs *epochs,
+                                           struct rejectd_model **model,
+                                           struct rejectd_error *error)
+{
+    *model = NULL;
+    struct rejectd_model *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return REJECTD_FAIL_MEMORY(error, sizeof *made);
+    made->channels = calloc(fit->n_channels, sizeof *made->channels);
+    made->types = calloc(fit->n_types, sizeof *made->types);
+    if (made->channels == NULL || made->types == NULL) {
+        rejectd_model_free(made);
+        return REJECTD_FAIL_MEMORY(error, fit->n_channels * sizeof *made->channels);
+    }
+    for (size_t c = 0; c < fit->n_channels; c++) {
+        if (isnan(fit->thresholds[c]))
+            continue;
+        struct rejectd_model_channel *channel = &made->channels[made->n_channels++];
+        memcpy(channel->name, epochs->channels[c].name, sizeof channel->name);
+        channel->type = epochs->channels[c].type;
+        channel->threshold = fit->thresholds[c];
+    }
+    for (; made->n_types < fit->n_types; made->n_types++)
+        made->types[made->n_types] = (struct rejectd_model_type){
+            .type = fit->types[made->n_types].type,
+            .consensus = fit->types[made->n_types].consensus,
+            .n_interpolate = fit->types[made->n_types].n_interpolate,
+        };
+    *model = made;
+    return REJECTD_OK;
+}
+
+void rejectd_model_free(struct rejectd_model *model)
+{
+    if (model == NULL)
+        return;
+    free(model->channels);
+    free(model->types);
+    free(model);
+}
+
+enum rejectd_status rejectd_apply_check(const struct rejectd_epochs *epochs,
+                                        const struct rejectd_model *model,
+                                        struct rejectd_error *error)
+{
+    return apply_check(epochs, model, error);
+}
+
+enum rejectd_status rejectd_apply(const struct rejectd_epochs *epochs,
+                                  const struct rejectd_model *model,
+                                  const struct rejectd_compute_options *options,
+                                  struct rejectd_reject_log *log, struct rejectd_error *error)
+{
+    const struct backend *backend;
+    *log = (struct rejectd_reject_log){0};
+    enum rejectd_status status = choose_backend(options, &backend, error);
+    if (status != REJECTD_OK)
+        return status;
+    return apply_run(backend, epochs, model, options, log, error);
+}
+
+void rejectd_reject_log_clear(struct rejectd_reject_log *log)
+{
+    free(log->labels);
+    free(log->bad_epochs);
+    *log = (struct rejectd_reject_log){0};
+}
+
+enum rejectd_status rejectd_clean(const struct rejectd_epochs *epochs,
+                                  const struct rejectd_reject_log *log,
+                                  const struct rejectd_compute_options *options,
+                                  const struct rejectd_sink *sink, struct rejectd_error *error)
+{
+    const struct backend *backend;
+    enum rejectd_status status = choose_backend(options, &backend, error);
+    if (status != REJECTD_OK)
+        return status;
+    return clean_run(backend, epochs, log, options, sink, error);
+}
+
+const char *rejectd_compute_description(void)
+{
+    return backend_at(0)->describe();
+}
