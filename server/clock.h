@@ -1,0 +1,16 @@
+/* Time of day, as the store keeps it and the API shows it. */
+#ifndef SERVER_CLOCK_H
+#define SERVER_CLOCK_H
+
+#include <stdint.h>
+
+enum { CLOCK_TEXT_SIZE = 32 };
+
+/* Milliseconds since 1970, UTC. */
+int64_t clock_milliseconds(void);
+/* ISO 8601 UTC with milliseconds: "2024-05-01T12:00:00.000Z". */
+void clock_text(int64_t milliseconds, char out[CLOCK_TEXT_SIZE]);
+/* Seconds that never jump, from some start. */
+double clock_monotonic(void);
+
+#endif
