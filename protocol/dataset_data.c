@@ -113,31 +113,39 @@ static enum rejectd_status sample_fail(size_t e, size_t c, size_t t, const json_
                         "is %g, which is too large for dtype float32", json_number_value(value));
 }
 
+static enum rejectd_status check_epoch(const json_t *epoch, size_t e,
+                                       const struct dataset_description *d,
+                                       struct rejectd_error *error)
+{
+    char field[64];
+    snprintf(field, sizeof field, "data[%zu]", e);
+    if (!json_is_array(epoch))
+        return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, field,
+                            "must be an array of %zu channels, not %s", d->n_channels,
+                            json_kind(epoch));
+    if (json_array_size(epoch) != d->n_channels)
+        return wrong_length(field, "channels", json_array_size(epoch), d->n_channels, error);
+    for (size_t c = 0; c < d->n_channels; c++) {
+        const json_t *row = json_array_get(epoch, c);
+        if (json_is_array(row) && json_array_size(row) == d->n_times)
+            continue;
+        snprintf(field, sizeof field, "data[%zu][%zu]", e, c);
+        if (json_is_array(row))
+            return wrong_length(field, "samples", json_array_size(row), d->n_times, error);
+        return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, field,
+                            "must be an array of %zu numbers, not %s", d->n_times, json_kind(row));
+    }
+    return REJECTD_OK;
+}
+
 /* Every row, before memory is taken for what a ragged array may only promise. */
 static enum rejectd_status check_nested(const json_t *data, const struct dataset_description *d,
                                         struct rejectd_error *error)
 {
-    for (size_t i = 0; i < d->n_epochs * d->n_channels; i++) {
-        size_t e = i / d->n_channels, c = i % d->n_channels;
-        char field[64];
-        const json_t *epoch = json_array_get(data, e);
-        snprintf(field, sizeof field, "data[%zu]", e);
-        if (!json_is_array(epoch))
-            return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, field,
-                                "must be an array of %zu channels, not %s", d->n_channels,
-                                json_kind(epoch));
-        if (json_array_size(epoch) != d->n_channels)
-            return wrong_length(field, "channels", json_array_size(epoch), d->n_channels, error);
-        const json_t *row = json_array_get(epoch, c);
-        snprintf(field, sizeof field, "data[%zu][%zu]", e, c);
-        if (!json_is_array(row))
-            return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, field,
-                                "must be an array of %zu numbers, not %s", d->n_times,
-                                json_kind(row));
-        if (json_array_size(row) != d->n_times)
-            return wrong_length(field, "samples", json_array_size(row), d->n_times, error);
-    }
-    return REJECTD_OK;
+    enum rejectd_status status = REJECTD_OK;
+    for (size_t e = 0; e < d->n_epochs && status == REJECTD_OK; e++)
+        status = check_epoch(json_array_get(data, e), e, d, error);
+    return status;
 }
 
 static enum rejectd_status read_nested(const json_t *data, const struct dataset_description *d,

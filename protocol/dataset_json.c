@@ -205,7 +205,7 @@ static enum rejectd_status read_plain_fields(const struct json_object *root,
     enum rejectd_status status;
     if ((status = json_read_text(root, "name", d->name, sizeof d->name)) != 0 ||
         (status = json_require(root, "sfreq")) != 0 ||
-        (status = json_read_number(root, "sfreq", DBL_MIN, DBL_MAX, &d->sfreq)) != 0 ||
+        (status = json_read_number(root, "sfreq", -DBL_MAX, DBL_MAX, &d->sfreq)) != 0 ||
         (status = json_read_number(root, "tmin", -DBL_MAX, DBL_MAX, &d->tmin)) != 0 ||
         (status = json_read_size(root, "n_epochs", 1, REJECTD_MAX_EPOCHS, &d->n_epochs)) != 0 ||
         (status = json_read_size(root, "n_channels", 1, REJECTD_MAX_CHANNELS, &d->n_channels)) !=
@@ -300,6 +300,8 @@ static void append_kept(struct buffer *text, const char *key, const char *json)
 char *dataset_to_json(const struct dataset_description *d)
 {
     json_t *extra = dataset_extra_parse(d);
+    if (extra == NULL && d->channels_extra_json != NULL)
+        return NULL;
     struct buffer text;
     buffer_init(&text, (size_t)1 << 30);
     buffer_append_text(&text, "{\"name\":");

@@ -27,7 +27,7 @@ enum rejectd_status dataset_data_read(json_t *data, const struct dataset_descrip
 enum rejectd_status dataset_metadata_read(const struct json_object *root,
                                           struct dataset_description *description);
 
-/* channels_extra_json, parsed; NULL when there is none. json_decref() it. */
+/* channels_extra_json, parsed; NULL when there is none, or no memory. json_decref() it. */
 json_t *dataset_extra_parse(const struct dataset_description *description);
 /* Appends `,"loc":...,"coil_type":...` of one channel, as far as it has them. */
 void dataset_extra_append_channel(struct buffer *buffer, const json_t *extra, size_t channel);

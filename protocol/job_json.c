@@ -6,12 +6,7 @@
 
 #include "protocol/json_reader.h"
 #include "protocol/json_text.h"
-
-static const char *const type_names[JOB_TYPE_COUNT] = {
-#define NAME(symbol, name) [JOB_##symbol] = name,
-    JOB_TYPE_LIST(NAME)
-#undef NAME
-};
+#include "protocol/names.h"
 
 void job_request_clear(struct job_request *request)
 {
@@ -73,7 +68,7 @@ static enum rejectd_status read_request(const struct json_object *root, struct j
     if ((status = JSON_CHECK_FIELDS(root, "type", "dataset", "model", "device", "priority",
                                     "parameters")) != 0 ||
         (status = json_require(root, "type")) != 0 ||
-        (status = json_read_name(root, "type", type_names, JOB_TYPE_COUNT, &type)) != 0 ||
+        (status = json_read_name(root, "type", job_type_names, JOB_TYPE_COUNT, &type)) != 0 ||
         (status = read_id(root, "dataset", "ds_", request->dataset)) != 0)
         return status;
     request->type = (enum job_type)type;
@@ -122,7 +117,7 @@ char *job_request_to_json(const struct job_request *request)
         return NULL;
     struct buffer text;
     buffer_init(&text, (size_t)1 << 28);
-    buffer_append_format(&text, "{\"type\":\"%s\"", type_names[request->type]);
+    buffer_append_format(&text, "{\"type\":\"%s\"", job_type_names[request->type]);
     append_text_field(&text, "dataset", request->dataset);
     append_text_field(&text, "model", request->model);
     append_text_field(&text, "device", request->device);

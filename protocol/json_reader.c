@@ -8,7 +8,7 @@
  */
 #include "protocol/json_reader.h"
 
-#include <math.h>
+#include <float.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -267,13 +267,12 @@ static enum rejectd_status check_number(const struct json_object *object, const 
     if (!json_is_number(value))
         return json_fail(object, key, "must be a number, not %s", json_kind(value));
     double number = json_number_value(value);
-    if (!(number >= least && number <= most)) {
-        if (isfinite(least) && isfinite(most))
-            return json_fail(object, key, "is %.6g; a number from %.6g to %.6g is accepted", number,
-                             least, most);
-        return json_fail(object, key, "is %.6g; a number of %s %.6g is accepted", number,
-                         isfinite(least) ? "at least" : "at most", isfinite(least) ? least : most);
-    }
+    if (number < least && most == DBL_MAX)
+        return json_fail(object, key, "is %.6g; a number of at least %.6g is accepted", number,
+                         least);
+    if (!(number >= least && number <= most))
+        return json_fail(object, key, "is %.6g; a number from %.6g to %.6g is accepted", number,
+                         least, most);
     *out = number;
     return REJECTD_OK;
 }

@@ -64,7 +64,7 @@ enum rejectd_status json_read_integer(const struct json_object *object, const ch
                                       int64_t least, int64_t most, int64_t *out);
 enum rejectd_status json_read_size(const struct json_object *object, const char *key, size_t least,
                                    size_t most, size_t *out);
-/* An integer or real within least..most. */
+/* An integer or real within least..most; a bound of DBL_MAX is none. */
 enum rejectd_status json_read_number(const struct json_object *object, const char *key,
                                      double least, double most, double *out);
 /* One of the names; *out is its index. */

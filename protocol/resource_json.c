@@ -12,80 +12,10 @@
 
 #include "base/buffer.h"
 #include "protocol/json_text.h"
+#include "protocol/names.h"
 #include "protocol/problem.h"
 
 static const size_t max_text = (size_t)1 << 32;
-
-static const char *const dataset_states[DATASET_STATE_COUNT] = {
-#define NAME(symbol, name) [DATASET_##symbol] = name,
-    DATASET_STATE_LIST(NAME)
-#undef NAME
-};
-
-static const struct {
-    const char *name;
-    bool final;
-} job_states[JOB_STATE_COUNT] = {
-#define STATE(symbol, name, final) [JOB_STATE_##symbol] = {name, final},
-    JOB_STATE_LIST(STATE)
-#undef STATE
-};
-
-static const char *const job_types[JOB_TYPE_COUNT] = {
-#define NAME(symbol, name) [JOB_##symbol] = name,
-    JOB_TYPE_LIST(NAME)
-#undef NAME
-};
-
-const char *dataset_state_name(enum dataset_state state)
-{
-    return dataset_states[state];
-}
-
-const char *job_state_name(enum job_state state)
-{
-    return job_states[state].name;
-}
-
-const char *job_type_name(enum job_type type)
-{
-    return job_types[type];
-}
-
-bool job_state_is_final(enum job_state state)
-{
-    return job_states[state].final;
-}
-
-bool dataset_state_from_name(const char *name, enum dataset_state *state)
-{
-    for (int i = 0; i < DATASET_STATE_COUNT; i++)
-        if (strcmp(name, dataset_states[i]) == 0) {
-            *state = (enum dataset_state)i;
-            return true;
-        }
-    return false;
-}
-
-bool job_state_from_name(const char *name, enum job_state *state)
-{
-    for (int i = 0; i < JOB_STATE_COUNT; i++)
-        if (strcmp(name, job_states[i].name) == 0) {
-            *state = (enum job_state)i;
-            return true;
-        }
-    return false;
-}
-
-bool job_type_from_name(const char *name, enum job_type *type)
-{
-    for (int i = 0; i < JOB_TYPE_COUNT; i++)
-        if (strcmp(name, job_types[i]) == 0) {
-            *type = (enum job_type)i;
-            return true;
-        }
-    return false;
-}
 
 static void append_string_field(struct buffer *text, const char *key, const char *value)
 {
@@ -93,12 +23,14 @@ static void append_string_field(struct buffer *text, const char *key, const char
     json_append_string_or_null(text, value);
 }
 
-/* Appends the members of a JSON object that is known to be well-formed, and the closing brace. */
-static void splice_object(struct buffer *text, const char *object)
+/* Appends the members of a JSON object that is known to be well-formed, as far as `end` when that
+ * is not NULL, and the closing brace. */
+static void splice_object(struct buffer *text, const char *object, const char *end)
 {
     const char *members = strchr(object, '{');
-    const char *end = strrchr(object, '}');
-    if (members == NULL || end == NULL) {
+    if (end == NULL)
+        end = strrchr(object, '}');
+    if (members == NULL || end == NULL || end <= members) {
         text->failed = true;
         return;
     }
@@ -110,15 +42,20 @@ static void splice_object(struct buffer *text, const char *object)
     buffer_append(text, "}", 1);
 }
 
-static void append_dataset(struct buffer *text, const struct dataset_view *view)
+/*
+ * A summary ends before the channels, which dataset_to_json() writes behind all that is short.
+ * The search can't be misled by a name: quotes within strings are escaped.
+ */
+static void append_dataset(struct buffer *text, const struct dataset_view *view, bool summary)
 {
+    const char *description = view->description_json != NULL ? view->description_json : "{}";
     buffer_append_text(text, "{\"id\":");
     json_append_string(text, view->id);
-    append_string_field(text, "state", dataset_states[view->state]);
+    append_string_field(text, "state", dataset_state_names[view->state]);
     append_string_field(text, "sha256", view->sha256);
     append_string_field(text, "created_at", view->created_at);
     buffer_append_format(text, ",\"bytes\":%" PRIu64, view->bytes);
-    splice_object(text, view->description_json != NULL ? view->description_json : "{}");
+    splice_object(text, description, summary ? strstr(description, ",\"channels\":") : NULL);
 }
 
 static void append_job_error(struct buffer *text, const struct rejectd_error *error)
@@ -140,13 +77,13 @@ static void append_job(struct buffer *text, const struct job_view *view)
 {
     buffer_append_text(text, "{\"id\":");
     json_append_string(text, view->id);
-    append_string_field(text, "type", job_types[view->type]);
+    append_string_field(text, "type", job_type_names[view->type]);
     append_string_field(text, "dataset", view->dataset);
     append_string_field(text, "model", view->model);
     append_string_field(text, "device", view->device);
     buffer_append_format(text, ",\"priority\":%d,\"parameters\":", view->priority);
     buffer_append_text(text, view->parameters_json != NULL ? view->parameters_json : "{}");
-    append_string_field(text, "state", job_states[view->state].name);
+    append_string_field(text, "state", job_state_names[view->state]);
     if (view->position >= 0)
         buffer_append_format(text, ",\"position\":%ld", view->position);
     else
@@ -173,14 +110,14 @@ static void append_model(struct buffer *text, const struct model_view *view)
     append_string_field(text, "job", view->job);
     append_string_field(text, "dataset", view->dataset);
     append_string_field(text, "created_at", view->created_at);
-    splice_object(text, view->model_json != NULL ? view->model_json : "{}");
+    splice_object(text, view->model_json != NULL ? view->model_json : "{}", NULL);
 }
 
 char *dataset_view_to_json(const struct dataset_view *view)
 {
     struct buffer text;
     buffer_init(&text, max_text);
-    append_dataset(&text, view);
+    append_dataset(&text, view, false);
     return buffer_take(&text, NULL);
 }
 
@@ -200,32 +137,47 @@ char *model_view_to_json(const struct model_view *view)
     return buffer_take(&text, NULL);
 }
 
-/* {"<key>":[...]} of n views; the three kinds differ in nothing else. */
-#define LIST_TO_JSON(key, append, views, n_views)                                                  \
-    do {                                                                                           \
-        struct buffer text;                                                                        \
-        buffer_init(&text, max_text);                                                              \
-        buffer_append_text(&text, "{\"" key "\":[");                                               \
-        for (size_t i = 0; i < (n_views); i++) {                                                   \
-            if (i > 0)                                                                             \
-                buffer_append(&text, ",", 1);                                                      \
-            append(&text, &(views)[i]);                                                            \
-        }                                                                                          \
-        buffer_append_text(&text, "]}");                                                           \
-        return buffer_take(&text, NULL);                                                           \
-    } while (0)
+static void begin_list(struct buffer *text, const char *key)
+{
+    buffer_init(text, max_text);
+    buffer_append_format(text, "{\"%s\":[", key);
+}
+
+static char *end_list(struct buffer *text)
+{
+    buffer_append_text(text, "]}");
+    return buffer_take(text, NULL);
+}
 
 char *dataset_list_to_json(const struct dataset_view *views, size_t n_views)
 {
-    LIST_TO_JSON("datasets", append_dataset, views, n_views);
+    struct buffer text;
+    begin_list(&text, "datasets");
+    for (size_t i = 0; i < n_views; i++) {
+        buffer_append_text(&text, i > 0 ? "," : "");
+        append_dataset(&text, &views[i], true);
+    }
+    return end_list(&text);
 }
 
 char *job_list_to_json(const struct job_view *views, size_t n_views)
 {
-    LIST_TO_JSON("jobs", append_job, views, n_views);
+    struct buffer text;
+    begin_list(&text, "jobs");
+    for (size_t i = 0; i < n_views; i++) {
+        buffer_append_text(&text, i > 0 ? "," : "");
+        append_job(&text, &views[i]);
+    }
+    return end_list(&text);
 }
 
 char *model_list_to_json(const struct model_view *views, size_t n_views)
 {
-    LIST_TO_JSON("models", append_model, views, n_views);
+    struct buffer text;
+    begin_list(&text, "models");
+    for (size_t i = 0; i < n_views; i++) {
+        buffer_append_text(&text, i > 0 ? "," : "");
+        append_model(&text, &views[i]);
+    }
+    return end_list(&text);
 }

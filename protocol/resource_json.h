@@ -70,14 +70,15 @@ struct dataset_view {
     char created_at[RESOURCE_TIME_SIZE];
     uint64_t bytes;         /* of the samples */
     char *description_json; /* owned; a JSON object as dataset_to_json() writes it, which
-                               dataset_from_json() reads back */
+                               dataset_from_json() reads back (but in lists, a summary of it) */
 };
 
 void dataset_view_clear(struct dataset_view *view);
 char *dataset_view_to_json(const struct dataset_view *view);
 enum rejectd_status dataset_view_from_json(const char *text, size_t length,
                                            struct dataset_view *view, struct rejectd_error *error);
-/* {"datasets": [...]} in the order given. */
+/* {"datasets": [...]} in the order given, as summaries: without channels, events, event_id and
+ * device_to_head. */
 char *dataset_list_to_json(const struct dataset_view *views, size_t n_views);
 /* *views is owned by the caller: dataset_list_free(). */
 enum rejectd_status dataset_list_from_json(const char *text, size_t length,

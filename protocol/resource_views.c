@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "protocol/json_reader.h"
+#include "protocol/names.h"
 #include "protocol/resource_json.h"
 
 void dataset_view_clear(struct dataset_view *view)
@@ -48,21 +49,20 @@ cleanup:
     return text;
 }
 
-static enum rejectd_status read_dataset(const struct json_object *root, struct dataset_view *view)
+static enum rejectd_status read_dataset(const struct json_object *root, void *out)
 {
+    struct dataset_view *view = out;
     static const char *const description[] = {
         "name",  "sfreq",    "tmin",           "n_epochs", "n_channels", "n_times",
         "dtype", "channels", "device_to_head", "events",   "event_id",
     };
     int state = 0;
     int64_t bytes = 0;
-    const char *const states[] = {dataset_state_name(DATASET_AWAITING_SAMPLES),
-                                  dataset_state_name(DATASET_READY)};
-    _Static_assert(DATASET_STATE_COUNT == 2, "every state is listed");
     enum rejectd_status status;
     if ((status = json_require(root, "id")) != 0 || (status = json_require(root, "state")) != 0 ||
         (status = json_read_text(root, "id", view->id, sizeof view->id)) != 0 ||
-        (status = json_read_name(root, "state", states, DATASET_STATE_COUNT, &state)) != 0 ||
+        (status = json_read_name(root, "state", dataset_state_names, DATASET_STATE_COUNT,
+                                 &state)) != 0 ||
         (status = json_read_text(root, "sha256", view->sha256, sizeof view->sha256)) != 0 ||
         (status = json_read_text(root, "created_at", view->created_at, sizeof view->created_at)) !=
             0 ||
@@ -77,18 +77,13 @@ static enum rejectd_status read_dataset(const struct json_object *root, struct d
 
 static enum rejectd_status read_job_names(const struct json_object *root, struct job_view *view)
 {
-    const char *types[JOB_TYPE_COUNT], *states[JOB_STATE_COUNT];
-    for (int i = 0; i < JOB_TYPE_COUNT; i++)
-        types[i] = job_type_name((enum job_type)i);
-    for (int i = 0; i < JOB_STATE_COUNT; i++)
-        states[i] = job_state_name((enum job_state)i);
     int type = 0, state = 0;
     enum rejectd_status status;
     if ((status = json_require(root, "id")) != 0 || (status = json_require(root, "type")) != 0 ||
         (status = json_require(root, "state")) != 0 ||
         (status = json_read_text(root, "id", view->id, sizeof view->id)) != 0 ||
-        (status = json_read_name(root, "type", types, JOB_TYPE_COUNT, &type)) != 0 ||
-        (status = json_read_name(root, "state", states, JOB_STATE_COUNT, &state)) != 0 ||
+        (status = json_read_name(root, "type", job_type_names, JOB_TYPE_COUNT, &type)) != 0 ||
+        (status = json_read_name(root, "state", job_state_names, JOB_STATE_COUNT, &state)) != 0 ||
         (status = json_read_text(root, "dataset", view->dataset, sizeof view->dataset)) != 0 ||
         (status = json_read_text(root, "model", view->model, sizeof view->model)) != 0)
         return status;
@@ -118,8 +113,9 @@ static enum rejectd_status read_job_progress(const struct json_object *root, str
     return json_read_number(&progress, "fraction", 0, 1, &view->fraction);
 }
 
-static enum rejectd_status read_job(const struct json_object *root, struct job_view *view)
+static enum rejectd_status read_job(const struct json_object *root, void *out)
 {
+    struct job_view *view = out;
     enum rejectd_status status;
     if ((status = read_job_names(root, view)) != 0 ||
         (status = read_job_progress(root, view)) != 0 ||
@@ -139,8 +135,9 @@ static enum rejectd_status read_job(const struct json_object *root, struct job_v
     return view->parameters_json != NULL ? REJECTD_OK : REJECTD_FAIL_MEMORY(root->error, 0);
 }
 
-static enum rejectd_status read_model(const struct json_object *root, struct model_view *view)
+static enum rejectd_status read_model(const struct json_object *root, void *out)
 {
+    struct model_view *view = out;
     static const char *const model[] = {"channels", "types"};
     enum rejectd_status status;
     if ((status = json_require(root, "id")) != 0 ||
@@ -154,70 +151,155 @@ static enum rejectd_status read_model(const struct json_object *root, struct mod
     return view->model_json != NULL ? REJECTD_OK : REJECTD_FAIL_MEMORY(root->error, 0);
 }
 
-/*
- * The functions of one kind of resource: read one, read a list, free a list. C has no generics;
- * written out three times these thirty lines would differ in nothing but the names.
- */
-#define RESOURCE_READERS(kind, key)                                                                \
-    enum rejectd_status kind##_view_from_json(                                                     \
-        const char *text, size_t length, struct kind##_view *view, struct rejectd_error *error)    \
-    {                                                                                              \
-        *view = (struct kind##_view){0};                                                           \
-        json_t *value;                                                                             \
-        enum rejectd_status status = json_parse(text, length, JSON_FROM_SERVER, &value, error);    \
-        if (status != REJECTD_OK)                                                                  \
-            return status;                                                                         \
-        struct json_object root = {.value = value, .path = "", .error = error};                    \
-        status = read_##kind(&root, view);                                                         \
-        json_decref(value);                                                                        \
-        if (status != REJECTD_OK)                                                                  \
-            kind##_view_clear(view);                                                               \
-        return status;                                                                             \
-    }                                                                                              \
-                                                                                                   \
-    void kind##_list_free(struct kind##_view *views, size_t n_views)                               \
-    {                                                                                              \
-        for (size_t i = 0; i < n_views; i++)                                                       \
-            kind##_view_clear(&views[i]);                                                          \
-        free(views);                                                                               \
-    }                                                                                              \
-                                                                                                   \
-    enum rejectd_status kind##_list_from_json(const char *text, size_t length,                     \
-                                              struct kind##_view **views, size_t *n_views,         \
-                                              struct rejectd_error *error)                         \
-    {                                                                                              \
-        *views = NULL;                                                                             \
-        *n_views = 0;                                                                              \
-        json_t *value, *array;                                                                     \
-        enum rejectd_status status = json_parse(text, length, JSON_FROM_SERVER, &value, error);    \
-        if (status != REJECTD_OK)                                                                  \
-            return status;                                                                         \
-        struct json_object root = {.value = value, .path = "", .error = error};                    \
-        if ((status = json_require(&root, key)) != 0 ||                                            \
-            (status = json_read_array(&root, key, 0, RESOURCE_MAX_LIST, &array)) != 0)             \
-            goto cleanup;                                                                          \
-        size_t n = json_array_size(array);                                                         \
-        *views = calloc(n + 1, sizeof **views);                                                    \
-        if (*views == NULL) {                                                                      \
-            status = REJECTD_FAIL_MEMORY(error, n * sizeof **views);                               \
-            goto cleanup;                                                                          \
-        }                                                                                          \
-        for (*n_views = n; n > 0 && status == REJECTD_OK; n--) {                                   \
-            struct json_object entry;                                                              \
-            status = json_object_open(json_array_get(array, n - 1), key, &entry, error);           \
-            if (status == REJECTD_OK)                                                              \
-                status = read_##kind(&entry, &(*views)[n - 1]);                                    \
-        }                                                                                          \
-        if (status != REJECTD_OK) {                                                                \
-            kind##_list_free(*views, *n_views);                                                    \
-            *views = NULL;                                                                         \
-            *n_views = 0;                                                                          \
-        }                                                                                          \
-    cleanup:                                                                                       \
-        json_decref(value);                                                                        \
-        return status;                                                                             \
-    }
+/* ---- one resource, and lists of them, of any kind ---- */
 
-RESOURCE_READERS(dataset, "datasets")
-RESOURCE_READERS(job, "jobs")
-RESOURCE_READERS(model, "models")
+struct kind {
+    const char *list; /* the key of a list of them */
+    size_t size;      /* of a view */
+    enum rejectd_status (*read)(const struct json_object *root, void *view);
+    void (*clear)(void *view);
+};
+
+static void clear_dataset(void *view)
+{
+    dataset_view_clear(view);
+}
+
+static void clear_job(void *view)
+{
+    job_view_clear(view);
+}
+
+static void clear_model(void *view)
+{
+    model_view_clear(view);
+}
+
+static const struct kind datasets = {"datasets", sizeof(struct dataset_view), read_dataset,
+                                     clear_dataset};
+static const struct kind jobs = {"jobs", sizeof(struct job_view), read_job, clear_job};
+static const struct kind models = {"models", sizeof(struct model_view), read_model, clear_model};
+
+static enum rejectd_status view_from_json(const struct kind *kind, const char *text, size_t length,
+                                          void *view, struct rejectd_error *error)
+{
+    memset(view, 0, kind->size);
+    json_t *value;
+    enum rejectd_status status = json_parse(text, length, JSON_FROM_SERVER, &value, error);
+    if (status != REJECTD_OK)
+        return status;
+    struct json_object root = {.value = value, .path = "", .error = error};
+    status = kind->read(&root, view);
+    json_decref(value);
+    if (status != REJECTD_OK)
+        kind->clear(view);
+    return status;
+}
+
+static void list_free(const struct kind *kind, void *views, size_t n_views)
+{
+    for (size_t i = 0; i < n_views; i++)
+        kind->clear((char *)views + i * kind->size);
+    free(views);
+}
+
+static enum rejectd_status read_list(const struct kind *kind, const struct json_object *root,
+                                     void **views, size_t *n_views)
+{
+    json_t *array;
+    enum rejectd_status status;
+    if ((status = json_require(root, kind->list)) != 0 ||
+        (status = json_read_array(root, kind->list, 0, RESOURCE_MAX_LIST, &array)) != 0)
+        return status;
+    size_t n = json_array_size(array);
+    *views = calloc(n + 1, kind->size);
+    if (*views == NULL)
+        return REJECTD_FAIL_MEMORY(root->error, n * kind->size);
+    *n_views = n;
+    for (size_t i = 0; i < n && status == REJECTD_OK; i++) {
+        struct json_object entry;
+        status = json_object_open(json_array_get(array, i), kind->list, &entry, root->error);
+        if (status == REJECTD_OK)
+            status = kind->read(&entry, (char *)*views + i * kind->size);
+    }
+    return status;
+}
+
+/* The list, or NULL with *n_views 0 on failure. */
+static void *list_from_json(const struct kind *kind, const char *text, size_t length,
+                            size_t *n_views, enum rejectd_status *status,
+                            struct rejectd_error *error)
+{
+    void *views = NULL;
+    json_t *value;
+    *n_views = 0;
+    *status = json_parse(text, length, JSON_FROM_SERVER, &value, error);
+    if (*status != REJECTD_OK)
+        return NULL;
+    struct json_object root = {.value = value, .path = "", .error = error};
+    *status = read_list(kind, &root, &views, n_views);
+    json_decref(value);
+    if (*status == REJECTD_OK)
+        return views;
+    list_free(kind, views, *n_views);
+    *n_views = 0;
+    return NULL;
+}
+
+enum rejectd_status dataset_view_from_json(const char *text, size_t length,
+                                           struct dataset_view *view, struct rejectd_error *error)
+{
+    return view_from_json(&datasets, text, length, view, error);
+}
+
+enum rejectd_status dataset_list_from_json(const char *text, size_t length,
+                                           struct dataset_view **views, size_t *n_views,
+                                           struct rejectd_error *error)
+{
+    enum rejectd_status status;
+    *views = list_from_json(&datasets, text, length, n_views, &status, error);
+    return status;
+}
+
+void dataset_list_free(struct dataset_view *views, size_t n_views)
+{
+    list_free(&datasets, views, n_views);
+}
+
+enum rejectd_status job_view_from_json(const char *text, size_t length, struct job_view *view,
+                                       struct rejectd_error *error)
+{
+    return view_from_json(&jobs, text, length, view, error);
+}
+
+enum rejectd_status job_list_from_json(const char *text, size_t length, struct job_view **views,
+                                       size_t *n_views, struct rejectd_error *error)
+{
+    enum rejectd_status status;
+    *views = list_from_json(&jobs, text, length, n_views, &status, error);
+    return status;
+}
+
+void job_list_free(struct job_view *views, size_t n_views)
+{
+    list_free(&jobs, views, n_views);
+}
+
+enum rejectd_status model_view_from_json(const char *text, size_t length, struct model_view *view,
+                                         struct rejectd_error *error)
+{
+    return view_from_json(&models, text, length, view, error);
+}
+
+enum rejectd_status model_list_from_json(const char *text, size_t length, struct model_view **views,
+                                         size_t *n_views, struct rejectd_error *error)
+{
+    enum rejectd_status status;
+    *views = list_from_json(&models, text, length, n_views, &status, error);
+    return status;
+}
+
+void model_list_free(struct model_view *views, size_t n_views)
+{
+    list_free(&models, views, n_views);
+}

@@ -233,7 +233,7 @@ static const struct invalid_case invalid_models[] = {
     {MODEL("{\"name\":\"A\",\"type\":\"eeg\"}", MODEL_TYPE), REJECTD_INVALID_VALUE,
      "channels[0].threshold", "required"},
     {MODEL("{\"name\":\"A\",\"type\":\"eeg\",\"threshold\":-1}", MODEL_TYPE), REJECTD_INVALID_VALUE,
-     "channels[0].threshold", "is -1"},
+     "channels[0].threshold", "is -1; a number of at least 0"},
     {MODEL("{\"name\":\"\",\"type\":\"eeg\",\"threshold\":1}", MODEL_TYPE), REJECTD_INVALID_VALUE,
      "channels[0].name", "1 to 63"},
     {MODEL("{\"name\":\"A\",\"type\":\"mag\",\"threshold\":1}", MODEL_TYPE), REJECTD_INVALID_VALUE,

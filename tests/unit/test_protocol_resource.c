@@ -248,7 +248,9 @@ END_TEST
 
 START_TEST(test_dataset_view)
 {
-    char description[] = "{\"name\":\"x\",\"sfreq\":10.0,\"n_epochs\":3}";
+    char summary[] = "{\"name\":\",\\\"channels\\\":[\",\"sfreq\":10.0,\"n_epochs\":3}";
+    char description[] = "{\"name\":\",\\\"channels\\\":[\",\"sfreq\":10.0,\"n_epochs\":3,"
+                         "\"channels\":[{\"name\":\"A\"}],\"events\":[[0,0,1]]}";
     struct dataset_view written = {.id = "ds_1",
                                    .state = DATASET_READY,
                                    .sha256 = "ab",
@@ -280,6 +282,7 @@ START_TEST(test_dataset_view)
     ck_assert_uint_eq(n_views, 2);
     ck_assert_str_eq(views[0].id, "ds_1");
     ck_assert_str_eq(views[1].id, "ds_2");
+    ck_assert_str_eq(views[0].description_json, summary);
     dataset_list_free(views, n_views);
     free(text);
     text = dataset_list_to_json(NULL, 0);
