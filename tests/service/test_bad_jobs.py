@@ -136,8 +136,6 @@ UNSUITABLE = {
     "zero position": (place(4, [0, 0, 0]), {}, {}, "channels[4].position", "E4"),
     "coincident positions": (
         place(4, [float(x) for x in positions(6)[1]]), {}, {}, "channels[4].position", ("E4", "E1")),
-    "coincident directions": (
-        place(3, [float(2 * x) for x in positions(6)[0]]), {}, {}, "channels[3].position", ("E3", "E0")),
     "two epochs": (None, {"n_epochs": 2}, {"cv": 2}, None, "3"),
     "one epoch": (None, {"n_epochs": 1}, {}, None, ()),
     "three channels without n_interpolate": (None, {"n_channels": 3}, {"cv": 3}, None, "4"),
