@@ -84,7 +84,7 @@ struct rejectd_epochs {
  * autoreject draws at random and rejectd fixes to 42 when the caller leaves it out on the wire.
  */
 struct rejectd_fit_parameters {
-    const int *n_interpolate; /* NULL: 1, 4, min(n_picks - 1, 32); each >= 1 and < n_picks */
+    const int *n_interpolate; /* NULL: 1, 4, min(n_picks - 1, 32); each >= 0 and < n_picks */
     size_t n_n_interpolate;
     const double *consensus; /* NULL: 0, 0.1, ..., 1 as numpy.linspace(0, 1, 11) computes it */
     size_t n_consensus;

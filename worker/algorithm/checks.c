@@ -176,12 +176,12 @@ static enum rejectd_status check_n_interpolate(const struct rejectd_fit_paramete
                             parameters->n_n_interpolate);
     for (size_t i = 0; i < parameters->n_n_interpolate; i++) {
         int value = parameters->n_interpolate[i];
-        if (value < 1 || (size_t)value >= n_picks) {
+        if (value < 0 || (size_t)value >= n_picks) {
             char field[48];
             snprintf(field, sizeof field, "parameters.n_interpolate[%zu]", i);
             return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, field,
                                 "%d sensors cannot be interpolated from the others; with %zu "
-                                "picked channels 1 to %zu are accepted",
+                                "picked channels 0 to %zu are accepted",
                                 value, n_picks, n_picks - 1);
         }
     }
