@@ -172,8 +172,9 @@ static enum rejectd_status read_nested(const json_t *data, const struct dataset_
 
 /* ---- base64 ---- */
 
-static enum rejectd_status open_base64(json_t *data, const char **text, size_t *length,
-                                       struct rejectd_error *error)
+/* The characters of the base64 string: in the blob when it was long, else in the document. */
+static enum rejectd_status open_base64(json_t *data, const struct json_blob *blob,
+                                       struct json_blob *text, struct rejectd_error *error)
 {
     struct json_object object;
     enum rejectd_status status;
@@ -184,47 +185,60 @@ static enum rejectd_status open_base64(json_t *data, const char **text, size_t *
     const json_t *value = json_field(&object, "base64");
     if (!json_is_string(value))
         return json_fail(&object, "base64", "must be a string, not %s", json_kind(value));
-    *text = json_string_value(value);
-    *length = json_string_length(value);
+    *text = (struct json_blob){json_string_value(value), json_string_length(value)};
+    if (blob->text != NULL && text->length == 0)
+        *text = *blob;
     return REJECTD_OK;
 }
 
-static enum rejectd_status check_base64_length(json_t *data, const struct dataset_description *d,
-                                               struct rejectd_error *error)
+static enum rejectd_status not_base64(size_t at, struct rejectd_error *error)
 {
-    const char *text;
-    size_t length;
-    enum rejectd_status status = open_base64(data, &text, &length, error);
+    return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "data.base64",
+                        "is not base64 (A-Z, a-z, 0-9, +, /, padded with =) at character %zu", at);
+}
+
+/* Some writers escape the slash; any other escape stands for what isn't base64. */
+static enum rejectd_status count_escapes(const struct json_blob *text, size_t *count,
+                                         struct rejectd_error *error)
+{
+    const char *at = text->text, *end = text->text + text->length;
+    for (*count = 0; (at = memchr(at, '\\', (size_t)(end - at))) != NULL; at += 2, ++*count)
+        if (end - at < 2 || at[1] != '/')
+            return not_base64((size_t)(at - text->text), error);
+    return REJECTD_OK;
+}
+
+static enum rejectd_status check_base64(const struct json_blob *text,
+                                        const struct dataset_description *d,
+                                        struct rejectd_error *error)
+{
+    size_t escapes;
+    enum rejectd_status status = count_escapes(text, &escapes, error);
     if (status != REJECTD_OK)
         return status;
     size_t bytes = dataset_sample_bytes(d);
     size_t expected = (bytes + 2) / 3 * 4;
-    if (length != expected)
+    if (text->length - escapes != expected)
         return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "data.base64",
                             "has %zu characters; %zu are expected for %zu bytes (%zu epochs, %zu "
                             "channels, %zu times, little-endian, padded)",
-                            length, expected, bytes, d->n_epochs, d->n_channels, d->n_times);
+                            text->length - escapes, expected, bytes, d->n_epochs, d->n_channels,
+                            d->n_times);
     return REJECTD_OK;
 }
 
-static enum rejectd_status read_base64(json_t *data, const struct dataset_description *d,
-                                       void *samples, struct rejectd_error *error)
+static enum rejectd_status decode_base64(const struct json_blob *text,
+                                         const struct dataset_description *d, void *samples,
+                                         struct rejectd_error *error)
 {
-    const char *text, *end;
-    size_t length, decoded;
+    const char *end;
+    size_t decoded, index;
     size_t bytes = dataset_sample_bytes(d);
-    enum rejectd_status status = open_base64(data, &text, &length, error);
-    if (status != REJECTD_OK)
-        return status;
-    if (sodium_base642bin(samples, bytes, text, length, NULL, &decoded, &end,
+    if (sodium_base642bin(samples, bytes, text->text, text->length, "\\", &decoded, &end,
                           sodium_base64_VARIANT_ORIGINAL) != 0 ||
-        decoded != bytes || end != text + length)
-        return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "data.base64",
-                            "is not base64 (A-Z, a-z, 0-9, +, /, padded with =) at character %zu",
-                            (size_t)(end - text));
-    size_t index;
-    if (samples_are_finite(samples, d->dtype, bytes / (d->dtype == REJECTD_FLOAT32 ? 4 : 8),
-                           &index))
+        decoded != bytes || end != text->text + text->length)
+        return not_base64((size_t)(end - text->text), error);
+    if (samples_are_finite(samples, d->dtype, d->n_epochs * d->n_channels * d->n_times, &index))
         return REJECTD_OK;
     size_t row = index / d->n_times;
     size_t channel = row % d->n_channels;
@@ -248,13 +262,18 @@ enum rejectd_status dataset_data_shape(json_t *data, struct dataset_description 
                         "must be nested arrays or {\"base64\": \"...\"}, not %s", json_kind(data));
 }
 
-enum rejectd_status dataset_data_read(json_t *data, const struct dataset_description *description,
-                                      void **samples, struct rejectd_error *error)
+enum rejectd_status dataset_data_read(json_t *data, const struct json_blob *blob,
+                                      const struct dataset_description *description, void **samples,
+                                      struct rejectd_error *error)
 {
     *samples = NULL;
     bool nested = json_is_array(data);
-    enum rejectd_status status = nested ? check_nested(data, description, error)
-                                        : check_base64_length(data, description, error);
+    struct json_blob text = {0};
+    enum rejectd_status status;
+    if (nested)
+        status = check_nested(data, description, error);
+    else if ((status = open_base64(data, blob, &text, error)) == REJECTD_OK)
+        status = check_base64(&text, description, error);
     if (status != REJECTD_OK)
         return status;
     size_t bytes = dataset_sample_bytes(description);
@@ -262,7 +281,7 @@ enum rejectd_status dataset_data_read(json_t *data, const struct dataset_descrip
     if (memory == NULL)
         return REJECTD_FAIL_MEMORY(error, bytes);
     status = nested ? read_nested(data, description, memory, error)
-                    : read_base64(data, description, memory, error);
+                    : decode_base64(&text, description, memory, error);
     if (status == REJECTD_OK)
         *samples = memory;
     else

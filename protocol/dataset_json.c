@@ -218,7 +218,8 @@ static enum rejectd_status read_plain_fields(const struct json_object *root,
 }
 
 static enum rejectd_status read_dataset(const struct json_object *root,
-                                        struct dataset_description *d, void **samples)
+                                        const struct json_blob *blob, struct dataset_description *d,
+                                        void **samples)
 {
     json_t *data = json_field(root, "data");
     enum rejectd_status status;
@@ -235,7 +236,7 @@ static enum rejectd_status read_dataset(const struct json_object *root,
     if ((status = dataset_description_check(d, root->error)) != 0 ||
         (status = dataset_metadata_read(root, d)) != 0)
         return status;
-    return data == NULL ? REJECTD_OK : dataset_data_read(data, d, samples, root->error);
+    return data == NULL ? REJECTD_OK : dataset_data_read(data, blob, d, samples, root->error);
 }
 
 enum rejectd_status dataset_from_json(const char *text, size_t length,
@@ -245,11 +246,12 @@ enum rejectd_status dataset_from_json(const char *text, size_t length,
     *description = (struct dataset_description){0};
     *samples = NULL;
     json_t *value;
-    enum rejectd_status status = json_parse(text, length, JSON_FROM_CLIENT, &value, error);
+    struct json_blob blob;
+    enum rejectd_status status = json_parse_blob(text, length, &value, &blob, error);
     if (status != REJECTD_OK)
         return status;
     struct json_object root = {.value = value, .path = "", .error = error};
-    status = read_dataset(&root, description, samples);
+    status = read_dataset(&root, &blob, description, samples);
     json_decref(value);
     if (status != REJECTD_OK)
         dataset_description_clear(description);

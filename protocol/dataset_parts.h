@@ -13,12 +13,14 @@
  *
  * The shape step sets n_epochs and n_times where they are still 0 and the data tells them, and
  * fails where the outer two levels contradict the description. The read step needs a description
- * that passed dataset_description_check(); *samples is owned by the caller, NULL on failure.
+ that passed dataset_description_check(), and the blob of the text; *samples is owned by the
+ * caller, NULL on failure.
  */
 enum rejectd_status dataset_data_shape(json_t *data, struct dataset_description *description,
                                        struct rejectd_error *error);
-enum rejectd_status dataset_data_read(json_t *data, const struct dataset_description *description,
-                                      void **samples, struct rejectd_error *error);
+enum rejectd_status dataset_data_read(json_t *data, const struct json_blob *blob,
+                                      const struct dataset_description *description, void **samples,
+                                      struct rejectd_error *error);
 
 /*
  * What rejectd checks and keeps for the round trip but doesn't compute with: "events", "event_id",

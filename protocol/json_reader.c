@@ -1,11 +1,4 @@
-/*
- * Strict reading of JSON.
- *
- * jansson parses; it is recursive and makes an allocation for each value, so a small hostile text
- * can cost much stack and a hundred times its size in memory. Therefore a scan before it, which
- * needs no memory, bounds how deep the text nests and how many arrays, members and values it has.
- * With the limits below jansson never holds more than about half a gigabyte for a client's text.
- */
+/* Strict reading of JSON: json_scan.h bounds it, jansson parses it, the rest names the fields. */
 #include "protocol/json_reader.h"
 
 #include <float.h>
@@ -17,90 +10,17 @@
 #include "protocol/json_text.h"
 #include "protocol/utf8.h"
 
-struct limits {
-    size_t depth;
-    size_t values;  /* separated by commas */
-    size_t arrays;  /* opening brackets */
-    size_t objects; /* opening braces */
-    size_t members; /* colons */
-};
-
-static const struct limits limits[] = {
-    [JSON_FROM_CLIENT] = {32, 4 << 20, 2 << 20, 1 << 14, 1 << 17},
-    [JSON_FROM_SERVER] = {64, 256 << 20, 4 << 20, 1 << 24, 1 << 26},
-};
-
-/* The index behind the string that starts at text[i]; length when it doesn't end. */
-static size_t skip_string(const char *text, size_t length, size_t i)
+/* jansson's document of a text that passed the scan. */
+static enum rejectd_status parse_scanned(const char *text, size_t length, json_t **root,
+                                         struct rejectd_error *error)
 {
-    for (i++; i < length && text[i] != '"'; i++)
-        if (text[i] == '\\')
-            i++;
-    return i < length ? i + 1 : length;
-}
-
-static enum rejectd_status check_limits(const char *text, size_t length, const struct limits *most,
-                                        struct rejectd_error *error)
-{
-    struct limits seen = {0};
-    size_t i = 0;
-    while (i < length) {
-        switch (text[i]) {
-        case '"':
-            i = skip_string(text, length, i);
-            continue;
-        case '[':
-        case '{':
-            if (++seen.depth > most->depth)
-                return REJECTD_FAIL(error, REJECTD_INVALID_JSON, "",
-                                    "the JSON nests deeper than %zu levels", most->depth);
-            if (text[i] == '[')
-                seen.arrays++;
-            else
-                seen.objects++;
-            break;
-        case ']':
-        case '}':
-            if (seen.depth > 0)
-                seen.depth--;
-            break;
-        case ',':
-            seen.values++;
-            break;
-        case ':':
-            seen.members++;
-            break;
-        default:
-            break;
-        }
-        i++;
-    }
-    if (seen.values > most->values || seen.arrays > most->arrays)
-        return REJECTD_FAIL(error, REJECTD_TOO_LARGE, "",
-                            "the JSON has more than %zu values or %zu arrays; send samples as "
-                            "{\"base64\": ...} or by PUT",
-                            most->values, most->arrays);
-    if (seen.objects > most->objects || seen.members > most->members)
-        return REJECTD_FAIL(error, REJECTD_TOO_LARGE, "",
-                            "the JSON has more than %zu objects or %zu members", most->objects,
-                            most->members);
-    return REJECTD_OK;
-}
-
-enum rejectd_status json_parse(const char *text, size_t length, enum json_origin origin,
-                               json_t **root, struct rejectd_error *error)
-{
-    *root = NULL;
-    enum rejectd_status status = check_limits(text, length, &limits[origin], error);
-    if (status != REJECTD_OK)
-        return status;
     if (length == 0)
         return REJECTD_FAIL(error, REJECTD_INVALID_JSON, "",
                             "the body is empty; a JSON object is expected");
     json_error_t failure;
     json_t *value = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &failure);
-    if (value == NULL && json_error_code(&failure) == json_error_out_of_memory)
-        return REJECTD_FAIL_MEMORY(error, length);
+    if (value == NULL && failure.text[0] == 0)
+        return REJECTD_FAIL_MEMORY(error, length); /* the one failure that jansson doesn't name */
     if (value == NULL)
         return REJECTD_FAIL(error, REJECTD_INVALID_JSON, "", "line %d, column %d: %s", failure.line,
                             failure.column, failure.text);
@@ -112,6 +32,35 @@ enum rejectd_status json_parse(const char *text, size_t length, enum json_origin
     }
     *root = value;
     return REJECTD_OK;
+}
+
+enum rejectd_status json_parse(const char *text, size_t length, enum json_origin origin,
+                               json_t **root, struct rejectd_error *error)
+{
+    *root = NULL;
+    enum rejectd_status status = json_scan(text, length, origin, NULL, error);
+    return status == REJECTD_OK ? parse_scanned(text, length, root, error) : status;
+}
+
+enum rejectd_status json_parse_blob(const char *text, size_t length, json_t **root,
+                                    struct json_blob *blob, struct rejectd_error *error)
+{
+    *root = NULL;
+    enum rejectd_status status = json_scan(text, length, JSON_FROM_CLIENT, blob, error);
+    if (status != REJECTD_OK)
+        return status;
+    if (blob->text == NULL)
+        return parse_scanned(text, length, root, error);
+    size_t before = (size_t)(blob->text - text);
+    size_t without = length - blob->length;
+    char *shortened = malloc(without);
+    if (shortened == NULL)
+        return REJECTD_FAIL_MEMORY(error, without);
+    memcpy(shortened, text, before);
+    memcpy(shortened + before, blob->text + blob->length, without - before);
+    status = parse_scanned(shortened, without, root, error);
+    free(shortened);
+    return status;
 }
 
 const char *json_kind(const json_t *value)

@@ -14,17 +14,16 @@
 #include <stdint.h>
 
 #include "base/buffer.h"
-
-/* Who wrote the text decides how large it may be; see the limits in json_reader.c. */
-enum json_origin {
-    JSON_FROM_CLIENT,
-    JSON_FROM_SERVER, /* or from the store: results with labels of a million epochs */
-};
+#include "protocol/json_scan.h"
 
 /* Parses text whose root must be an object. *root is owned by the caller (json_decref); NULL on
  * failure. */
 enum rejectd_status json_parse(const char *text, size_t length, enum json_origin origin,
                                json_t **root, struct rejectd_error *error);
+
+/* The same for a client's text that may hold a blob; see json_scan.h. */
+enum rejectd_status json_parse_blob(const char *text, size_t length, json_t **root,
+                                    struct json_blob *blob, struct rejectd_error *error);
 
 /* An object that is being read. */
 struct json_object {

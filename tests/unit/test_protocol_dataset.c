@@ -351,6 +351,73 @@ START_TEST(test_finite)
 }
 END_TEST
 
+/* Base64 of 64 kB and more goes past the JSON parser; the outcome is the same. */
+START_TEST(test_long_base64)
+{
+    static const struct {
+        const char *key;   /* before the string */
+        const char *piece; /* the string is 50000 of it */
+        const char *end;   /* behind the string */
+        enum rejectd_status status;
+        const char *field;
+    } cases[] = {
+        {"\"data\":{\"base64\" : ", "AACA", "}", REJECTD_OK, ""},
+        {"\"data\":{\"base64\":", "AA\\/A", "}", REJECTD_OK, ""},
+        {"\"data\":{\"base64\":", "AA\\nA", "}", REJECTD_INVALID_SAMPLES, "data.base64"},
+        {"\"data\":{\"base64\":", "AA\\A", "}", REJECTD_INVALID_SAMPLES, "data.base64"},
+        {"\"data\":{\"base64\":", "AA A", "}", REJECTD_INVALID_SAMPLES, "data.base64"},
+        {"\"data\":{\"base64\":", "\x01\x80\xff!", "}", REJECTD_INVALID_SAMPLES, "data.base64"},
+        {"\"data\":{\"base64\":", "AACAAA", "}", REJECTD_INVALID_SAMPLES, "data.base64"},
+        {"\"data\":{\"base64\":", "AACA", "", REJECTD_INVALID_JSON, ""},
+        {"\"name\":", "AACA", "", REJECTD_TOO_LARGE, ""},
+        {"\"data\":", "AACA", "", REJECTD_TOO_LARGE, ""},
+        {"\"base64\":", "AACA", "", REJECTD_INVALID_VALUE, "base64"},
+        {"\"event_id\":{\"base64\":", "AACA", "},\"data\":{\"base64\":\"\"}", REJECTD_INVALID_VALUE,
+         "event_id.base64"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        enum { PIECES = 50000 };
+        struct buffer text;
+        struct rejectd_error error = {0};
+        struct dataset_description description;
+        void *samples;
+        buffer_init(&text, 1 << 20);
+        buffer_append_text(&text, "{\"sfreq\":1,\"dtype\":\"float32\",\"n_epochs\":1," CH1
+                                  ",\"n_times\":37500,");
+        buffer_append_text(&text, cases[i].key);
+        buffer_append_text(&text, "\"");
+        for (int piece = 0; piece < PIECES; piece++)
+            buffer_append_text(&text, cases[i].piece);
+        buffer_append_text(&text, "\"");
+        buffer_append_text(&text, cases[i].end);
+        buffer_append_text(&text, "}");
+        ck_assert_msg(dataset_from_json(text.data, text.length, &description, &samples, &error) ==
+                          cases[i].status,
+                      "case %zu: %s", i, error.message);
+        ck_assert_str_eq(error.field, cases[i].field);
+        ck_assert((samples != NULL) == (cases[i].status == REJECTD_OK));
+        free(samples);
+        dataset_description_clear(&description);
+        buffer_free(&text);
+    }
+}
+END_TEST
+
+START_TEST(test_long_words)
+{
+    struct rejectd_error error = {0};
+    size_t n = 1 << 20;
+    char *text = malloc(n);
+    memset(text, '1', n);
+    ck_assert_int_eq(parse(text, n, &error), REJECTD_INVALID_JSON);
+    text[0] = '"';
+    ck_assert_int_eq(parse(text, n, &error), REJECTD_INVALID_JSON);
+    text[n - 1] = '"';
+    ck_assert_int_eq(parse(text, n, &error), REJECTD_TOO_LARGE);
+    free(text);
+}
+END_TEST
+
 START_TEST(test_check)
 {
     struct dataset_description description;
@@ -388,6 +455,8 @@ int main(void)
     tcase_add_loop_test(tests, test_huge, 0, 4);
     tcase_add_test(tests, test_truncated);
     tcase_add_test(tests, test_finite);
+    tcase_add_test(tests, test_long_base64);
+    tcase_add_test(tests, test_long_words);
     tcase_add_test(tests, test_check);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
