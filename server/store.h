@@ -1,0 +1,140 @@
+/*
+ * What must survive a crash: datasets, jobs, models.
+ *
+ * A store is a const table of functions over some database. The queue *is* the table of jobs;
+ * there is no second truth in memory. Every change is durable when its function returns, except
+ * where it says otherwise. All functions may be called by several threads at once.
+ *
+ * Records are the views of the protocol. Ids and times of what is inserted are given by the store.
+ * Unknown ids are NOT_FOUND; what the state of a record forbids is CONFLICT; a broken database is
+ * STORAGE, a full one STORAGE_FULL.
+ *
+ * A claim is a lease with a fencing number. A running job whose daemon died is queued again by
+ * recover() with the next attempt; whoever comes with an older number is refused. A job that was
+ * lost STORE_MAX_ATTEMPTS times has failed.
+ */
+#ifndef SERVER_STORE_H
+#define SERVER_STORE_H
+
+#include "protocol/resource_json.h"
+
+enum { STORE_MAX_ATTEMPTS = 3 };
+
+struct store_claim {
+    char job[RESOURCE_ID_SIZE];
+    int64_t fence;
+    enum job_type type;
+    char dataset[RESOURCE_ID_SIZE];
+    char model[RESOURCE_ID_SIZE]; /* "" for a fit */
+    char *parameters_json;        /* owned: store_claim_clear() */
+    double seconds_queued;
+};
+void store_claim_clear(struct store_claim *claim); /* all-zero is allowed */
+
+/* How a job ended. */
+struct store_outcome {
+    enum job_state state;              /* SUCCEEDED, FAILED or CANCELLED */
+    const struct rejectd_error *error; /* of FAILED */
+    /* Of SUCCEEDED: */
+    const char *result_json;
+    const char *labels_sha256; /* blobs */
+    const char *cleaned_sha256;
+    const char *model_id;   /* store_new_id(), named by the result; NULL when none was made */
+    const char *model_json; /* with model_id */
+};
+
+struct store_result {
+    char *json; /* owned: free() */
+    char labels_sha256[RESOURCE_SHA256_SIZE];
+    char cleaned_sha256[RESOURCE_SHA256_SIZE];
+};
+
+struct store_recovery {
+    size_t n_requeued;
+    size_t n_failed;
+    size_t n_cancelled;
+};
+
+struct store;
+
+struct store_functions {
+    void (*close)(struct store *store);
+
+    /* Fails when the store cannot answer now. */
+    enum rejectd_status (*check)(struct store *store, struct rejectd_error *error);
+
+    /* Fills id and created_at. A dataset with a sha256 is READY, one without awaits samples. */
+    enum rejectd_status (*dataset_insert)(struct store *store, struct dataset_view *dataset,
+                                          struct rejectd_error *error);
+    /* Awaiting samples -> ready; CONFLICT when it is ready already. */
+    enum rejectd_status (*dataset_set_samples)(struct store *store, const char *id,
+                                               const char *sha256, struct rejectd_error *error);
+    enum rejectd_status (*dataset_get)(struct store *store, const char *id,
+                                       struct dataset_view *dataset, struct rejectd_error *error);
+    /* Newest first, at most `limit`. dataset_list_free(). */
+    enum rejectd_status (*dataset_list)(struct store *store, size_t limit,
+                                        struct dataset_view **datasets, size_t *n_datasets,
+                                        struct rejectd_error *error);
+    /* CONFLICT while a queued or running job uses it. */
+    enum rejectd_status (*dataset_delete)(struct store *store, const char *id,
+                                          struct rejectd_error *error);
+
+    /* Queues a job; fills id, created_at, state and position. Its dataset must be ready
+     * (CONFLICT), and its model there. */
+    enum rejectd_status (*job_insert)(struct store *store, struct job_view *job,
+                                      struct rejectd_error *error);
+    enum rejectd_status (*job_get)(struct store *store, const char *id, struct job_view *job,
+                                   struct rejectd_error *error);
+    enum rejectd_status (*job_list)(struct store *store, size_t limit, struct job_view **jobs,
+                                    size_t *n_jobs, struct rejectd_error *error);
+    /* A queued job is cancelled at once; a running one is marked, and its worker is to be told by
+     * the caller. CONFLICT when it is final. *job is the job after it. */
+    enum rejectd_status (*job_cancel)(struct store *store, const char *id, struct job_view *job,
+                                      struct rejectd_error *error);
+
+    /* Claims the first job in order of priority, then age. *found is false when there is none. A
+     * power failure (not a crash of the daemon) may forget the claim, which is then queued. */
+    enum rejectd_status (*job_claim)(struct store *store, const char *owner, bool *found,
+                                     struct store_claim *claim, struct rejectd_error *error);
+    /* Hands a claim back: queued again, and not counted as a loss. CONFLICT for an old fence. */
+    enum rejectd_status (*job_release)(struct store *store, const char *id, int64_t fence,
+                                       struct rejectd_error *error);
+    /* Ends a claim, with result and model, all or nothing. CONFLICT for an old fence. A job that
+     * was cancelled meanwhile stays cancelled if the outcome isn't success. */
+    enum rejectd_status (*job_finish)(struct store *store, const char *id, int64_t fence,
+                                      const struct store_outcome *outcome,
+                                      struct rejectd_error *error);
+    /* CONFLICT unless it succeeded. */
+    enum rejectd_status (*job_result)(struct store *store, const char *id,
+                                      struct store_result *result, struct rejectd_error *error);
+
+    /* For the start, when no worker runs: deals with jobs that were running. */
+    enum rejectd_status (*recover)(struct store *store, struct store_recovery *recovery,
+                                   struct rejectd_error *error);
+
+    enum rejectd_status (*model_get)(struct store *store, const char *id, struct model_view *model,
+                                     struct rejectd_error *error);
+    enum rejectd_status (*model_list)(struct store *store, size_t limit, struct model_view **models,
+                                      size_t *n_models, struct rejectd_error *error);
+    /* CONFLICT while a queued or running job uses it. */
+    enum rejectd_status (*model_delete)(struct store *store, const char *id,
+                                        struct rejectd_error *error);
+
+    /* True when a record refers to the blob, and when that cannot be told. */
+    bool (*blob_is_needed)(struct store *store, const char *sha256);
+};
+
+/* The head of every store. */
+struct store {
+    const struct store_functions *functions;
+};
+
+/* "ds_", "jb_" or "md_" and 22 random characters of [a-z0-9]. */
+void store_new_id(const char *prefix, char out[RESOURCE_ID_SIZE]);
+
+/* Opens (and makes, and brings up to date) the database file. *store is owned by the caller:
+ * functions->close(). */
+enum rejectd_status store_sqlite_open(const char *path, struct store **store,
+                                      struct rejectd_error *error);
+
+#endif

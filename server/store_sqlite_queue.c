@@ -1,0 +1,233 @@
+/*
+ * The queue of the SQLite store: jobs as workers see them.
+ *
+ * A claim needs no fsync: forgetting it in a power failure leaves the job queued, which is what
+ * recovery would make of it anyway. The commits before it are on the disk already, and the next
+ * one takes it along. That saves every job a wait for the disk.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/clock.h"
+#include "server/store_sqlite.h"
+
+static enum rejectd_status select_claim(struct sqlite_connection *writer, bool *found,
+                                        struct store_claim *claim, int64_t now,
+                                        struct rejectd_error *error)
+{
+    struct query query;
+    query_begin(&query, writer,
+                "SELECT id, type, dataset, model, fence, created_at, parameters FROM jobs "
+                "WHERE state = 'queued' ORDER BY priority DESC, seq LIMIT 1",
+                error);
+    *found = query_next(&query);
+    if (*found) {
+        char type[32];
+        query_read_text(&query, claim->job, sizeof claim->job);
+        query_read_text(&query, type, sizeof type);
+        job_type_from_name(type, &claim->type);
+        query_read_text(&query, claim->dataset, sizeof claim->dataset);
+        query_read_text(&query, claim->model, sizeof claim->model);
+        claim->fence = query_read_integer(&query) + 1;
+        claim->seconds_queued = 1e-3 * (double)(now - query_read_integer(&query));
+        claim->parameters_json = query_read_copy(&query);
+    }
+    return query_end(&query);
+}
+
+enum rejectd_status sqlite_job_claim(struct store *store, const char *owner, bool *found,
+                                     struct store_claim *claim, struct rejectd_error *error)
+{
+    struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
+    const int64_t now = clock_milliseconds();
+    *claim = (struct store_claim){0};
+    *found = false;
+
+    pthread_mutex_lock(&writer->lock);
+    sqlite_run(writer, "PRAGMA synchronous = NORMAL", NULL);
+    enum rejectd_status status = sqlite_run(writer, "BEGIN IMMEDIATE", error);
+    if (status == REJECTD_OK) {
+        status = select_claim(writer, found, claim, now, error);
+    }
+    if (status == REJECTD_OK && *found) {
+        struct query query;
+        query_begin(&query, writer,
+                    "UPDATE jobs SET state = 'running', fence = ?, attempt = attempt + 1, "
+                    "owner = ?, started_at = ? WHERE id = ?",
+                    error);
+        query_bind_integer(&query, claim->fence);
+        query_bind_text(&query, owner);
+        query_bind_integer(&query, now);
+        query_bind_text(&query, claim->job);
+        status = query_execute(&query, NULL);
+    }
+    if (status == REJECTD_OK) {
+        status = sqlite_run(writer, "COMMIT", error);
+    }
+    if (sqlite3_get_autocommit(writer->database) == 0) {
+        sqlite_run(writer, "ROLLBACK", NULL);
+    }
+    sqlite_run(writer, "PRAGMA synchronous = FULL", NULL);
+    pthread_mutex_unlock(&writer->lock);
+    if (status != REJECTD_OK || !*found) {
+        store_claim_clear(claim);
+        *found = false;
+    }
+    return status;
+}
+
+/* The claim must still be what it was when it was made. */
+static enum rejectd_status check_fence(struct sqlite_connection *writer, const char *id,
+                                       int64_t fence, bool *cancel_requested,
+                                       struct rejectd_error *error)
+{
+    struct query query;
+    int64_t current = -1;
+    *cancel_requested = false;
+    query_begin(&query, writer,
+                "SELECT fence, cancel_requested FROM jobs WHERE id = ? AND state = 'running'",
+                error);
+    query_bind_text(&query, id);
+    if (query_next(&query)) {
+        current = query_read_integer(&query);
+        *cancel_requested = query_read_integer(&query) != 0;
+    }
+    enum rejectd_status status = query_end(&query);
+    if (status == REJECTD_OK && current != fence) {
+        status = REJECTD_FAIL(error, REJECTD_CONFLICT, "", "the claim %lld on job %.40s has lapsed",
+                              (long long)fence, id);
+    }
+    return status;
+}
+
+enum rejectd_status sqlite_job_release(struct store *store, const char *id, int64_t fence,
+                                       struct rejectd_error *error)
+{
+    struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
+    bool cancelled = false;
+    enum rejectd_status status = transaction_begin(writer, error);
+    if (status == REJECTD_OK) {
+        status = check_fence(writer, id, fence, &cancelled, error);
+    }
+    if (status == REJECTD_OK) {
+        struct query query;
+        query_begin(&query, writer,
+                    cancelled ? "UPDATE jobs SET state = 'cancelled', owner = NULL, "
+                                "finished_at = ?1 WHERE id = ?2"
+                              : "UPDATE jobs SET state = 'queued', owner = NULL, "
+                                "attempt = attempt - 1, started_at = NULL WHERE id = ?2 AND ?1 > 0",
+                    error);
+        query_bind_integer(&query, clock_milliseconds());
+        query_bind_text(&query, id);
+        status = query_execute(&query, NULL);
+    }
+    return transaction_end(writer, status, error);
+}
+
+static enum rejectd_status insert_model(struct sqlite_connection *writer, const char *job,
+                                        const struct store_outcome *outcome, int64_t now,
+                                        struct rejectd_error *error)
+{
+    struct query query;
+    query_begin(&query, writer,
+                "INSERT INTO models (id, job, dataset, model, created_at) "
+                "SELECT ?, id, dataset, ?, ? FROM jobs WHERE id = ?",
+                error);
+    query_bind_text(&query, outcome->model_id);
+    query_bind_text(&query, outcome->model_json);
+    query_bind_integer(&query, now);
+    query_bind_text(&query, job);
+    return query_execute(&query, NULL);
+}
+
+static enum rejectd_status update_finished(struct sqlite_connection *writer, const char *id,
+                                           const struct store_outcome *outcome, int64_t now,
+                                           struct rejectd_error *error)
+{
+    const struct rejectd_error *failure = outcome->error;
+    struct query query;
+    query_begin(&query, writer,
+                "UPDATE jobs SET state = ?, owner = NULL, finished_at = ?, error_name = ?, "
+                "error_field = ?, error_message = ?, result = ?, labels_sha256 = ?, "
+                "cleaned_sha256 = ? WHERE id = ?",
+                error);
+    query_bind_text(&query, job_state_name(outcome->state));
+    query_bind_integer(&query, now);
+    query_bind_text(&query, failure == NULL ? NULL : rejectd_status_name(failure->status));
+    query_bind_text(&query, failure == NULL ? NULL : failure->field);
+    query_bind_text(&query, failure == NULL ? NULL : failure->message);
+    query_bind_text(&query, outcome->result_json);
+    query_bind_text(&query, outcome->labels_sha256);
+    query_bind_text(&query, outcome->cleaned_sha256);
+    query_bind_text(&query, id);
+    return query_execute(&query, NULL);
+}
+
+enum rejectd_status sqlite_job_finish(struct store *store, const char *id, int64_t fence,
+                                      const struct store_outcome *outcome,
+                                      struct rejectd_error *error)
+{
+    struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
+    const struct store_outcome cancelled = {.state = JOB_STATE_CANCELLED};
+    const int64_t now = clock_milliseconds();
+    bool cancel_requested = false;
+    enum rejectd_status status = transaction_begin(writer, error);
+    if (status == REJECTD_OK) {
+        status = check_fence(writer, id, fence, &cancel_requested, error);
+    }
+    if (cancel_requested && outcome->state != JOB_STATE_SUCCEEDED) {
+        outcome = &cancelled;
+    }
+    if (status == REJECTD_OK && outcome->model_id != NULL) {
+        status = insert_model(writer, id, outcome, now, error);
+    }
+    if (status == REJECTD_OK) {
+        status = update_finished(writer, id, outcome, now, error);
+    }
+    return transaction_end(writer, status, error);
+}
+
+enum rejectd_status sqlite_recover(struct store *store, struct store_recovery *recovery,
+                                   struct rejectd_error *error)
+{
+    /* Cancelled first, then lost too often, then the rest. */
+    static const char *const cancel =
+        "UPDATE jobs SET state = 'cancelled', owner = NULL, finished_at = ?1 "
+        "WHERE state = 'running' AND cancel_requested";
+    static const char *const fail =
+        "UPDATE jobs SET state = 'failed', owner = NULL, finished_at = ?1, "
+        "error_name = ?2, error_message = ?3 WHERE state = 'running' AND attempt >= ?4";
+    static const char *const requeue =
+        "UPDATE jobs SET state = 'queued', owner = NULL, started_at = NULL "
+        "WHERE state = 'running'";
+    struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
+    const int64_t now = clock_milliseconds();
+    int n_cancelled = 0;
+    int n_failed = 0;
+    int n_requeued = 0;
+    struct query query;
+
+    enum rejectd_status status = transaction_begin(writer, error);
+    if (status == REJECTD_OK) {
+        query_begin(&query, writer, cancel, error);
+        query_bind_integer(&query, now);
+        status = query_execute(&query, &n_cancelled);
+    }
+    if (status == REJECTD_OK) {
+        query_begin(&query, writer, fail, error);
+        query_bind_integer(&query, now);
+        query_bind_text(&query, rejectd_status_name(REJECTD_INTERNAL));
+        query_bind_text(&query, "the service died each time it ran this job");
+        query_bind_integer(&query, STORE_MAX_ATTEMPTS);
+        status = query_execute(&query, &n_failed);
+    }
+    if (status == REJECTD_OK) {
+        query_begin(&query, writer, requeue, error);
+        status = query_execute(&query, &n_requeued);
+    }
+    status = transaction_end(writer, status, error);
+    *recovery = (struct store_recovery){.n_requeued = (size_t)n_requeued,
+                                        .n_failed = (size_t)n_failed,
+                                        .n_cancelled = (size_t)n_cancelled};
+    return status;
+}
