@@ -42,6 +42,10 @@ enum rejectd_status loop_end(struct loop *loop, struct rejectd_error *error)
 {
     if (atomic_load(&loop->failed))
         return REJECTD_FAIL(error, REJECTD_OUT_OF_MEMORY, "", "no memory for a thread's scratch");
+    /* The calling thread may have had no item of its own: it tells the end in any case. */
+    if (!loop_stopped(loop) && loop->progress->advance != NULL &&
+        !loop->progress->advance(loop->progress->context, 1.0))
+        atomic_store(&loop->stop, true);
     if (loop_stopped(loop))
         return REJECTD_FAIL(error, REJECTD_CANCELLED, "", "the work was cancelled");
     return REJECTD_OK;
