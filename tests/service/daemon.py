@@ -33,6 +33,8 @@ def program(name):
 class Daemon:
     """start() and stop() or kill() as often as wanted; the data directory stays."""
 
+    starts = 0  # of all daemons, so that each has a log of its own
+
     def __init__(self, folder, arguments=(), environment=None):
         self.folder = Path(folder)
         self.data = self.folder / "data"
@@ -40,11 +42,10 @@ class Daemon:
         self.environment = dict(environment or {})
         self.process = None
         self.port = None
-        self.starts = 0
 
     def start(self):
-        self.starts += 1
-        self.log = self.folder / f"stderr-{self.starts}.txt"
+        Daemon.starts += 1
+        self.log = self.folder / f"stderr-{Daemon.starts}.txt"
         environment = {k: v for k, v in os.environ.items() if not k.startswith("REJECTD_")}
         environment.update(self.environment)
         with self.log.open("wb") as log:
