@@ -43,6 +43,7 @@ enum rejectd_status blobs_open(const char *directory, struct blobs **blobs,
         return REJECTD_FAIL(error, REJECTD_STORAGE, "", "%.200s cannot be opened: %s", directory,
                             strerror(number));
     }
+    pthread_mutex_init(&made->lock, NULL);
     *blobs = made;
     return REJECTD_OK;
 }
@@ -51,8 +52,19 @@ void blobs_close(struct blobs *blobs)
 {
     if (blobs != NULL) {
         close(blobs->directory);
+        pthread_mutex_destroy(&blobs->lock);
         free(blobs);
     }
+}
+
+void blobs_lock(struct blobs *blobs)
+{
+    pthread_mutex_lock(&blobs->lock);
+}
+
+void blobs_unlock(struct blobs *blobs)
+{
+    pthread_mutex_unlock(&blobs->lock);
 }
 
 enum rejectd_status blobs_sync(struct blobs *blobs, struct rejectd_error *error)

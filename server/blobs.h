@@ -74,6 +74,14 @@ void blobs_unmap(struct blob_map *map); /* all-zero is allowed */
 enum rejectd_status blobs_open_file(struct blobs *blobs, const char *sha256, int *fd,
                                     uint64_t *size, struct rejectd_error *error);
 
+/*
+ * Keeps publication and removal apart: held from blob_writer_publish() until the record that
+ * refers to the blob is committed, and from the commit that drops a reference until the blob is
+ * removed. Else a blob could be removed that somebody else has just published again.
+ */
+void blobs_lock(struct blobs *blobs);
+void blobs_unlock(struct blobs *blobs);
+
 /* Removes a blob; it isn't an error when there is none. */
 void blobs_remove(struct blobs *blobs, const char *sha256);
 

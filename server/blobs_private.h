@@ -2,12 +2,15 @@
 #ifndef SERVER_BLOBS_PRIVATE_H
 #define SERVER_BLOBS_PRIVATE_H
 
+#include <pthread.h>
+
 #include "server/blobs.h"
 
 #define BLOBS_TEMPORARY_PREFIX "tmp-"
 
 struct blobs {
     int directory;
+    pthread_mutex_t lock; /* blobs_lock() */
 };
 
 /* STORAGE_FULL or STORAGE for an errno. */

@@ -1,0 +1,486 @@
+/*
+ * A claim opens what the job needs: its dataset's description, its samples as a mapped blob, its
+ * parameters resolved against the dataset, its model. What cannot be opened fails the job, and
+ * the next one is claimed. A finished job leaves two blobs (labels, cleaned samples), its result
+ * and perhaps a model, all committed at once; a crash before that commit leaves blobs that nobody
+ * refers to, and a job that runs again.
+ */
+#include "server/scheduler.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/dataset_json.h"
+#include "protocol/npy.h"
+
+struct running {
+    struct pool_job job; /* first: its ticket is this */
+    struct store_claim claim;
+    char device[32];
+    char dataset_sha256[SHA256_TEXT_SIZE];
+    struct dataset_description description;
+    struct blob_map samples;
+    struct fit_parameters parameters;
+    struct rejectd_model *model;
+    struct blob_writer *cleaned;
+    struct running *next; /* the rest under the scheduler's lock */
+    bool cancelled;
+    char stage[RESOURCE_STAGE_SIZE];
+    double fraction;
+};
+
+struct scheduler {
+    struct scheduler_options options;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool interrupted;
+    struct running *first;
+};
+
+static void finish_in_store(struct scheduler *scheduler, const struct store_claim *claim,
+                            const struct store_outcome *outcome);
+
+static void running_free(struct running *running)
+{
+    blob_writer_close(running->cleaned);
+    blobs_unmap(&running->samples);
+    fit_parameters_clear(&running->parameters);
+    dataset_description_clear(&running->description);
+    rejectd_model_free(running->model);
+    store_claim_clear(&running->claim);
+    free(running);
+}
+
+/* ---- claim ---- */
+
+static enum rejectd_status open_dataset(struct scheduler *scheduler, struct running *running,
+                                        struct rejectd_error *error)
+{
+    struct store *store = scheduler->options.store;
+    struct dataset_view dataset;
+    void *inline_samples = NULL;
+    enum rejectd_status status =
+        store->functions->dataset_get(store, running->claim.dataset, &dataset, error);
+    if (status != REJECTD_OK) {
+        return status;
+    }
+    memcpy(running->dataset_sha256, dataset.sha256, sizeof running->dataset_sha256);
+    status = dataset_from_json(dataset.description_json, strlen(dataset.description_json),
+                               &running->description, &inline_samples, error);
+    free(inline_samples);
+    if (status == REJECTD_OK) {
+        status = blobs_map(scheduler->options.blobs, dataset.sha256,
+                           dataset_sample_bytes(&running->description), &running->samples, error);
+    }
+    dataset_view_clear(&dataset);
+    running->job.epochs = dataset_epochs(&running->description, running->samples.data);
+    return status;
+}
+
+static enum rejectd_status open_model(struct scheduler *scheduler, struct running *running,
+                                      struct rejectd_error *error)
+{
+    struct store *store = scheduler->options.store;
+    struct model_view model;
+    enum rejectd_status status =
+        store->functions->model_get(store, running->claim.model, &model, error);
+    if (status == REJECTD_OK) {
+        status =
+            model_from_json(model.model_json, strlen(model.model_json), &running->model, error);
+        model_view_clear(&model);
+    }
+    running->job.model = running->model;
+    return status;
+}
+
+static enum rejectd_status open_job(struct scheduler *scheduler, struct running *running,
+                                    struct rejectd_error *error)
+{
+    const struct store_claim *claim = &running->claim;
+    enum rejectd_status status = open_dataset(scheduler, running, error);
+    if (status != REJECTD_OK) {
+        return status;
+    }
+    if (claim->type == JOB_APPLY) {
+        running->job.type = POOL_APPLY;
+        return open_model(scheduler, running, error);
+    }
+    running->job.type = POOL_FIT;
+    status = fit_parameters_from_json(claim->parameters_json, strlen(claim->parameters_json),
+                                      running->description.channels,
+                                      running->description.n_channels, &running->parameters, error);
+    running->job.parameters = running->parameters.parameters;
+    return status;
+}
+
+static void finish_in_store(struct scheduler *scheduler, const struct store_claim *claim,
+                            const struct store_outcome *outcome);
+
+static void unlist(struct scheduler *scheduler, const struct running *running)
+{
+    pthread_mutex_lock(&scheduler->lock);
+    struct running **link = &scheduler->first;
+    while (*link != running) {
+        link = &(*link)->next;
+    }
+    *link = running->next;
+    pthread_mutex_unlock(&scheduler->lock);
+}
+
+/*
+ * Claims and lists the first queued job; NULL when there is none. Under the lock, so that a
+ * cancellation that finds the job running in the store also finds it in the list.
+ */
+static struct running *claim_next(struct scheduler *scheduler, const char *device)
+{
+    struct store *store = scheduler->options.store;
+    struct rejectd_error error = {0};
+    bool found = false;
+    struct running *running = calloc(1, sizeof *running);
+    if (running == NULL) {
+        return NULL;
+    }
+    running->job.ticket = running;
+    snprintf(running->device, sizeof running->device, "%s", device);
+    const enum rejectd_status status =
+        store->functions->job_claim(store, device, &found, &running->claim, &error);
+    if (status != REJECTD_OK) {
+        log_write(scheduler->options.log, LOG_LEVEL_ERROR, "claim-failed", "%s", error.message);
+    }
+    if (!found) {
+        running_free(running);
+        return NULL;
+    }
+    running->next = scheduler->first;
+    scheduler->first = running;
+    return running;
+}
+
+static struct running *wait_for_claim(struct scheduler *scheduler, const char *device)
+{
+    struct running *running = NULL;
+    pthread_mutex_lock(&scheduler->lock);
+    while (!scheduler->interrupted) {
+        running = claim_next(scheduler, device);
+        if (running != NULL) {
+            break;
+        }
+        pthread_cond_wait(&scheduler->changed, &scheduler->lock);
+    }
+    pthread_mutex_unlock(&scheduler->lock);
+    return running;
+}
+
+static struct pool_job *source_claim(void *context, const char *device)
+{
+    struct scheduler *scheduler = context;
+    struct running *running;
+    while ((running = wait_for_claim(scheduler, device)) != NULL) {
+        struct rejectd_error error = {0};
+        if (open_job(scheduler, running, &error) == REJECTD_OK) {
+            log_write(scheduler->options.log, LOG_LEVEL_INFO, "job-started", "%s on %s",
+                      running->claim.job, device);
+            return &running->job;
+        }
+        const struct store_outcome outcome = {.state = JOB_STATE_FAILED, .error = &error};
+        unlist(scheduler, running);
+        finish_in_store(scheduler, &running->claim, &outcome);
+        running_free(running);
+    }
+    return NULL;
+}
+
+/* ---- while it runs ---- */
+
+static bool source_progress(void *context, struct pool_job *job, const char *stage, double fraction)
+{
+    struct scheduler *scheduler = context;
+    struct running *running = job->ticket;
+    pthread_mutex_lock(&scheduler->lock);
+    snprintf(running->stage, sizeof running->stage, "%s", stage);
+    running->fraction = fraction;
+    const bool goes_on = !running->cancelled;
+    pthread_mutex_unlock(&scheduler->lock);
+    return goes_on;
+}
+
+static enum rejectd_status write_cleaned(void *context, const void *samples, size_t bytes,
+                                         struct rejectd_error *error)
+{
+    return blob_writer_write(context, samples, bytes, error);
+}
+
+static enum rejectd_status source_open_cleaned(void *context, struct pool_job *job, size_t n_kept,
+                                               struct rejectd_sink *sink,
+                                               struct rejectd_error *error)
+{
+    struct scheduler *scheduler = context;
+    struct running *running = job->ticket;
+    const struct dataset_description *description = &running->description;
+    const size_t shape[3] = {n_kept, description->n_channels, description->n_times};
+    unsigned char header[256];
+    const size_t header_bytes = npy_header_write(npy_descr(description->dtype), 3, shape, header);
+    const size_t epoch_bytes = dataset_sample_bytes(description) / description->n_epochs;
+    const struct blob_writer_options options = {.expected_bytes =
+                                                    header_bytes + n_kept * epoch_bytes};
+    enum rejectd_status status =
+        blob_writer_open(scheduler->options.blobs, &options, &running->cleaned, error);
+    if (status == REJECTD_OK) {
+        status = blob_writer_write(running->cleaned, header, header_bytes, error);
+    }
+    *sink = (struct rejectd_sink){.write = write_cleaned, .context = running->cleaned};
+    return status;
+}
+
+/* ---- the end ---- */
+
+static void finish_in_store(struct scheduler *scheduler, const struct store_claim *claim,
+                            const struct store_outcome *outcome)
+{
+    struct store *store = scheduler->options.store;
+    struct rejectd_error error = {0};
+    const enum rejectd_status status =
+        store->functions->job_finish(store, claim->job, claim->fence, outcome, &error);
+    if (status != REJECTD_OK) {
+        /* The job stays running in the store and is dealt with at the next start. */
+        log_write(scheduler->options.log, LOG_LEVEL_ERROR, "finish-failed", "%s: %s", claim->job,
+                  error.message);
+        return;
+    }
+    log_write(scheduler->options.log, LOG_LEVEL_INFO, "job-ended", "%s %s%s%s", claim->job,
+              job_state_name(outcome->state), outcome->error == NULL ? "" : ": ",
+              outcome->error == NULL ? "" : outcome->error->message);
+    scheduler->options.ended(scheduler->options.context, claim->job);
+}
+
+static enum rejectd_status write_labels(struct scheduler *scheduler,
+                                        const struct rejectd_reject_log *log,
+                                        struct blob_writer **writer, struct rejectd_error *error)
+{
+    const size_t shape[2] = {log->n_epochs, log->n_channels};
+    unsigned char header[256];
+    const size_t header_bytes = npy_header_write("|i1", 2, shape, header);
+    enum rejectd_status status =
+        blob_writer_open(scheduler->options.blobs, &(struct blob_writer_options){0}, writer, error);
+    if (status == REJECTD_OK) {
+        status = blob_writer_write(*writer, header, header_bytes, error);
+    }
+    if (status == REJECTD_OK) {
+        status = blob_writer_write(*writer, log->labels, log->n_epochs * log->n_channels, error);
+    }
+    return status;
+}
+
+static char *result_text(const struct running *running, const struct pool_outcome *outcome,
+                         const char *model_id)
+{
+    const struct result_context context = {
+        .model = model_id,
+        .device = running->device,
+        .backend = rejectd_compute_description(),
+        .dataset_sha256 = running->dataset_sha256,
+        .parameters_json = running->claim.parameters_json,
+        .random_state = running->parameters.parameters.random_state,
+        .seconds_queued = running->claim.seconds_queued,
+        .seconds_running = outcome->seconds,
+    };
+    const struct rejectd_channel *channels = running->description.channels;
+    return outcome->fit != NULL
+               ? fit_result_to_json(outcome->fit, channels, &context)
+               : apply_result_to_json(outcome->log, outcome->model, channels, &context);
+}
+
+/* Publishes the blobs and commits the record that refers to them. */
+static enum rejectd_status commit_success(struct scheduler *scheduler, struct running *running,
+                                          struct blob_writer *labels,
+                                          const struct store_outcome *outcome,
+                                          struct rejectd_error *error)
+{
+    struct blobs *blobs = scheduler->options.blobs;
+    blobs_lock(blobs);
+    enum rejectd_status status = blob_writer_publish(labels, error);
+    if (status == REJECTD_OK) {
+        status = blob_writer_publish(running->cleaned, error);
+    }
+    if (status == REJECTD_OK) {
+        status = blobs_sync(blobs, error);
+    }
+    if (status == REJECTD_OK) {
+        finish_in_store(scheduler, &running->claim, outcome);
+    }
+    blobs_unlock(blobs);
+    return status;
+}
+
+static enum rejectd_status finish_success(struct scheduler *scheduler, struct running *running,
+                                          const struct pool_outcome *outcome,
+                                          struct rejectd_error *error)
+{
+    char labels_sha256[SHA256_TEXT_SIZE];
+    char cleaned_sha256[SHA256_TEXT_SIZE];
+    char model_id[RESOURCE_ID_SIZE];
+    struct blob_writer *labels = NULL;
+    char *model_json = NULL;
+    char *result_json = NULL;
+
+    enum rejectd_status status = blob_writer_finish(running->cleaned, cleaned_sha256, NULL, error);
+    if (status == REJECTD_OK) {
+        status = write_labels(scheduler, outcome->log, &labels, error);
+    }
+    if (status == REJECTD_OK) {
+        status = blob_writer_finish(labels, labels_sha256, NULL, error);
+    }
+    if (status == REJECTD_OK) {
+        if (outcome->fit != NULL) {
+            store_new_id("md_", model_id);
+            model_json = model_to_json(outcome->model);
+        }
+        result_json =
+            result_text(running, outcome, outcome->fit != NULL ? model_id : running->claim.model);
+        if (result_json == NULL || (outcome->fit != NULL && model_json == NULL)) {
+            status = REJECTD_FAIL(error, REJECTD_OUT_OF_MEMORY, "", "no memory for the result");
+        }
+    }
+    if (status == REJECTD_OK) {
+        const struct store_outcome stored = {
+            .state = JOB_STATE_SUCCEEDED,
+            .result_json = result_json,
+            .labels_sha256 = labels_sha256,
+            .cleaned_sha256 = cleaned_sha256,
+            .model_id = model_json == NULL ? NULL : model_id,
+            .model_json = model_json,
+        };
+        status = commit_success(scheduler, running, labels, &stored, error);
+    }
+    blob_writer_close(labels);
+    free(model_json);
+    free(result_json);
+    return status;
+}
+
+static void release(struct scheduler *scheduler, const struct store_claim *claim)
+{
+    struct store *store = scheduler->options.store;
+    struct rejectd_error error = {0};
+    if (store->functions->job_release(store, claim->job, claim->fence, &error) != REJECTD_OK) {
+        log_write(scheduler->options.log, LOG_LEVEL_ERROR, "release-failed", "%s: %s", claim->job,
+                  error.message);
+    } else {
+        log_write(scheduler->options.log, LOG_LEVEL_INFO, "job-released", "%s", claim->job);
+    }
+}
+
+static void source_finish(void *context, struct pool_job *job, const struct pool_outcome *outcome)
+{
+    struct scheduler *scheduler = context;
+    struct running *running = job->ticket;
+    struct rejectd_error error = {0};
+    struct store_outcome stored = {0};
+    bool store_it = true;
+    switch (outcome->kind) {
+    case POOL_SUCCEEDED:
+        store_it = finish_success(scheduler, running, outcome, &error) != REJECTD_OK;
+        stored = (struct store_outcome){.state = JOB_STATE_FAILED, .error = &error};
+        break;
+    case POOL_FAILED:
+        stored = (struct store_outcome){.state = JOB_STATE_FAILED, .error = outcome->error};
+        break;
+    case POOL_CANCELLED:
+        stored = (struct store_outcome){.state = JOB_STATE_CANCELLED};
+        break;
+    case POOL_RELEASED:
+        release(scheduler, &running->claim);
+        store_it = false;
+        break;
+    }
+    if (store_it) {
+        finish_in_store(scheduler, &running->claim, &stored);
+    }
+    unlist(scheduler, running);
+    running_free(running);
+}
+
+static void source_interrupt(void *context)
+{
+    struct scheduler *scheduler = context;
+    pthread_mutex_lock(&scheduler->lock);
+    scheduler->interrupted = true;
+    pthread_cond_broadcast(&scheduler->changed);
+    pthread_mutex_unlock(&scheduler->lock);
+}
+
+/* ---- for the server ---- */
+
+enum rejectd_status scheduler_open(const struct scheduler_options *options,
+                                   struct scheduler **scheduler, struct rejectd_error *error)
+{
+    struct scheduler *made = calloc(1, sizeof *made);
+    *scheduler = made;
+    if (made == NULL) {
+        return REJECTD_FAIL_MEMORY(error, sizeof *made);
+    }
+    made->options = *options;
+    pthread_mutex_init(&made->lock, NULL);
+    pthread_cond_init(&made->changed, NULL);
+    return REJECTD_OK;
+}
+
+void scheduler_close(struct scheduler *scheduler)
+{
+    if (scheduler != NULL) {
+        pthread_cond_destroy(&scheduler->changed);
+        pthread_mutex_destroy(&scheduler->lock);
+        free(scheduler);
+    }
+}
+
+struct job_source scheduler_source(struct scheduler *scheduler)
+{
+    return (struct job_source){
+        .claim = source_claim,
+        .progress = source_progress,
+        .open_cleaned = source_open_cleaned,
+        .finish = source_finish,
+        .interrupt = source_interrupt,
+        .context = scheduler,
+    };
+}
+
+void scheduler_wake(struct scheduler *scheduler)
+{
+    pthread_mutex_lock(&scheduler->lock);
+    pthread_cond_signal(&scheduler->changed);
+    pthread_mutex_unlock(&scheduler->lock);
+}
+
+static struct running *find_running(struct scheduler *scheduler, const char *job)
+{
+    struct running *running = scheduler->first;
+    while (running != NULL && strcmp(running->claim.job, job) != 0) {
+        running = running->next;
+    }
+    return running;
+}
+
+void scheduler_cancel(struct scheduler *scheduler, const char *job)
+{
+    pthread_mutex_lock(&scheduler->lock);
+    struct running *running = find_running(scheduler, job);
+    if (running != NULL) {
+        running->cancelled = true;
+    }
+    pthread_mutex_unlock(&scheduler->lock);
+}
+
+void scheduler_show_progress(struct scheduler *scheduler, struct job_view *job)
+{
+    pthread_mutex_lock(&scheduler->lock);
+    const struct running *running = find_running(scheduler, job->id);
+    if (running != NULL) {
+        memcpy(job->stage, running->stage, sizeof job->stage);
+        job->fraction = running->fraction;
+    }
+    pthread_mutex_unlock(&scheduler->lock);
+}

@@ -1,0 +1,40 @@
+/*
+ * Between the queue and the workers: a job source (worker/pool.h) over the store and the blobs.
+ *
+ * The store alone knows the jobs; the scheduler only keeps what is running now, with its progress,
+ * which is not worth a commit. All functions may be called by several threads at once.
+ */
+#ifndef SERVER_SCHEDULER_H
+#define SERVER_SCHEDULER_H
+
+#include "server/blobs.h"
+#include "server/log.h"
+#include "server/store.h"
+#include "worker/pool.h"
+
+struct scheduler_options {
+    struct store *store; /* all borrowed for the life of the scheduler */
+    struct blobs *blobs;
+    const struct log *log;
+    /* A job has reached a final state. Called on the thread that brought it there. */
+    void (*ended)(void *context, const char *job);
+    void *context;
+};
+
+struct scheduler;
+
+enum rejectd_status scheduler_open(const struct scheduler_options *options,
+                                   struct scheduler **scheduler, struct rejectd_error *error);
+void scheduler_close(struct scheduler *scheduler); /* after pool_stop(); NULL is allowed */
+
+/* The table to start a pool with. */
+struct job_source scheduler_source(struct scheduler *scheduler);
+
+/* A job was queued. */
+void scheduler_wake(struct scheduler *scheduler);
+/* Tells a running job's worker that it was cancelled; nothing happens when it doesn't run. */
+void scheduler_cancel(struct scheduler *scheduler, const char *job);
+/* Fills stage and fraction of a job that is running. */
+void scheduler_show_progress(struct scheduler *scheduler, struct job_view *job);
+
+#endif
