@@ -19,9 +19,11 @@ static const unsigned char magic[6] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
 
 static const struct {
     const char *descr;
+    const char *name; /* numpy's */
     size_t item_size;
 } descriptions[] = {
-    {"<f8", 8}, {"<f4", 4}, {"|i1", 1}, {"<i4", 4}, {"<i8", 8}, {"|u1", 1}, {"|b1", 1},
+    {"<f8", "float64", 8}, {"<f4", "float32", 4}, {"|i1", "int8", 1}, {"<i4", "int32", 4},
+    {"<i8", "int64", 8},   {"|u1", "uint8", 1},   {"|b1", "bool", 1},
 };
 
 struct cursor {
@@ -257,6 +259,14 @@ enum rejectd_status npy_header_read(const void *bytes, size_t length, struct npy
     return REJECTD_OK;
 }
 
+static const char *dtype_name(const char *descr)
+{
+    size_t i = 0;
+    while (strcmp(descriptions[i].descr, descr) != 0)
+        i++;
+    return descriptions[i].name;
+}
+
 static void format_shape(const struct npy_header *header, char *out, size_t size)
 {
     size_t length = 0;
@@ -272,8 +282,8 @@ enum rejectd_status npy_header_check_samples(const struct npy_header *header, si
 {
     if (strcmp(header->descr, npy_descr(dtype)) != 0)
         return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "descr",
-                            "the .npy file holds '%s' but the dataset was declared '%s'",
-                            header->descr, npy_descr(dtype));
+                            "the .npy file holds %s ('%s') but the dataset was declared %s",
+                            dtype_name(header->descr), header->descr, dtype_name(npy_descr(dtype)));
     if (header->n_dimensions == 3 && header->shape[0] == n_epochs &&
         header->shape[1] == n_channels && header->shape[2] == n_times)
         return REJECTD_OK;

@@ -130,6 +130,7 @@ START_TEST(test_fields)
     ck_assert_int_eq(npy_header_check_samples(&header, 2, 3, 4, REJECTD_FLOAT32, &error),
                      REJECTD_INVALID_SAMPLES);
     ck_assert_str_eq(error.field, "descr");
+    ck_assert_ptr_nonnull(strstr(error.message, "holds float64 ('<f8')"));
     file[1] = 'n';
     ck_assert_int_eq(npy_header_read(file, length, &header, &complete, &error),
                      REJECTD_INVALID_SAMPLES);
