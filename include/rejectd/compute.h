@@ -48,7 +48,8 @@ struct rejectd_sink {
 /*
  * Checks that the parameters can be used with the epochs, without looking at the samples: the
  * same checks, with the same errors, that rejectd_fit() makes before it starts. Field names are
- * those of the fit parameters on the wire ("cv", "consensus[3]", "picks", "channels[7].position").
+ * those of the wire: "parameters.cv" and "parameters.consensus[3]" of the job,
+ * "channels[7].position" and "n_epochs" of the dataset.
  */
 enum rejectd_status rejectd_fit_check(const struct rejectd_epochs *epochs,
                                       const struct rejectd_fit_parameters *parameters,

@@ -1,0 +1,338 @@
+#include <rejectd/client.h>
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "protocol/problem.h"
+#include "protocol/resource_json.h"
+
+static const size_t max_text = (size_t)1 << 30; /* of an answer that is kept in memory */
+
+struct rejectd_client {
+    CURL *curl;
+    char *url; /* without a slash at the end */
+};
+
+/* One request and where its answer goes. */
+struct exchange {
+    struct buffer body; /* text of the answer, or of a refusal */
+    int file;           /* -1: the answer goes to body */
+    CURL *curl;
+    bool write_failed;
+    const struct rejectd_transfer *transfer;
+    bool is_upload;
+};
+
+enum rejectd_status rejectd_client_open(const char *url, struct rejectd_client **client,
+                                        struct rejectd_error *error)
+{
+    *client = NULL;
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+        return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "server",
+                            "\"%s\" is not a URL like http://127.0.0.1:8765", url);
+    struct rejectd_client *opened = calloc(1, sizeof *opened);
+    if (opened == NULL)
+        return REJECTD_FAIL_MEMORY(error, sizeof *opened);
+    opened->curl = curl_easy_init();
+    opened->url = strdup(url);
+    if (opened->curl == NULL || opened->url == NULL) {
+        rejectd_client_close(opened);
+        return REJECTD_FAIL_MEMORY(error, strlen(url));
+    }
+    for (size_t n = strlen(opened->url); n > 0 && opened->url[n - 1] == '/'; n--)
+        opened->url[n - 1] = '\0';
+    *client = opened;
+    return REJECTD_OK;
+}
+
+void rejectd_client_close(struct rejectd_client *client)
+{
+    if (client == NULL)
+        return;
+    curl_easy_cleanup(client->curl);
+    free(client->url);
+    free(client);
+}
+
+static bool is_refusal(CURL *curl)
+{
+    long code = 0;
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
+    return code >= 400;
+}
+
+static size_t receive(char *bytes, size_t size, size_t count, void *context)
+{
+    struct exchange *exchange = context;
+    const size_t n = size * count;
+    if (exchange->file < 0 || is_refusal(exchange->curl)) {
+        buffer_append(&exchange->body, bytes, n);
+        return exchange->body.failed ? 0 : n;
+    }
+    for (size_t done = 0; done < n;) {
+        ssize_t written = write(exchange->file, bytes + done, n - done);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0) {
+            exchange->write_failed = true;
+            return 0;
+        }
+        done += (size_t)written;
+    }
+    return n;
+}
+
+static size_t read_file(char *bytes, size_t size, size_t count, void *context)
+{
+    const int *file = context;
+    ssize_t n;
+    do
+        n = read(*file, bytes, size * count);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? CURL_READFUNC_ABORT : (size_t)n;
+}
+
+static int report_transfer(void *context, curl_off_t down_total, curl_off_t down,
+                           curl_off_t up_total, curl_off_t up)
+{
+    const struct exchange *exchange = context;
+    const struct rejectd_transfer *transfer = exchange->transfer;
+    uint64_t total = (uint64_t)(exchange->is_upload ? up_total : down_total);
+    uint64_t done = (uint64_t)(exchange->is_upload ? up : down);
+    return total == 0 || transfer->report(transfer->context, done, total) ? 0 : 1;
+}
+
+/* A handle set up for one request. */
+static void prepare(struct rejectd_client *client, struct exchange *exchange, const char *path,
+                    struct buffer *url)
+{
+    CURL *curl = client->curl;
+    buffer_init(url, 4096);
+    buffer_append_text(url, client->url);
+    buffer_append_text(url, path);
+    exchange->curl = curl;
+    buffer_init(&exchange->body, max_text);
+    curl_easy_reset(curl);
+    curl_easy_setopt(curl, CURLOPT_URL, url->data);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 10L);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, exchange);
+    if (exchange->transfer != NULL && exchange->transfer->report != NULL) {
+        curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, report_transfer);
+        curl_easy_setopt(curl, CURLOPT_XFERINFODATA, exchange);
+    }
+}
+
+/* Performs the request. On success the answer is in exchange->body (or the file). */
+static enum rejectd_status perform(struct rejectd_client *client, struct exchange *exchange,
+                                   struct rejectd_error *error)
+{
+    CURLcode code = curl_easy_perform(client->curl);
+    long http = 0;
+    curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &http);
+    /* A server that refuses an upload early may close before all of it is sent. */
+    if (http >= 400) {
+        struct rejectd_error refusal;
+        problem_from_json(exchange->body.data != NULL ? exchange->body.data : "",
+                          exchange->body.length, (int)http, &refusal);
+        if (error != NULL)
+            *error = refusal;
+        return refusal.status;
+    }
+    if (code == CURLE_ABORTED_BY_CALLBACK)
+        return REJECTD_FAIL(error, REJECTD_CANCELLED, "", "the transfer was cancelled");
+    if (exchange->write_failed)
+        return REJECTD_FAIL(error, REJECTD_STORAGE, "", "the answer cannot be written to the file");
+    if (code != CURLE_OK)
+        return REJECTD_FAIL(error, REJECTD_IO, "", "%s: %s", client->url, curl_easy_strerror(code));
+    return REJECTD_OK;
+}
+
+static enum rejectd_status exchange_text(struct rejectd_client *client, const char *method,
+                                         const char *path, const char *json, size_t length,
+                                         struct buffer *answer, struct rejectd_error *error)
+{
+    struct exchange exchange = {.file = -1};
+    struct buffer url;
+    struct curl_slist *headers = NULL;
+    prepare(client, &exchange, path, &url);
+    if (json != NULL) {
+        headers = curl_slist_append(headers, "Content-Type: application/json");
+        curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, headers);
+        curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, json);
+        curl_easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);
+    }
+    curl_easy_setopt(client->curl, CURLOPT_CUSTOMREQUEST, method);
+    enum rejectd_status status = perform(client, &exchange, error);
+    *answer = exchange.body;
+    curl_slist_free_all(headers);
+    buffer_free(&url);
+    return status;
+}
+
+enum rejectd_status rejectd_client_create_dataset(struct rejectd_client *client, const char *json,
+                                                  size_t length, char id[REJECTD_ID_SIZE],
+                                                  struct rejectd_error *error)
+{
+    struct buffer answer;
+    struct dataset_view view = {0};
+    enum rejectd_status status =
+        exchange_text(client, "POST", "/v1/datasets", json, length, &answer, error);
+    if (status == REJECTD_OK)
+        status = dataset_view_from_json(answer.data, answer.length, &view, error);
+    if (status == REJECTD_OK)
+        snprintf(id, REJECTD_ID_SIZE, "%s", view.id);
+    dataset_view_clear(&view);
+    buffer_free(&answer);
+    return status;
+}
+
+enum rejectd_status rejectd_client_upload_samples(struct rejectd_client *client, const char *id,
+                                                  const char *path,
+                                                  const struct rejectd_transfer *transfer,
+                                                  struct rejectd_error *error)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat about;
+    if (file < 0 || fstat(file, &about) != 0) {
+        if (file >= 0)
+            close(file);
+        return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, path, "cannot be opened: %s",
+                            strerror(errno));
+    }
+    char resource[96];
+    snprintf(resource, sizeof resource, "/v1/datasets/%s/samples", id);
+    struct exchange exchange = {.file = -1, .transfer = transfer, .is_upload = true};
+    struct buffer url;
+    prepare(client, &exchange, resource, &url);
+    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/octet-stream");
+    curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(client->curl, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(client->curl, CURLOPT_UPLOAD_BUFFERSIZE, 1L << 20);
+    curl_easy_setopt(client->curl, CURLOPT_READFUNCTION, read_file);
+    curl_easy_setopt(client->curl, CURLOPT_READDATA, &file);
+    curl_easy_setopt(client->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)about.st_size);
+    enum rejectd_status status = perform(client, &exchange, error);
+    curl_slist_free_all(headers);
+    buffer_free(&exchange.body);
+    buffer_free(&url);
+    close(file);
+    return status;
+}
+
+static enum rejectd_status read_job(struct buffer *answer, struct job_view *view,
+                                    struct rejectd_error *error)
+{
+    *view = (struct job_view){0};
+    return job_view_from_json(answer->data, answer->length, view, error);
+}
+
+enum rejectd_status rejectd_client_submit(struct rejectd_client *client, const char *json,
+                                          size_t length, char id[REJECTD_ID_SIZE],
+                                          struct rejectd_error *error)
+{
+    struct buffer answer;
+    struct job_view view = {0};
+    enum rejectd_status status =
+        exchange_text(client, "POST", "/v1/jobs", json, length, &answer, error);
+    if (status == REJECTD_OK)
+        status = read_job(&answer, &view, error);
+    if (status == REJECTD_OK)
+        snprintf(id, REJECTD_ID_SIZE, "%s", view.id);
+    job_view_clear(&view);
+    buffer_free(&answer);
+    return status;
+}
+
+static enum rejectd_job_state public_state(enum job_state state)
+{
+    switch (state) {
+    case JOB_STATE_QUEUED:
+        return REJECTD_JOB_QUEUED;
+    case JOB_STATE_RUNNING:
+        return REJECTD_JOB_RUNNING;
+    case JOB_STATE_SUCCEEDED:
+        return REJECTD_JOB_SUCCEEDED;
+    case JOB_STATE_CANCELLED:
+        return REJECTD_JOB_CANCELLED;
+    default:
+        return REJECTD_JOB_FAILED;
+    }
+}
+
+enum rejectd_status rejectd_client_wait(struct rejectd_client *client, const char *id,
+                                        double seconds, struct rejectd_job_status *status,
+                                        struct rejectd_error *error)
+{
+    char path[128];
+    if (seconds > 0.0)
+        snprintf(path, sizeof path, "/v1/jobs/%s?wait=%.3f", id, seconds);
+    else
+        snprintf(path, sizeof path, "/v1/jobs/%s", id);
+    struct buffer answer;
+    struct job_view view = {0};
+    enum rejectd_status result = exchange_text(client, "GET", path, NULL, 0, &answer, error);
+    if (result == REJECTD_OK)
+        result = read_job(&answer, &view, error);
+    if (result == REJECTD_OK) {
+        *status = (struct rejectd_job_status){
+            .state = public_state(view.state),
+            .position = view.position,
+            .fraction = view.fraction,
+            .error = view.error,
+        };
+        snprintf(status->stage, sizeof status->stage, "%s", view.stage);
+    }
+    job_view_clear(&view);
+    buffer_free(&answer);
+    return result;
+}
+
+enum rejectd_status rejectd_client_cancel(struct rejectd_client *client, const char *id,
+                                          struct rejectd_error *error)
+{
+    char path[96];
+    snprintf(path, sizeof path, "/v1/jobs/%s", id);
+    struct buffer answer;
+    enum rejectd_status status = exchange_text(client, "DELETE", path, NULL, 0, &answer, error);
+    buffer_free(&answer);
+    return status;
+}
+
+enum rejectd_status rejectd_client_get(struct rejectd_client *client, const char *path, char **text,
+                                       size_t *length, struct rejectd_error *error)
+{
+    struct buffer answer;
+    *text = NULL;
+    enum rejectd_status status = exchange_text(client, "GET", path, NULL, 0, &answer, error);
+    if (status == REJECTD_OK) {
+        *text = buffer_take(&answer, length);
+        if (*text == NULL)
+            status = REJECTD_FAIL_MEMORY(error, (size_t)1);
+    }
+    buffer_free(&answer);
+    return status;
+}
+
+enum rejectd_status rejectd_client_download(struct rejectd_client *client, const char *path,
+                                            int file, const struct rejectd_transfer *transfer,
+                                            struct rejectd_error *error)
+{
+    struct exchange exchange = {.file = file, .transfer = transfer};
+    struct buffer url;
+    prepare(client, &exchange, path, &url);
+    enum rejectd_status status = perform(client, &exchange, error);
+    buffer_free(&exchange.body);
+    buffer_free(&url);
+    return status;
+}

@@ -1,0 +1,62 @@
+/* What the commands of rejectctl share. */
+#ifndef CLIENT_CTL_CTL_H
+#define CLIENT_CTL_CTL_H
+
+#include <getopt.h>
+#include <rejectd/client.h>
+
+/* Exit codes: part of the interface, scripts rely on them. */
+enum {
+    CTL_OK = 0,
+    CTL_JOB_FAILED = 1,  /* the job failed or was cancelled */
+    CTL_USAGE = 2,       /* the command line, or a local file, is wrong */
+    CTL_REFUSED = 3,     /* the server refused: 4xx */
+    CTL_UNREACHABLE = 4, /* no server, or an error of its own: 5xx */
+};
+
+struct ctl {
+    const char *server; /* URL */
+    bool json;          /* print JSON for scripts, and no progress */
+    bool bar;           /* standard error is a terminal: draw progress */
+};
+
+struct ctl_command {
+    const char *name;
+    const char *summary; /* one line */
+    const char *help;    /* usage, options, examples */
+    int (*run)(struct ctl *ctl, int argc, char **argv);
+};
+
+extern const struct ctl_command ctl_upload, ctl_fit, ctl_apply, ctl_status, ctl_cancel,
+    ctl_download, ctl_simulate;
+
+/* Options that every command has; add them to a command's own and pass what getopt_long returns to
+ * ctl_common_option(), which is false when it was none of them. */
+#define CTL_COMMON_OPTIONS                                                                         \
+    {"server", required_argument, NULL, CTL_OPTION_SERVER},                                        \
+        {"json", no_argument, NULL, CTL_OPTION_JSON},                                              \
+        {"help", no_argument, NULL, CTL_OPTION_HELP},                                              \
+    {                                                                                              \
+        NULL, 0, NULL, 0                                                                           \
+    }
+enum { CTL_OPTION_SERVER = 1000, CTL_OPTION_JSON, CTL_OPTION_HELP, CTL_OPTION_OWN };
+
+/* Handles server, json; *exit_code is >= 0 when the command is to end (help, unknown option). */
+bool ctl_common_option(struct ctl *ctl, const struct ctl_command *command, int option,
+                       int *exit_code);
+
+/* One line on stderr: "rejectctl: message". Returns CTL_USAGE. */
+int ctl_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Prints an error of the client library and returns the exit code it means. */
+int ctl_failure(const struct rejectd_error *error);
+
+/* Strict numbers: the whole text, within the bounds; else false after a message naming `what`. */
+bool ctl_parse_count(const char *what, const char *text, uint64_t least, uint64_t most,
+                     uint64_t *value);
+bool ctl_parse_real(const char *what, const char *text, double *value);
+
+/* The whole of a file ("-": standard input) as NUL-terminated text; NULL after a message. */
+char *ctl_read_file(const char *path, size_t *length);
+
+#endif

@@ -1,0 +1,162 @@
+/* rejectctl: the command line of rejectd. */
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+#include <rejectd/version.h>
+
+#include "base/buffer.h"
+#include "client/ctl/ctl.h"
+
+static const struct ctl_command *const commands[] = {
+    &ctl_upload, &ctl_fit, &ctl_apply, &ctl_status, &ctl_cancel, &ctl_download, &ctl_simulate,
+};
+
+enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+
+int ctl_usage(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("rejectctl: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    return CTL_USAGE;
+}
+
+int ctl_failure(const struct rejectd_error *error)
+{
+    if (error->field[0] != '\0')
+        fprintf(stderr, "rejectctl: %s: %s\n", error->field, error->message);
+    else
+        fprintf(stderr, "rejectctl: %s\n", error->message);
+    if (error->status == REJECTD_INVALID_REQUEST && error->file != NULL)
+        return CTL_USAGE;
+    return rejectd_status_http(error->status) >= 500 ? CTL_UNREACHABLE : CTL_REFUSED;
+}
+
+bool ctl_common_option(struct ctl *ctl, const struct ctl_command *command, int option,
+                       int *exit_code)
+{
+    *exit_code = -1;
+    switch (option) {
+    case CTL_OPTION_SERVER:
+        ctl->server = optarg;
+        return true;
+    case CTL_OPTION_JSON:
+        ctl->json = true;
+        ctl->bar = false;
+        return true;
+    case CTL_OPTION_HELP:
+        fputs(command->help, stdout);
+        *exit_code = CTL_OK;
+        return true;
+    case '?':
+    case ':':
+        *exit_code = ctl_usage("see rejectctl %s --help", command->name);
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool ctl_parse_count(const char *what, const char *text, uint64_t least, uint64_t most,
+                     uint64_t *value)
+{
+    char *end = NULL;
+    errno = 0;
+    unsigned long long parsed = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || parsed < least ||
+        parsed > most) {
+        ctl_usage("%s is \"%s\"; a whole number from %llu to %llu is accepted", what, text,
+                  (unsigned long long)least, (unsigned long long)most);
+        return false;
+    }
+    *value = parsed;
+    return true;
+}
+
+bool ctl_parse_real(const char *what, const char *text, double *value)
+{
+    char *end = NULL;
+    errno = 0;
+    *value = strtod(text, &end);
+    if (text[0] == '\0' || *end != '\0' || !isfinite(*value)) {
+        ctl_usage("%s is \"%s\"; a number is accepted", what, text);
+        return false;
+    }
+    return true;
+}
+
+char *ctl_read_file(const char *path, size_t *length)
+{
+    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
+    if (file == NULL) {
+        ctl_usage("%s: %s", path, strerror(errno));
+        return NULL;
+    }
+    struct buffer text;
+    buffer_init(&text, (size_t)1 << 31);
+    char piece[65536];
+    size_t n;
+    while ((n = fread(piece, 1, sizeof piece, file)) > 0)
+        buffer_append(&text, piece, n);
+    bool failed = ferror(file) != 0 || text.failed;
+    if (file != stdin)
+        fclose(file);
+    if (failed) {
+        ctl_usage("%s: cannot be read, or is larger than 2 GiB", path);
+        buffer_free(&text);
+        return NULL;
+    }
+    return buffer_take(&text, length);
+}
+
+static void print_help(FILE *stream)
+{
+    fputs("usage: rejectctl COMMAND [OPTION]... [ARGUMENT]...\n\n"
+          "Commands (rejectctl COMMAND --help tells more):\n",
+          stream);
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        fprintf(stream, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    fputs("\nOptions of every command:\n"
+          "  --server URL   the daemon (default: $REJECTD_SERVER, or http://127.0.0.1:8765)\n"
+          "  --json         print JSON, for scripts\n"
+          "  --help\n\n"
+          "Exit codes: 0 done, 1 the job failed or was cancelled, 2 wrong usage, 3 the server\n"
+          "refused, 4 the server cannot be reached or failed.\n",
+          stream);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return CTL_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return CTL_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("rejectctl %s\n", REJECTD_VERSION);
+        return CTL_OK;
+    }
+    struct ctl ctl = {.server = getenv("REJECTD_SERVER"), .bar = isatty(STDERR_FILENO) == 1};
+    if (ctl.server == NULL || ctl.server[0] == '\0')
+        ctl.server = "http://127.0.0.1:8765";
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        if (strcmp(argv[1], commands[i]->name) == 0) {
+            curl_global_init(CURL_GLOBAL_DEFAULT);
+            int code = commands[i]->run(&ctl, argc - 1, argv + 1);
+            curl_global_cleanup();
+            return code;
+        }
+    return ctl_usage("there is no command \"%s\"; see rejectctl --help", argv[1]);
+}

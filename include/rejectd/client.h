@@ -1,0 +1,88 @@
+/*
+ * The client library: talks to a rejectd daemon over HTTP.
+ *
+ * A client belongs to one thread at a time. Refusals of the server come back as the error it gave
+ * (status, field, message); when it cannot be reached, REJECTD_IO. Ids are "ds_...", "jb_...",
+ * "md_..." in buffers of REJECTD_ID_SIZE bytes.
+ */
+#ifndef REJECTD_CLIENT_H
+#define REJECTD_CLIENT_H
+
+#include <rejectd/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { REJECTD_ID_SIZE = 40 };
+
+struct rejectd_client;
+
+/* Called now and then during a transfer; returning false ends it with REJECTD_CANCELLED. */
+struct rejectd_transfer {
+    bool (*report)(void *context, uint64_t done, uint64_t total); /* may be NULL */
+    void *context;
+};
+
+enum rejectd_job_state {
+    REJECTD_JOB_QUEUED,
+    REJECTD_JOB_RUNNING,
+    REJECTD_JOB_SUCCEEDED,
+    REJECTD_JOB_FAILED,
+    REJECTD_JOB_CANCELLED,
+};
+
+struct rejectd_job_status {
+    enum rejectd_job_state state;
+    long position;              /* in the queue; -1 when not queued */
+    char stage[32];             /* "" before it runs */
+    double fraction;            /* 0..1 */
+    struct rejectd_error error; /* of a failed job */
+};
+
+/* url as "http://127.0.0.1:8765". *client is the caller's: rejectd_client_close(). */
+enum rejectd_status rejectd_client_open(const char *url, struct rejectd_client **client,
+                                        struct rejectd_error *error);
+void rejectd_client_close(struct rejectd_client *client); /* NULL is allowed */
+
+/* Creates a dataset from its JSON (POST /v1/datasets). */
+enum rejectd_status rejectd_client_create_dataset(struct rejectd_client *client, const char *json,
+                                                  size_t length, char id[REJECTD_ID_SIZE],
+                                                  struct rejectd_error *error);
+
+/* Streams a file, raw samples or .npy, into a dataset that awaits its samples. */
+enum rejectd_status rejectd_client_upload_samples(struct rejectd_client *client, const char *id,
+                                                  const char *path,
+                                                  const struct rejectd_transfer *transfer,
+                                                  struct rejectd_error *error);
+
+/* Submits a job (POST /v1/jobs) from its JSON. */
+enum rejectd_status rejectd_client_submit(struct rejectd_client *client, const char *json,
+                                          size_t length, char id[REJECTD_ID_SIZE],
+                                          struct rejectd_error *error);
+
+/* The job as it is now, or after it ended if that is within `seconds` (0..60). */
+enum rejectd_status rejectd_client_wait(struct rejectd_client *client, const char *id,
+                                        double seconds, struct rejectd_job_status *status,
+                                        struct rejectd_error *error);
+
+enum rejectd_status rejectd_client_cancel(struct rejectd_client *client, const char *id,
+                                          struct rejectd_error *error);
+
+/* GET of a path ("/v1/jobs/jb_.../result"): *text is NUL-terminated and the caller's to free(). */
+enum rejectd_status rejectd_client_get(struct rejectd_client *client, const char *path, char **text,
+                                       size_t *length, struct rejectd_error *error);
+
+/* GET of a path into an open file descriptor. Nothing is written when the server refuses. */
+enum rejectd_status rejectd_client_download(struct rejectd_client *client, const char *path,
+                                            int file, const struct rejectd_transfer *transfer,
+                                            struct rejectd_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
