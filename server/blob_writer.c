@@ -217,14 +217,14 @@ void blob_writer_close(struct blob_writer *writer)
     free(writer);
 }
 
-size_t blob_writer_room(struct blob_writer *writer)
+bool blob_writer_has_room(struct blob_writer *writer, size_t count)
 {
     pthread_mutex_lock(&writer->lock);
     const uint64_t n_free = N_CHUNKS - (writer->n_ready - writer->n_done);
     const size_t room = n_free == 0 ? 0 : (size_t)n_free * CHUNK_BYTES - writer->filled;
-    writer->starved = room == 0;
+    writer->starved = room < count;
     pthread_mutex_unlock(&writer->lock);
-    return room;
+    return room >= count;
 }
 
 /* Hands over the chunk that is full and waits until the next one is free. */

@@ -29,8 +29,8 @@ struct blob_writer_options {
     uint64_t expected_bytes; /* reserved on the disk at once; 0: not known */
     bool check_finite;       /* refuse NaN and infinity */
     enum rejectd_dtype dtype;
-    /* Told by the writer's own thread, possibly at once, that there is room again after
-     * blob_writer_room() was less than was wanted; may be NULL. */
+    /* Told by the writer's own thread, possibly at once, that there is room again, once for each
+     * time that blob_writer_has_room() was false; may be NULL. */
     void (*on_room)(void *context);
     void *context;
 };
@@ -40,8 +40,9 @@ enum rejectd_status blob_writer_open(struct blobs *blobs, const struct blob_writ
                                      struct blob_writer **writer, struct rejectd_error *error);
 void blob_writer_close(struct blob_writer *writer); /* NULL is allowed */
 
-/* Bytes that blob_writer_write() takes without waiting. When it is 0, on_room() follows. */
-size_t blob_writer_room(struct blob_writer *writer);
+/* True when blob_writer_write() takes `count` bytes (at most 1 MiB) without waiting; false:
+ * on_room() follows. */
+bool blob_writer_has_room(struct blob_writer *writer, size_t count);
 
 /* Appends; waits for the disk where it must. After an error the writer may only be closed. */
 enum rejectd_status blob_writer_write(struct blob_writer *writer, const void *bytes, size_t count,

@@ -273,13 +273,13 @@ static enum rejectd_status write_labels(struct scheduler *scheduler,
     return status;
 }
 
-static char *result_text(const struct running *running, const struct pool_outcome *outcome,
-                         const char *model_id)
+static char *result_text(const struct scheduler *scheduler, const struct running *running,
+                         const struct pool_outcome *outcome, const char *model_id)
 {
     const struct result_context context = {
         .model = model_id,
         .device = running->device,
-        .backend = rejectd_compute_description(),
+        .backend = scheduler->options.backend,
         .dataset_sha256 = running->dataset_sha256,
         .parameters_json = running->claim.parameters_json,
         .random_state = running->parameters.parameters.random_state,
@@ -337,8 +337,8 @@ static enum rejectd_status finish_success(struct scheduler *scheduler, struct ru
             store_new_id("md_", model_id);
             model_json = model_to_json(outcome->model);
         }
-        result_json =
-            result_text(running, outcome, outcome->fit != NULL ? model_id : running->claim.model);
+        result_json = result_text(scheduler, running, outcome,
+                                  outcome->fit != NULL ? model_id : running->claim.model);
         if (result_json == NULL || (outcome->fit != NULL && model_json == NULL)) {
             status = REJECTD_FAIL(error, REJECTD_OUT_OF_MEMORY, "", "no memory for the result");
         }
@@ -474,7 +474,7 @@ void scheduler_cancel(struct scheduler *scheduler, const char *job)
     pthread_mutex_unlock(&scheduler->lock);
 }
 
-void scheduler_show_progress(struct scheduler *scheduler, struct job_view *job)
+bool scheduler_show_progress(struct scheduler *scheduler, struct job_view *job)
 {
     pthread_mutex_lock(&scheduler->lock);
     const struct running *running = find_running(scheduler, job->id);
@@ -483,4 +483,5 @@ void scheduler_show_progress(struct scheduler *scheduler, struct job_view *job)
         job->fraction = running->fraction;
     }
     pthread_mutex_unlock(&scheduler->lock);
+    return running != NULL;
 }

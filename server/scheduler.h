@@ -16,6 +16,7 @@ struct scheduler_options {
     struct store *store; /* all borrowed for the life of the scheduler */
     struct blobs *blobs;
     const struct log *log;
+    const char *backend; /* what jobs are computed with, for their results; borrowed */
     /* A job has reached a final state. Called on the thread that brought it there. */
     void (*ended)(void *context, const char *job);
     void *context;
@@ -34,7 +35,7 @@ struct job_source scheduler_source(struct scheduler *scheduler);
 void scheduler_wake(struct scheduler *scheduler);
 /* Tells a running job's worker that it was cancelled; nothing happens when it doesn't run. */
 void scheduler_cancel(struct scheduler *scheduler, const char *job);
-/* Fills stage and fraction of a job that is running. */
-void scheduler_show_progress(struct scheduler *scheduler, struct job_view *job);
+/* Fills stage and fraction of a job that is running; false when it doesn't run. */
+bool scheduler_show_progress(struct scheduler *scheduler, struct job_view *job);
 
 #endif

@@ -128,7 +128,8 @@ enum rejectd_status rejectd_clean(const struct rejectd_epochs *epochs,
     return clean_run(backend, epochs, log, options, sink, error);
 }
 
-const char *rejectd_compute_description(void)
+const char *rejectd_compute_description(const char *backend)
 {
-    return backend_at(0)->describe();
+    const struct backend *found = backend == NULL ? backend_at(0) : backend_find(backend);
+    return found == NULL ? NULL : found->describe();
 }

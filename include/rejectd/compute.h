@@ -103,8 +103,9 @@ enum rejectd_status rejectd_clean(const struct rejectd_epochs *epochs,
                                   const struct rejectd_compute_options *options,
                                   const struct rejectd_sink *sink, struct rejectd_error *error);
 
-/* One line for people: backend, instruction set, BLAS. Static storage. */
-const char *rejectd_compute_description(void);
+/* One line for people about a backend (NULL: the best one here): name, instruction set, BLAS.
+ * Static storage; NULL when there is no such backend. */
+const char *rejectd_compute_description(const char *backend);
 
 #ifdef __cplusplus
 }

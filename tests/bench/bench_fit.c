@@ -164,6 +164,7 @@ struct outcome {
     size_t n_interpolated;
     double consensus;
     int n_interpolate;
+    size_t peak_bytes;
 };
 
 static int by_value(const void *a, const void *b)
@@ -236,7 +237,7 @@ static void print_table(const struct settings *s, const struct rejectd_epochs *e
            epochs->dtype == REJECTD_FLOAT64 ? "float64" : "float32",
            s->parameters.precision == REJECTD_FLOAT64 ? "float64" : "float32",
            s->compute.instruction_set != NULL ? s->compute.instruction_set
-                                              : rejectd_compute_description(),
+                                              : rejectd_compute_description(NULL),
            s->compute.n_threads);
     printf("fit %.4f s (median %.4f of %d); consensus %.1f, n_interpolate %d, %zu bad epochs, "
            "%zu repaired sensors\n",
@@ -251,7 +252,7 @@ static void print_table(const struct settings *s, const struct rejectd_epochs *e
                    o->steps[i].flop / o->steps[i].seconds / 1e9);
     printf("%-20s %9.4f %6.1f%%\n", "search and rest", o->other_seconds,
            100.0 * o->other_seconds / o->best_seconds);
-    printf("peak memory %.2f GB, samples %.2f GB\n", (double)peak_resident_bytes() / 1e9,
+    printf("peak memory %.2f GB, samples %.2f GB\n", (double)o->peak_bytes / 1e9,
            (double)(epochs->n_epochs * epochs->n_channels * epochs->n_times) *
                (epochs->dtype == REJECTD_FLOAT64 ? 8e-9 : 4e-9));
     if (limits->copy_bytes_per_s > 0)
@@ -279,10 +280,10 @@ static bool write_json(const struct settings *s, const struct rejectd_epochs *ep
         epochs->dtype == REJECTD_FLOAT64 ? "float64" : "float32", "precision",
         s->parameters.precision == REJECTD_FLOAT64 ? "float64" : "float32", "kernels",
         s->compute.instruction_set != NULL ? s->compute.instruction_set
-                                           : rejectd_compute_description(),
+                                           : rejectd_compute_description(NULL),
         "threads", s->compute.n_threads, "seconds", o->best_seconds, "seconds_median",
         o->median_seconds, "seconds_search_and_rest", o->other_seconds, "steps", steps,
-        "peak_resident_bytes", (json_int_t)peak_resident_bytes(), "consensus", o->consensus,
+        "peak_resident_bytes", (json_int_t)o->peak_bytes, "consensus", o->consensus,
         "n_interpolate", o->n_interpolate, "bad_epochs", (json_int_t)o->n_bad_epochs,
         "repaired_sensors", (json_int_t)o->n_interpolated);
     if (root != NULL && limits->copy_bytes_per_s > 0)
@@ -300,9 +301,6 @@ static bool write_json(const struct settings *s, const struct rejectd_epochs *ep
 int main(int argc, char **argv)
 {
     struct settings settings = parse_arguments(argc, argv);
-    struct machine_limits limits = {0};
-    if (settings.measure_limits)
-        limits = machine_measure(settings.compute.n_threads);
     struct recording recording;
     struct rejectd_error error;
     if (recording_open(&settings.recording, &recording, &error) != REJECTD_OK) {
@@ -312,6 +310,11 @@ int main(int argc, char **argv)
     struct outcome outcome = {0};
     bool ok = run_fits(&settings, &recording.epochs, &outcome);
     if (ok) {
+        /* The limits need memory of their own: after the peak of the fit was read. */
+        outcome.peak_bytes = peak_resident_bytes();
+        struct machine_limits limits = {0};
+        if (settings.measure_limits)
+            limits = machine_measure(settings.compute.n_threads);
         print_table(&settings, &recording.epochs, &limits, &outcome);
         if (settings.json_path != NULL)
             ok = write_json(&settings, &recording.epochs, &limits, &outcome);

@@ -7,7 +7,7 @@
 
 static const char *cpu_describe(void)
 {
-    return kernels_select(NULL, REJECTD_FLOAT64)->name;
+    return kernels_select(NULL, REJECTD_FLOAT64)->description;
 }
 
 static void cpu_close(struct backend_session *session)

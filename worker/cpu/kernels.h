@@ -47,6 +47,7 @@ struct grid_group {
 
 struct cpu_kernels {
     const char *name; /* of the instruction set */
+    const char *description;
     enum rejectd_dtype work;
     size_t group; /* samples of a group, at most KERNELS_MAX_GROUP */
 

@@ -41,7 +41,7 @@ void reference_forget_repairs(struct backend_session *session)
 
 static const char *reference_describe(void)
 {
-    return "scalar float64";
+    return "reference, scalar float64";
 }
 
 static void reference_close(struct backend_session *session)

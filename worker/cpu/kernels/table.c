@@ -2,6 +2,7 @@
 
 const struct cpu_kernels KERNEL(kernels) = {
     .name = KERNEL_NAME,
+    .description = "cpu, " KERNEL_NAME " kernels, OpenBLAS",
     .work = WORK_DTYPE,
     .group = GROUP,
     .peak_to_peak = KERNEL(peak_to_peak),

@@ -1,0 +1,215 @@
+#include "server/daemon.h"
+
+#include <rejectd/compute.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/clock.h"
+#include "server/data_dir.h"
+#include "server/http.h"
+
+enum {
+    COMMIT_THREADS = 2,
+    UPLOAD_THREADS = 2,
+};
+
+struct daemon {
+    int lock; /* of the data directory; -1: none */
+    struct log log;
+    struct waiters waiters;
+    struct service service;
+    struct pool *pool;
+    struct http_server *http;
+};
+
+static enum log_level least_level(const char *name)
+{
+    static const char *const names[] = {"debug", "info", "warning", "error"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            return (enum log_level)i;
+        }
+    }
+    return LOG_LEVEL_INFO;
+}
+
+static void job_ended(void *context, const char *job)
+{
+    struct daemon *daemon = context;
+    waiters_wake_job(&daemon->waiters, job);
+}
+
+/* NULL: the best one. */
+static const char *backend_name(const struct config *config)
+{
+    return strcmp(config->backend, "auto") == 0 ? NULL : config->backend;
+}
+
+static bool blob_needed(void *context, const char *sha256)
+{
+    struct store *store = context;
+    return store->functions->blob_is_needed(store, sha256);
+}
+
+static enum rejectd_status path_in(const struct config *config, const char *name,
+                                   char out[CONFIG_TEXT_SIZE], struct rejectd_error *error)
+{
+    const int length = snprintf(out, CONFIG_TEXT_SIZE, "%s/%s", config->data_dir, name);
+    if (length >= CONFIG_TEXT_SIZE) {
+        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "data-dir", "data-dir is too long");
+    }
+    return REJECTD_OK;
+}
+
+static enum rejectd_status open_storage(struct daemon *daemon, struct rejectd_error *error)
+{
+    struct service *service = &daemon->service;
+    char path[CONFIG_TEXT_SIZE];
+    enum rejectd_status status = data_dir_take(service->config->data_dir, &daemon->lock, error);
+    if (status == REJECTD_OK) {
+        status = path_in(service->config, "store.sqlite", path, error);
+    }
+    if (status == REJECTD_OK) {
+        status = store_sqlite_open(path, &service->store, error);
+    }
+    if (status == REJECTD_OK) {
+        status = path_in(service->config, "blobs", path, error);
+    }
+    if (status == REJECTD_OK) {
+        status = blobs_open(path, &service->blobs, error);
+    }
+    return status;
+}
+
+/* What the last daemon left when it ended without warning. */
+static enum rejectd_status recover(struct daemon *daemon, struct rejectd_error *error)
+{
+    struct store *store = daemon->service.store;
+    struct store_recovery recovery = {0};
+    size_t n_removed = 0;
+    enum rejectd_status status = store->functions->recover(store, &recovery, error);
+    if (status == REJECTD_OK) {
+        status = blobs_sweep(daemon->service.blobs, blob_needed, store, &n_removed, error);
+    }
+    if (status == REJECTD_OK &&
+        recovery.n_requeued + recovery.n_failed + recovery.n_cancelled > 0) {
+        log_write(&daemon->log, LOG_LEVEL_WARNING, "jobs-recovered",
+                  "of the jobs that were running, %zu are queued again, %zu have failed and %zu "
+                  "are cancelled",
+                  recovery.n_requeued, recovery.n_failed, recovery.n_cancelled);
+    }
+    if (status == REJECTD_OK && n_removed > 0) {
+        log_write(&daemon->log, LOG_LEVEL_INFO, "blobs-swept", "%zu unfinished files removed",
+                  n_removed);
+    }
+    return status;
+}
+
+static enum rejectd_status start_jobs(struct daemon *daemon, struct rejectd_error *error)
+{
+    struct service *service = &daemon->service;
+    const char *backend = backend_name(service->config);
+    const struct scheduler_options options = {
+        .store = service->store,
+        .blobs = service->blobs,
+        .log = &daemon->log,
+        .backend = rejectd_compute_description(backend),
+        .ended = job_ended,
+        .context = daemon,
+    };
+    const struct pool_device device = {
+        .name = "cpu",
+        .options = {.backend = backend, .n_threads = (int)service->config->threads},
+    };
+    enum rejectd_status status = scheduler_open(&options, &service->scheduler, error);
+    if (status == REJECTD_OK) {
+        const struct job_source source = scheduler_source(service->scheduler);
+        status = pool_start(&source, &device, 1, &daemon->pool, error);
+    }
+    return status;
+}
+
+static enum rejectd_status start(struct daemon *daemon, struct rejectd_error *error)
+{
+    struct service *service = &daemon->service;
+    enum rejectd_status status = open_storage(daemon, error);
+    if (status == REJECTD_OK) {
+        status = recover(daemon, error);
+    }
+    if (status == REJECTD_OK) {
+        status = executor_open(COMMIT_THREADS, &service->commits, error);
+    }
+    if (status == REJECTD_OK) {
+        status = executor_open(UPLOAD_THREADS, &service->uploads, error);
+    }
+    if (status == REJECTD_OK) {
+        status = start_jobs(daemon, error);
+    }
+    if (status == REJECTD_OK) {
+        status = http_start(service, &daemon->http, error);
+    }
+    return status;
+}
+
+enum rejectd_status daemon_start(const struct config *config, struct daemon **daemon,
+                                 struct rejectd_error *error)
+{
+    *daemon = NULL;
+    struct daemon *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        return REJECTD_FAIL_MEMORY(error, sizeof *made);
+    }
+    made->lock = -1;
+    made->log = (struct log){.fd = STDERR_FILENO, .least = least_level(config->log_level)};
+    waiters_init(&made->waiters);
+    made->service.config = config;
+    made->service.log = &made->log;
+    made->service.waiters = &made->waiters;
+    const enum rejectd_status status = start(made, error);
+    if (status != REJECTD_OK) {
+        daemon_stop(made);
+        return status;
+    }
+    log_write(&made->log, LOG_LEVEL_INFO, "started", "%s, data in %s, %s", http_url(made->http),
+              config->data_dir, rejectd_compute_description(backend_name(config)));
+    *daemon = made;
+    return REJECTD_OK;
+}
+
+const char *daemon_url(const struct daemon *daemon)
+{
+    return http_url(daemon->http);
+}
+
+void daemon_tick(struct daemon *daemon)
+{
+    waiters_wake_expired(&daemon->waiters, clock_monotonic());
+}
+
+void daemon_stop(struct daemon *daemon)
+{
+    if (daemon == NULL) {
+        return;
+    }
+    struct service *service = &daemon->service;
+    if (daemon->http != NULL) {
+        log_write(&daemon->log, LOG_LEVEL_INFO, "stopping", "requests and jobs are ended");
+        http_drain(daemon->http);
+    }
+    pool_stop(daemon->pool);
+    http_stop(daemon->http);
+    executor_close(service->uploads);
+    executor_close(service->commits);
+    scheduler_close(service->scheduler);
+    if (service->store != NULL) {
+        service->store->functions->close(service->store);
+    }
+    blobs_close(service->blobs);
+    waiters_destroy(&daemon->waiters);
+    if (daemon->lock >= 0) {
+        close(daemon->lock);
+    }
+    free(daemon);
+}

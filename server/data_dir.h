@@ -1,0 +1,13 @@
+/* The directory that a daemon owns. */
+#ifndef SERVER_DATA_DIR_H
+#define SERVER_DATA_DIR_H
+
+#include <rejectd/error.h>
+
+/*
+ * Makes the directory and its parents where they are missing, readable by the user alone, and
+ * locks it against other daemons until close(*lock).
+ */
+enum rejectd_status data_dir_take(const char *path, int *lock, struct rejectd_error *error);
+
+#endif

@@ -1,0 +1,162 @@
+#include "server/http_admission.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* Headers that must come at most once. */
+struct header_counts {
+    int content_length;
+    int transfer_encoding;
+    int host;
+};
+
+static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
+{
+    struct header_counts *counts = context;
+    (void)kind;
+    (void)value;
+    counts->content_length += strcasecmp(name, "Content-Length") == 0;
+    counts->transfer_encoding += strcasecmp(name, "Transfer-Encoding") == 0;
+    counts->host += strcasecmp(name, "Host") == 0;
+    return MHD_YES;
+}
+
+/* libmicrohttpd accepts what follows; a proxy in front may frame it differently, and then one
+ * client's body is another one's request. */
+static enum rejectd_status check_framing(const struct request *request, const char *version,
+                                         const struct header_counts *counts,
+                                         struct rejectd_error *error)
+{
+    const char *coding = request_header(request, "Transfer-Encoding");
+    if (counts->content_length > 1) {
+        return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "Content-Length",
+                            "there is more than one Content-Length");
+    }
+    if (counts->transfer_encoding > 1 || (coding != NULL && strcasecmp(coding, "chunked") != 0)) {
+        return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "Transfer-Encoding",
+                            "the transfer coding isn't known; send a Content-Length instead");
+    }
+    if (counts->content_length > 0 && counts->transfer_encoding > 0) {
+        return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "Transfer-Encoding",
+                            "there are both Content-Length and Transfer-Encoding");
+    }
+    if (counts->host > 1 || (counts->host == 0 && strcmp(version, "HTTP/1.0") != 0)) {
+        return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "Host",
+                            "there must be exactly one Host header");
+    }
+    return REJECTD_OK;
+}
+
+static enum rejectd_status read_length(struct request *request, struct rejectd_error *error)
+{
+    const char *text = request_header(request, "Content-Length");
+    if (text == NULL) {
+        return REJECTD_OK;
+    }
+    char *end;
+    errno = 0;
+    const unsigned long long length = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0) {
+        return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "Content-Length",
+                            "the Content-Length isn't a number of bytes");
+    }
+    request->content_length = length;
+    return REJECTD_OK;
+}
+
+/* The media type without its parameters is `type`. */
+static bool content_type_is(const struct request *request, const char *type)
+{
+    const char *value = request_header(request, "Content-Type");
+    const size_t length = strlen(type);
+    return value != NULL && strncasecmp(value, type, length) == 0 &&
+           strchr("; \t", value[length]) != NULL; /* its end, too */
+}
+
+bool admission_is_npy(const struct request *request)
+{
+    return content_type_is(request, "application/x-npy");
+}
+
+static enum rejectd_status check_media_type(const struct request *request,
+                                            struct rejectd_error *error)
+{
+    const char *value = request_header(request, "Content-Type");
+    const bool json = request->route->body == BODY_JSON;
+    const bool accepted = json ? content_type_is(request, "application/json")
+                               : value == NULL || admission_is_npy(request) ||
+                                     content_type_is(request, "application/octet-stream");
+    if (accepted) {
+        return REJECTD_OK;
+    }
+    return REJECTD_FAIL(error, REJECTD_UNSUPPORTED_MEDIA_TYPE, "Content-Type",
+                        "the content type is %.64s; accepted: %s",
+                        value == NULL ? "missing" : value,
+                        json ? "application/json" : "application/octet-stream, application/x-npy");
+}
+
+static enum rejectd_status check_body(const struct request *request,
+                                      const struct header_counts *counts,
+                                      struct rejectd_error *error)
+{
+    const uint64_t most_json = (uint64_t)request->service->config->max_json_bytes;
+    if (request->route->body == BODY_NONE) {
+        if (request->content_length > 0 || counts->transfer_encoding > 0) {
+            return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "Content-Length",
+                                "this request takes no body");
+        }
+        return REJECTD_OK;
+    }
+    if (counts->content_length == 0) {
+        return REJECTD_FAIL(error, REJECTD_LENGTH_REQUIRED, "Content-Length",
+                            "the body needs a Content-Length; chunked bodies aren't accepted");
+    }
+    const enum rejectd_status status = check_media_type(request, error);
+    if (status == REJECTD_OK && request->route->body == BODY_JSON &&
+        request->content_length > most_json) {
+        return REJECTD_FAIL(
+            error, REJECTD_TOO_LARGE, "", "the body has %llu bytes; accepted are at most %llu",
+            (unsigned long long)request->content_length, (unsigned long long)most_json);
+    }
+    return status;
+}
+
+static enum rejectd_status find_route(struct request *request, const char *method,
+                                      struct rejectd_error *error)
+{
+    const char *looked_up = strcmp(method, "HEAD") == 0 ? "GET" : method;
+    char *allow = request->response.allow;
+    request->route = route_find(looked_up, request->path, request->id, allow);
+    if (request->route != NULL) {
+        return REJECTD_OK;
+    }
+    if (allow[0] != '\0') {
+        return REJECTD_FAIL(error, REJECTD_METHOD_NOT_ALLOWED, "",
+                            "%.16s isn't possible here; accepted: %s", method, allow);
+    }
+    return REJECTD_FAIL(error, REJECTD_NOT_FOUND, "", "there is nothing at %.120s", request->path);
+}
+
+enum rejectd_status admission_check(struct request *request, const char *method,
+                                    const char *version, bool *close_after,
+                                    struct rejectd_error *error)
+{
+    struct header_counts counts = {0};
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, count_header, &counts);
+    enum rejectd_status status = check_framing(request, version, &counts, error);
+    if (status == REJECTD_OK) {
+        status = read_length(request, error);
+    }
+    /* A body whose end isn't certain can't be skipped. */
+    *close_after = status != REJECTD_OK || counts.transfer_encoding > 0;
+    if (status == REJECTD_OK) {
+        status = find_route(request, method, error);
+    }
+    if (status == REJECTD_OK) {
+        status = check_body(request, &counts, error);
+    }
+    return status;
+}

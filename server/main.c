@@ -1,0 +1,108 @@
+/* rejectd: settings, signals, and the loop between start and stop. */
+#include <rejectd/compute.h>
+#include <rejectd/version.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <uv.h>
+
+#include "server/daemon.h"
+
+extern char **environ;
+
+enum { EXIT_SETTINGS = 2 };
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    (void)number;
+    uv_stop(handle->loop);
+}
+
+static void on_tick(uv_timer_t *handle)
+{
+    daemon_tick(handle->data);
+}
+
+/* Returns after SIGTERM or SIGINT. */
+static int run_loop(struct daemon *daemon)
+{
+    uv_loop_t loop;
+    uv_signal_t terminate;
+    uv_signal_t interrupt;
+    uv_timer_t tick;
+    int failed = uv_loop_init(&loop);
+    if (failed != 0) {
+        return failed;
+    }
+    uv_signal_init(&loop, &terminate);
+    uv_signal_init(&loop, &interrupt);
+    uv_timer_init(&loop, &tick);
+    tick.data = daemon;
+    failed = uv_signal_start(&terminate, on_signal, SIGTERM);
+    if (failed == 0) {
+        failed = uv_signal_start(&interrupt, on_signal, SIGINT);
+    }
+    if (failed == 0) {
+        failed = uv_timer_start(&tick, on_tick, DAEMON_TICK_MS, DAEMON_TICK_MS);
+    }
+    if (failed == 0) {
+        /* Whoever started us may now connect, or send a signal. */
+        printf("rejectd listening on %s\n", daemon_url(daemon));
+        fflush(stdout);
+        uv_run(&loop, UV_RUN_DEFAULT);
+    }
+    uv_close((uv_handle_t *)&terminate, NULL);
+    uv_close((uv_handle_t *)&interrupt, NULL);
+    uv_close((uv_handle_t *)&tick, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_loop_close(&loop);
+    return failed;
+}
+
+static int fail(const struct rejectd_error *error, int code)
+{
+    fprintf(stderr, "rejectd: %s\n", error->message);
+    return code;
+}
+
+static int serve(const struct config *config)
+{
+    struct rejectd_error error = {0};
+    struct daemon *daemon = NULL;
+    umask(077);
+    signal(SIGPIPE, SIG_IGN);
+    if (daemon_start(config, &daemon, &error) != REJECTD_OK) {
+        return fail(&error, EXIT_FAILURE);
+    }
+    const int failed = run_loop(daemon);
+    daemon_stop(daemon);
+    if (failed != 0) {
+        fprintf(stderr, "rejectd: the event loop cannot be started: %s\n", uv_strerror(failed));
+    }
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+    struct config config;
+    struct rejectd_error error = {0};
+    enum config_action action = CONFIG_RUN;
+    if (config_load(argc, argv, environ, &config, &action, &error) != REJECTD_OK) {
+        return fail(&error, EXIT_SETTINGS);
+    }
+    switch (action) {
+    case CONFIG_RUN:
+        return serve(&config);
+    case CONFIG_CHECK:
+        config_print(&config, stdout);
+        break;
+    case CONFIG_VERSION:
+        printf("rejectd %s\n%s\n", REJECTD_VERSION, rejectd_compute_description(NULL));
+        break;
+    case CONFIG_HELP:
+        config_help(stdout);
+        break;
+    }
+    return EXIT_SUCCESS;
+}

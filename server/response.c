@@ -1,0 +1,134 @@
+#include "server/response.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "protocol/problem.h"
+
+static const char problem_type[] = "application/problem+json";
+static const char last_resort[] = "{\"type\":\"/problems/out-of-memory\",\"title\":\"Not enough "
+                                  "memory for this request now\",\"status\":503}";
+
+void response_clear(struct response *response)
+{
+    free(response->body);
+    if (response->has_file) {
+        close(response->file);
+    }
+    *response = (struct response){0};
+}
+
+static void respond_text(struct response *response, int status, const char *content_type,
+                         char *text)
+{
+    response_clear(response);
+    response->status = status;
+    response->content_type = content_type;
+    response->body = text;
+    response->length = strlen(text);
+}
+
+void respond_problem(struct response *response, const struct rejectd_error *error)
+{
+    char *text = problem_to_json(error);
+    if (text != NULL) {
+        respond_text(response, rejectd_status_http(error->status), problem_type, text);
+    } else {
+        response_clear(response);
+        response->status = 503;
+        response->content_type = problem_type;
+        response->constant_body = last_resort;
+        response->length = sizeof last_resort - 1;
+    }
+}
+
+void respond_json(struct response *response, int status, char *text)
+{
+    if (text != NULL) {
+        respond_text(response, status, "application/json", text);
+    } else {
+        struct rejectd_error error = {0};
+        REJECTD_FAIL(&error, REJECTD_OUT_OF_MEMORY, "", "no memory for the answer");
+        respond_problem(response, &error);
+    }
+}
+
+void respond_constant(struct response *response, const char *content_type, const char *text,
+                      size_t length)
+{
+    response_clear(response);
+    response->status = 200;
+    response->content_type = content_type;
+    response->constant_body = text;
+    response->length = length;
+}
+
+void respond_file(struct response *response, const char *content_type, int file, uint64_t bytes)
+{
+    response_clear(response);
+    response->status = 200;
+    response->content_type = content_type;
+    response->has_file = true;
+    response->file = file;
+    response->file_bytes = bytes;
+}
+
+void respond_nothing(struct response *response)
+{
+    response_clear(response);
+    response->status = 204;
+}
+
+static struct MHD_Response *create(struct response *response)
+{
+    struct MHD_Response *made;
+    if (response->has_file) {
+        made = MHD_create_response_from_fd64(response->file_bytes, response->file);
+        response->has_file = made == NULL;
+    } else if (response->body != NULL) {
+        made = MHD_create_response_from_buffer(response->length, response->body,
+                                               MHD_RESPMEM_MUST_FREE);
+        if (made != NULL) {
+            response->body = NULL;
+        }
+    } else {
+        /* libmicrohttpd takes a plain pointer and, being persistent, leaves it alone. */
+        union {
+            const char *constant;
+            void *plain;
+        } text = {.constant = response->constant_body == NULL ? "" : response->constant_body};
+        made =
+            MHD_create_response_from_buffer(response->length, text.plain, MHD_RESPMEM_PERSISTENT);
+    }
+    return made;
+}
+
+enum MHD_Result response_queue(struct response *response, struct MHD_Connection *connection)
+{
+    struct MHD_Response *made = create(response);
+    enum MHD_Result result = MHD_NO;
+    if (made != NULL) {
+        MHD_add_response_header(made, "X-Content-Type-Options", "nosniff");
+        MHD_add_response_header(made, "Cache-Control", "no-store");
+        if (response->content_type != NULL) {
+            MHD_add_response_header(made, "Content-Type", response->content_type);
+        }
+        if (response->location[0] != '\0') {
+            MHD_add_response_header(made, "Location", response->location);
+        }
+        if (response->allow[0] != '\0') {
+            MHD_add_response_header(made, "Allow", response->allow);
+        }
+        if (response->status == 503) {
+            MHD_add_response_header(made, "Retry-After", "1");
+        }
+        if (response->close) {
+            MHD_add_response_header(made, "Connection", "close");
+        }
+        result = MHD_queue_response(connection, (unsigned)response->status, made);
+        MHD_destroy_response(made);
+    }
+    response_clear(response);
+    return result;
+}

@@ -1,0 +1,27 @@
+/* What the routes work with; made by main.c, borrowed by everybody else. */
+#ifndef SERVER_SERVICE_H
+#define SERVER_SERVICE_H
+
+#include <stdatomic.h>
+
+#include "server/blobs.h"
+#include "server/config.h"
+#include "server/executor.h"
+#include "server/log.h"
+#include "server/scheduler.h"
+#include "server/store.h"
+#include "server/waiters.h"
+
+struct service {
+    const struct config *config;
+    const struct log *log;
+    struct store *store;
+    struct blobs *blobs;
+    struct scheduler *scheduler;
+    struct waiters *waiters;
+    struct executor *commits; /* requests that parse or commit */
+    struct executor *uploads; /* ends of uploads, which may wait long for the disk */
+    atomic_int n_uploads;     /* that are open */
+};
+
+#endif
