@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "worker/blas_threads.h"
+
 /* LAPACK, column-major; a symmetric matrix does not mind. */
 extern void dpotrf_(const char *uplo, const int *n, double *a, const int *lda, int *info);
 extern void dpotri_(const char *uplo, const int *n, double *a, const int *lda, int *info);
@@ -78,10 +80,12 @@ enum rejectd_status spline_precision(const double (*positions)[3], size_t n, dou
     }
     fill_kernel_matrix((const double(*)[3])directions, n, precision);
     const int order = (int)n;
+    const int blas_threads_before = blas_threads_pin();
     int info;
     dpotrf_("L", &order, precision, &order, &info);
     if (info == 0)
         dpotri_("L", &order, precision, &order, &info);
+    blas_threads_restore(blas_threads_before);
     if (info != 0) {
         status = REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, "channels",
                               "the sensor positions do not allow spherical splines");

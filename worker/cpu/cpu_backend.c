@@ -1,8 +1,8 @@
 #include "worker/cpu/cpu_backend.h"
 
-#include <cblas.h>
 #include <stdlib.h>
 
+#include "worker/blas_threads.h"
 #include "worker/cpu/session.h"
 
 static const char *cpu_describe(void)
@@ -17,6 +17,7 @@ static void cpu_close(struct backend_session *session)
     arena_free(&session->predictions);
     arena_free(&session->repaired);
     repairs_clear(session);
+    blas_threads_restore(session->blas_threads_before);
     free(session);
 }
 
@@ -40,7 +41,7 @@ static enum rejectd_status cpu_open(const struct backend_samples *samples,
     opened->work_size = kernels->work == REJECTD_FLOAT64 ? sizeof(double) : sizeof(float);
     opened->picks_adjacent =
         samples->picks[samples->n_picks - 1] - samples->picks[0] + 1 == samples->n_picks;
-    openblas_set_num_threads(1);
+    opened->blas_threads_before = blas_threads_pin();
     *session = opened;
     return REJECTD_OK;
 }

@@ -19,6 +19,7 @@ struct backend_session {
     const struct cpu_kernels *kernels;
     size_t work_size;    /* bytes of one work sample */
     bool picks_adjacent; /* picks are neighbouring channels: an epoch needs no gathering */
+    int blas_threads_before;
 
     struct arena predictions; /* [count][E][T] */
     size_t first, count;      /* picks that are predicted; count 0: none */
