@@ -149,8 +149,7 @@ static enum rejectd_status read_position(const struct json_object *object,
     if (status != REJECTD_OK || position == NULL)
         return status;
     channel->has_position = true;
-    return json_read_numbers(object, "position", position, -max_coordinate, max_coordinate,
-                             channel->position);
+    return json_read_numbers(object, "position", position, -DBL_MAX, DBL_MAX, channel->position);
 }
 
 static enum rejectd_status read_channel(json_t *value, size_t index,

@@ -12,6 +12,9 @@
  * freed by completed(), which libmicrohttpd never calls while it's suspended. The number of
  * suspended requests is counted: libmicrohttpd must not be stopped before it is zero.
  *
+ * poll, not epoll: libmicrohttpd watches edges, and takes a short read for the end of what has
+ * come, so that it misses a connection's end that arrived together with data.
+ *
  * Known limit: the time for headers is bounded only by the idle timeout between their bytes. Put
  * a proxy in front of a daemon that listens to the world.
  */
@@ -363,7 +366,7 @@ enum rejectd_status http_start(struct service *service, struct http_server **ser
     if (status == REJECTD_OK) {
         /* The logger must be the first option. */
         made->daemon = MHD_start_daemon(
-            MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL,
+            MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL,
             NULL, access_handler, made, MHD_OPTION_EXTERNAL_LOGGER, log_message, made,
             MHD_OPTION_LISTEN_SOCKET, made->socket, MHD_OPTION_THREAD_POOL_SIZE,
             (unsigned)config->http_threads, MHD_OPTION_CONNECTION_MEMORY_LIMIT,

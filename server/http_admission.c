@@ -5,8 +5,11 @@
 #include <string.h>
 #include <strings.h>
 
+enum { MOST_HEADER_BYTES = 16 << 10 };
+
 /* Headers that must come at most once. */
 struct header_counts {
+    size_t bytes; /* of all names and values */
     int content_length;
     int transfer_encoding;
     int host;
@@ -17,7 +20,7 @@ static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, cons
 {
     struct header_counts *counts = context;
     (void)kind;
-    (void)value;
+    counts->bytes += strlen(name) + (value == NULL ? 0 : strlen(value));
     counts->content_length += strcasecmp(name, "Content-Length") == 0;
     counts->transfer_encoding += strcasecmp(name, "Transfer-Encoding") == 0;
     counts->host += strcasecmp(name, "Host") == 0;
@@ -30,6 +33,11 @@ static enum rejectd_status check_framing(const struct request *request, const ch
                                          const struct header_counts *counts,
                                          struct rejectd_error *error)
 {
+    if (counts->bytes > MOST_HEADER_BYTES) {
+        return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "",
+                            "the headers have %zu bytes; accepted are at most %d", counts->bytes,
+                            MOST_HEADER_BYTES);
+    }
     const char *coding = request_header(request, "Transfer-Encoding");
     if (counts->content_length > 1) {
         return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "Content-Length",

@@ -245,8 +245,9 @@ enum rejectd_status sqlite_job_result(struct store *store, const char *id,
         status = REJECTD_FAIL(error, REJECTD_NOT_FOUND, "", "there is no job %.40s", id);
     }
     if (status == REJECTD_OK && strcmp(state, "succeeded") != 0) {
-        status = REJECTD_FAIL(error, REJECTD_CONFLICT, "",
-                              "job %.40s is %s; only jobs that succeeded have a result", id, state);
+        status = REJECTD_FAIL(
+            error, REJECTD_CONFLICT, "",
+            "job %.40s is in the state %s; only jobs that succeeded have a result", id, state);
     }
     if (status != REJECTD_OK) {
         free(result->json);

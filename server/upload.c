@@ -1,7 +1,8 @@
 /*
  * A body is raw when it has exactly the bytes that the dataset needs, and a .npy file when its
  * content type or its first bytes say so. Of a .npy file only the samples are kept. The length is
- * known before the first byte, so that most mistakes cost no upload.
+ * known before the first byte, so that a large body of the wrong length costs no upload. Of a
+ * small one the first bytes are read all the same: a .npy header tells better what is wrong.
  */
 #include "server/upload.h"
 
@@ -10,6 +11,8 @@
 
 #include "protocol/dataset_json.h"
 #include "protocol/npy.h"
+
+enum { SMALL_BODY = 1 << 20 };
 
 struct upload {
     struct service *service;
@@ -21,7 +24,7 @@ struct upload {
     bool in_header; /* the samples haven't begun */
     size_t header_length;
     unsigned char header[NPY_MAX_HEADER];
-    struct blob_writer *writer;
+    struct blob_writer *writer; /* NULL when the length is wrong: only the header is read */
     bool counted;
     enum rejectd_status status; /* the first failure */
     struct rejectd_error error;
@@ -38,6 +41,12 @@ static enum rejectd_status fail_length(const struct upload *upload, struct rejec
                         description->dtype == REJECTD_FLOAT32 ? "float32" : "float64");
 }
 
+static bool has_right_length(const struct upload *upload)
+{
+    return upload->content_length >= upload->sample_bytes &&
+           upload->content_length <= upload->sample_bytes + NPY_MAX_HEADER;
+}
+
 static enum rejectd_status check_length(const struct upload *upload, struct rejectd_error *error)
 {
     const uint64_t most = (uint64_t)upload->service->config->max_upload_bytes;
@@ -46,8 +55,7 @@ static enum rejectd_status check_length(const struct upload *upload, struct reje
                             "the samples are larger than the %llu bytes that are accepted",
                             (unsigned long long)most);
     }
-    if (upload->content_length < upload->sample_bytes ||
-        upload->content_length > upload->sample_bytes + NPY_MAX_HEADER) {
+    if (upload->content_length > SMALL_BODY && !has_right_length(upload)) {
         return fail_length(upload, error);
     }
     return REJECTD_OK;
@@ -107,8 +115,8 @@ enum rejectd_status upload_open(struct service *service, const char *dataset,
     if (status == REJECTD_OK) {
         status = count_upload(made, error);
     }
-    if (status == REJECTD_OK) {
-        made->in_header = is_npy || content_length != made->sample_bytes;
+    made->in_header = is_npy || content_length != made->sample_bytes;
+    if (status == REJECTD_OK && has_right_length(made)) {
         const struct blob_writer_options options = {
             .expected_bytes = made->sample_bytes,
             .check_finite = true,
@@ -141,7 +149,7 @@ void upload_close(struct upload *upload)
 
 bool upload_has_room(struct upload *upload, size_t count)
 {
-    return blob_writer_has_room(upload->writer, count);
+    return upload->writer == NULL || blob_writer_has_room(upload->writer, count);
 }
 
 /* Looks at the header as far as it has come; what follows it goes to the writer. */

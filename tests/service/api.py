@@ -56,14 +56,16 @@ class Api:
     def raw(self, head, body=b"", finish=True, timeout=20):
         """Sends bytes as they are and returns all that comes back until the other side closes."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as connection:
-            connection.sendall(head + body)
-            if finish:
-                connection.shutdown(socket.SHUT_WR)
             answer = b""
             try:
+                connection.sendall(head + body)
+                if finish:
+                    connection.shutdown(socket.SHUT_WR)
                 while chunk := connection.recv(65536):
                     answer += chunk
-            except (TimeoutError, ConnectionResetError):
+            except TimeoutError:
+                raise
+            except OSError:
                 pass
             return answer
 
