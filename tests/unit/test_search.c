@@ -1,0 +1,321 @@
+/*
+ * The search for a threshold among its candidates: the exact one against brute force, the random
+ * and the Bayesian one against scikit-learn and autoreject, and what must hold for any table.
+ */
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/algorithm/threshold_search.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof *(array))
+
+enum { MOST = 700 };
+
+static uint64_t random_state;
+
+static double random_value(void)
+{
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(random_state >> 11) * 0x1p-53;
+}
+
+/* Candidates and their losses, of which the first m are used. */
+struct table {
+    size_t m;
+    double candidates[MOST], losses[MOST];
+};
+
+static int ascending(const void *a, const void *b)
+{
+    const double *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* A table as the backends make it: equal candidates have equal losses. Few levels make many ties,
+ * among candidates and among the losses of different candidates. */
+static void random_table(struct table *table, uint64_t seed)
+{
+    random_state = seed;
+    table->m = 6 + (size_t)(random_value() * (random_value() < 0.3 ? 35.0 : MOST - 6.0));
+    const double levels = random_value() < 0.5 ? 5.0 : 1e6,
+                 unit = random_value() < 0.5 ? 1e-5 : 1.0;
+    for (size_t i = 0; i < table->m; i++)
+        table->candidates[i] = floor(1.0 + levels * random_value()) * unit;
+    qsort(table->candidates, table->m, sizeof(double), ascending);
+    for (size_t i = 0; i < table->m; i++)
+        table->losses[i] = i > 0 && table->candidates[i] == table->candidates[i - 1]
+                               ? table->losses[i - 1]
+                               : floor(1.0 + levels * random_value()) * unit;
+}
+
+/* A valley around one candidate, with or without a rough floor. */
+static void valley_table(struct table *table, size_t m, size_t least, size_t factor, size_t modulus,
+                         double step, double first)
+{
+    table->m = m;
+    for (size_t i = 0; i < m; i++) {
+        double distance = ((double)i - (double)least) / (double)m;
+        double rough = (double)(i * factor % modulus) / (double)modulus;
+        table->candidates[i] = first + (double)i * step;
+        table->losses[i] = 0.5 + distance * distance + rough * 0.0625;
+    }
+}
+
+static struct threshold search_bayesian(const struct table *table)
+{
+    struct gaussian_process process;
+    ck_assert_int_eq(gaussian_process_init(&process, table->m), 0);
+    struct threshold found =
+        threshold_search_bayesian(table->candidates, table->losses, table->m, &process);
+    gaussian_process_free(&process);
+    return found;
+}
+
+static double smallest_loss(const struct table *table)
+{
+    double least = INFINITY;
+    for (size_t i = 0; i < table->m; i++)
+        least = fmin(least, table->losses[i]);
+    return least;
+}
+
+START_TEST(test_exact_is_the_first_minimum)
+{
+    static struct table table;
+    random_table(&table, (uint64_t)_i);
+    struct threshold found = threshold_search_exact(table.candidates, table.losses, table.m);
+    const double least = smallest_loss(&table);
+    size_t first = 0;
+    while (table.losses[first] != least)
+        first++;
+    ck_assert_double_eq(found.loss, least);
+    ck_assert_double_eq(found.value, table.candidates[first]);
+}
+END_TEST
+
+/* Loss of a threshold that is between candidates: that of the largest candidate below it. */
+static double loss_at(const struct table *table, double value)
+{
+    size_t i = table->m - 1;
+    while (i > 0 && table->candidates[i] > value)
+        i--;
+    return table->losses[i];
+}
+
+START_TEST(test_random_search_stays_in_its_range)
+{
+    static struct table table;
+    random_table(&table, 1000 + (uint64_t)_i);
+    const double low = table.candidates[0], high = low + table.candidates[table.m - 1];
+    struct threshold found =
+        threshold_search_random(table.candidates, table.losses, table.m, (uint32_t)_i);
+    struct threshold again =
+        threshold_search_random(table.candidates, table.losses, table.m, (uint32_t)_i);
+    ck_assert_double_ge(found.value, low);
+    ck_assert_double_lt(found.value, high);
+    ck_assert_double_eq(found.loss, loss_at(&table, found.value));
+    ck_assert_double_eq(found.value, again.value);
+    ck_assert_double_eq(found.loss, again.loss);
+}
+END_TEST
+
+/* The first best of ParameterSampler({"thresh": uniform(least, most)}, 20, random_state=seed). */
+static const struct {
+    size_t m, least, factor, modulus;
+    double step;
+    uint32_t seed;
+    double value;
+} random_cases[] = {
+    {6, 3, 37, 101, 0.5, 0u, 2.9208472637456366},
+    {6, 3, 37, 101, 0.5, 42u, 2.836647510712832},
+    {6, 3, 37, 101, 0.5, 4294967295u, 2.9380770905737505},
+    {90, 40, 37, 101, 0.75, 0u, 30.646533563047416},
+    {90, 40, 37, 101, 0.75, 42u, 26.37509305190881},
+    {90, 40, 37, 101, 0.75, 4294967295u, 34.18976106422405},
+    {600, 250, 29, 607, 0.25, 0u, 58.80380896298599},
+    {600, 250, 29, 607, 0.25, 42u, 80.10703206855986},
+    {600, 250, 29, 607, 0.25, 4294967295u, 74.85028015397455},
+};
+
+START_TEST(test_random_search_is_scikit_learn_s)
+{
+    static struct table table;
+    valley_table(&table, random_cases[_i].m, random_cases[_i].least, random_cases[_i].factor,
+                 random_cases[_i].modulus, random_cases[_i].step, 1.0);
+    struct threshold found =
+        threshold_search_random(table.candidates, table.losses, table.m, random_cases[_i].seed);
+    ck_assert_double_eq(found.value, random_cases[_i].value);
+    ck_assert_double_eq(found.loss, loss_at(&table, found.value));
+}
+END_TEST
+
+/* A channel that never moves has nothing but zeros to choose from. */
+START_TEST(test_one_value_is_the_only_answer)
+{
+    static struct table table;
+    for (int zero = 0; zero < 2; zero++) {
+        table.m = 100;
+        for (size_t i = 0; i < table.m; i++) {
+            table.candidates[i] = zero ? 0.0 : 3e-5;
+            table.losses[i] = zero ? 0.0 : 1e-6;
+        }
+        ck_assert_double_eq(threshold_search_exact(table.candidates, table.losses, table.m).value,
+                            table.candidates[0]);
+        ck_assert_double_eq(search_bayesian(&table).value, table.candidates[0]);
+        double drawn = threshold_search_random(table.candidates, table.losses, table.m, 42).value;
+        ck_assert_double_ge(drawn, table.candidates[0]);
+        ck_assert_double_le(drawn, 2.0 * table.candidates[0]);
+    }
+}
+END_TEST
+
+/* Positions that autoreject starts from: numpy.unique(linspace(0, m, 40, endpoint=False), m - 1).
+ */
+static double best_of_the_start(const struct table *table)
+{
+    double least = table->losses[table->m - 1];
+    for (size_t i = 0; i < 40; i++)
+        least = fmin(least, table->losses[i * table->m / 40]);
+    return least;
+}
+
+START_TEST(test_bayesian_search_picks_a_candidate)
+{
+    static struct table table;
+    random_table(&table, 2000 + (uint64_t)_i);
+    struct threshold found = search_bayesian(&table), again = search_bayesian(&table);
+    const double *candidate =
+        bsearch(&found.value, table.candidates, table.m, sizeof(double), ascending);
+    ck_assert_ptr_nonnull(candidate);
+    ck_assert_double_eq(found.loss, table.losses[candidate - table.candidates]);
+    ck_assert_double_ge(found.loss, smallest_loss(&table));
+    ck_assert_double_le(found.loss, best_of_the_start(&table));
+    ck_assert_double_eq(found.value, again.value);
+    if (table.m <= 40)
+        ck_assert_double_eq(found.value,
+                            threshold_search_exact(table.candidates, table.losses, table.m).value);
+}
+END_TEST
+
+/* The scratch comes from other channels and may be larger: that leaves no trace. */
+START_TEST(test_bayesian_search_forgets_earlier_channels)
+{
+    static struct table first, second;
+    struct gaussian_process process;
+    valley_table(&first, 600, 308, 29, 607, 0.015625, 0.0);
+    valley_table(&second, 90, 50, 0, 1, 0.0625, 0.0);
+    struct threshold expected = search_bayesian(&second);
+    ck_assert_int_eq(gaussian_process_init(&process, MOST), 0);
+    threshold_search_bayesian(first.candidates, first.losses, first.m, &process);
+    struct threshold found =
+        threshold_search_bayesian(second.candidates, second.losses, second.m, &process);
+    ck_assert_double_eq(found.value, expected.value);
+    ck_assert_double_eq(found.loss, expected.loss);
+    gaussian_process_free(&process);
+}
+END_TEST
+
+/* What autoreject.bayesopt.bayes_opt() chooses on these tables; half of them are found by the
+ * Gaussian process and not among the start candidates. */
+static const struct {
+    size_t m, least, factor, modulus;
+    double step;
+    size_t chosen;
+} bayesian_cases[] = {
+    {60, 21, 0, 1, 0.5, 21},        {90, 50, 0, 1, 0.0625, 50},
+    {200, 91, 77, 211, 0.5, 85},    {200, 103, 0, 1, 0.03125, 103},
+    {600, 303, 29, 607, 0.25, 315}, {600, 308, 0, 1, 0.015625, 308},
+    {600, 308, 0, 1, 0.125, 315},   {200, 197, 1, 300, 0.0625, 193},
+    {30, 11, 13, 31, 0.5, 12},      {333, 99, 55, 401, 0.5, 124},
+    {333, 99, 1, 667, 0.03125, 94}, {500, 221, 0, 1, 0.125, 225},
+};
+
+START_TEST(test_bayesian_search_is_autoreject_s)
+{
+    static struct table table;
+    valley_table(&table, bayesian_cases[_i].m, bayesian_cases[_i].least, bayesian_cases[_i].factor,
+                 bayesian_cases[_i].modulus, bayesian_cases[_i].step, 0.0);
+    struct threshold found = search_bayesian(&table);
+    ck_assert_double_eq(found.value, table.candidates[bayesian_cases[_i].chosen]);
+    ck_assert_double_eq(found.loss, table.losses[bayesian_cases[_i].chosen]);
+}
+END_TEST
+
+/* GaussianProcessRegressor(optimizer=None) fitted at 0.25 * {1, 5, 5, 9}; posterior mean and
+ * variance at 0.25 * {0 .. 11}. */
+START_TEST(test_the_gaussian_process_is_scikit_learn_s)
+{
+    static const double mean[12] = {1.6081689211458046, 1.499999999755274,  1.2963219749613293,
+                                    1.0571262847681235, 0.8549083487418284, 0.7500000001021654,
+                                    0.7690351095472199, 0.895837051974558,  1.0786167613214448,
+                                    1.249999999784187,  1.3509380810431316, 1.3487019111891119};
+    static const double variance[12] = {
+        0.028042716622149296, 1.0000000827403709e-10, 0.01125912626681369,  0.01789237364450258,
+        0.00787023865578529,  5.000000413701855e-11,  0.007870238655785402, 0.01789237364450247,
+        0.011259126266813581, 1.0000000827403709e-10, 0.028042716622149633, 0.1330107833483405};
+    double candidates[12];
+    for (size_t i = 0; i < 12; i++)
+        candidates[i] = 0.25 * (double)i;
+    struct gaussian_process process;
+    ck_assert_int_eq(gaussian_process_init(&process, 12), 0);
+    gaussian_process_reset(&process, candidates, 12);
+    gaussian_process_add(&process, 1, 1.5);
+    gaussian_process_add(&process, 5, 0.75);
+    gaussian_process_add(&process, 5, 0.75);
+    gaussian_process_add(&process, 9, 1.25);
+    ck_assert_uint_eq(process.n_points, 4);
+    for (size_t i = 0; i < 12; i++) {
+        ck_assert_double_eq_tol(process.mean[i], mean[i], 1e-9);
+        ck_assert_double_eq_tol(process.variance[i], variance[i], 1e-14);
+    }
+    ck_assert_uint_eq(gaussian_process_next(&process, 0.75), 5);
+    gaussian_process_free(&process);
+}
+END_TEST
+
+/* After one observation the posterior is the kernel itself. The spans lie on both sides of where
+ * its series gives way to exp(). */
+START_TEST(test_the_kernel_is_exact_near_and_far)
+{
+    static const double spans[] = {2e-5, 1e-3, 0.0141, 0.0142, 0.5, 60.0};
+    double candidates[50];
+    struct gaussian_process process;
+    ck_assert_int_eq(gaussian_process_init(&process, LENGTH(candidates)), 0);
+    for (size_t i = 0; i < LENGTH(candidates); i++)
+        candidates[i] = spans[_i] * (double)i / (LENGTH(candidates) - 1);
+    gaussian_process_reset(&process, candidates, LENGTH(candidates));
+    gaussian_process_add(&process, 0, 1.0);
+    for (size_t i = 0; i < LENGTH(candidates); i++) {
+        long double d = candidates[i];
+        long double expected = expl(-0.5L * d * d) / (1.0L + 1e-10L);
+        ck_assert_double_eq_tol(process.mean[i], (double)expected, 4.0 * 0x1p-53);
+    }
+    gaussian_process_free(&process);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("search");
+    TCase *search = tcase_create("search");
+    tcase_add_loop_test(search, test_exact_is_the_first_minimum, 0, 200);
+    tcase_add_loop_test(search, test_random_search_stays_in_its_range, 0, 100);
+    tcase_add_loop_test(search, test_random_search_is_scikit_learn_s, 0, LENGTH(random_cases));
+    tcase_add_test(search, test_one_value_is_the_only_answer);
+    tcase_add_loop_test(search, test_bayesian_search_picks_a_candidate, 0, 100);
+    tcase_add_test(search, test_bayesian_search_forgets_earlier_channels);
+    tcase_add_loop_test(search, test_bayesian_search_is_autoreject_s, 0, LENGTH(bayesian_cases));
+    suite_add_tcase(suite, search);
+    TCase *process = tcase_create("gaussian process");
+    tcase_add_test(process, test_the_gaussian_process_is_scikit_learn_s);
+    tcase_add_loop_test(process, test_the_kernel_is_exact_near_and_far, 0, 6);
+    suite_add_tcase(suite, process);
+    SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, CK_NOFORK);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
