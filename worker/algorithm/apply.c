@@ -58,14 +58,16 @@ static enum rejectd_status match_channels(const struct rejectd_epochs *epochs,
 enum rejectd_status apply_check(const struct rejectd_epochs *epochs,
                                 const struct rejectd_model *model, struct rejectd_error *error)
 {
-    if (epochs->n_epochs < 1 || model->n_channels < 2 || model->n_types != 1)
+    enum rejectd_status status = checks_shape(epochs, 1, error);
+    if (status != REJECTD_OK)
+        return status;
+    if (model->n_channels < 2 || model->n_types != 1)
         return REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, "model",
                             "the model has %zu channels of %zu types; at least 2 of type eeg are "
                             "needed",
                             model->n_channels, model->n_types);
     struct pick *picks = malloc(model->n_channels * sizeof *picks);
     size_t *channels = malloc(model->n_channels * sizeof *channels);
-    enum rejectd_status status = REJECTD_OK;
     if (picks == NULL || channels == NULL)
         status = REJECTD_FAIL_MEMORY(error, model->n_channels * sizeof *picks);
     if (status == REJECTD_OK)

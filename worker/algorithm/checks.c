@@ -36,13 +36,13 @@ void checks_resolve_picks(const struct rejectd_epochs *epochs,
     *n_picks = n;
 }
 
-static enum rejectd_status check_shape(const struct rejectd_epochs *epochs,
-                                       struct rejectd_error *error)
+enum rejectd_status checks_shape(const struct rejectd_epochs *epochs, size_t least_epochs,
+                                 struct rejectd_error *error)
 {
-    if (epochs->n_epochs < 3 || epochs->n_epochs > REJECTD_MAX_EPOCHS)
+    if (epochs->n_epochs < least_epochs || epochs->n_epochs > REJECTD_MAX_EPOCHS)
         return REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, "n_epochs",
-                            "a fit needs 3 to %d epochs; the dataset has %zu", REJECTD_MAX_EPOCHS,
-                            epochs->n_epochs);
+                            "%zu to %d epochs are needed here; the dataset has %zu", least_epochs,
+                            REJECTD_MAX_EPOCHS, epochs->n_epochs);
     if (epochs->n_channels < 1 || epochs->n_channels > REJECTD_MAX_CHANNELS)
         return REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, "channels",
                             "a dataset has 1 to %d channels, this one %zu", REJECTD_MAX_CHANNELS,
@@ -226,7 +226,7 @@ enum rejectd_status checks_fit(const struct rejectd_epochs *epochs,
                                struct rejectd_error *error)
 {
     const size_t cv = parameters->cv != 0 ? parameters->cv : 10;
-    enum rejectd_status status = check_shape(epochs, error);
+    enum rejectd_status status = checks_shape(epochs, 3, error);
     if (status == REJECTD_OK)
         status = check_picks(epochs, parameters, error);
     if (status == REJECTD_OK)

@@ -16,6 +16,10 @@ void checks_resolve_picks(const struct rejectd_epochs *epochs,
                           const struct rejectd_fit_parameters *parameters, size_t *picks,
                           size_t *n_picks);
 
+/* The dataset is not empty, nor larger than anything this library computes with. */
+enum rejectd_status checks_shape(const struct rejectd_epochs *epochs, size_t least_epochs,
+                                 struct rejectd_error *error);
+
 /* Everything rejectd_fit_check() promises. */
 enum rejectd_status checks_fit(const struct rejectd_epochs *epochs,
                                const struct rejectd_fit_parameters *parameters,

@@ -210,6 +210,9 @@ enum rejectd_status clean_run(const struct backend *backend, const struct reject
                               const struct rejectd_compute_options *options,
                               const struct rejectd_sink *sink, struct rejectd_error *error)
 {
+    enum rejectd_status status = checks_shape(epochs, 1, error);
+    if (status != REJECTD_OK)
+        return status;
     if (log->n_epochs != epochs->n_epochs || log->n_channels != epochs->n_channels)
         return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "labels",
                             "the reject log is of %zu epochs x %zu channels; the dataset has %zu x "
@@ -219,7 +222,7 @@ enum rejectd_status clean_run(const struct backend *backend, const struct reject
         .backend = backend, .epochs = epochs, .log = log, .options = options, .sink = sink};
     struct progress progress = {.monitor = &options->monitor};
     bool repairs = false;
-    enum rejectd_status status = cleaner_init(&cleaner, &repairs, error);
+    status = cleaner_init(&cleaner, &repairs, error);
     for (size_t first = 0; first < epochs->n_epochs && status == REJECTD_OK;
          first += cleaner.batch) {
         size_t n =
