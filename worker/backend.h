@@ -105,8 +105,9 @@ struct backend {
 
     /*
      * Predicts picks first..first+count-1 of every epoch from all picks: weights[c] is the row of
-     * pick first + c, [count][C], applied to the epoch's C x T samples. The predictions stay in
-     * the session until the next call, and replace those of the previous one.
+     * pick first + c, [count][C], applied to the epoch's C x T samples. first is a multiple of
+     * backend_panel(). The predictions stay in the session until the next call of predict() or
+     * interpolate_epochs().
      *   ptp[e][c]  their peak-to-peak, [E][count]
      */
     enum rejectd_status (*predict)(struct backend_session *session, const double *weights,
@@ -136,7 +137,7 @@ struct backend {
     /*
      * Repairs: x_B <- x_B - inverse(P_BB) P_B. x for every epoch and every prefix B, where P [C][C]
      * is the interpolation precision matrix (spherical splines: spline.h). Repaired rows stay in
-     * the session until the next call.
+     * the session until the next call of predict() or interpolate_epochs().
      */
     enum rejectd_status (*interpolate_epochs)(struct backend_session *session,
                                               const double *precision,
@@ -159,6 +160,13 @@ struct backend {
                                            const struct backend_local_cv *cv, double *losses,
                                            struct rejectd_error *error);
 };
+
+/*
+ * How many picks are predicted at a time, or a multiple of it: by the shape of the samples alone,
+ * because a library may add up the rows of another shape of product in another order, and results
+ * must not depend on threads or memory.
+ */
+size_t backend_panel(const struct backend_samples *samples);
 
 /* The backend of that name ("reference", "cpu"; also autoreject's "numpy", "numba"), or NULL. */
 const struct backend *backend_find(const char *name);

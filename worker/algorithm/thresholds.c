@@ -7,8 +7,6 @@
 #include "worker/algorithm/spline.h"
 #include "worker/algorithm/threshold_search.h"
 
-enum { BLOCK = 64 }; /* picks; blocks are multiples of this */
-
 /* Tables of one block of picks: M = 2 E rows each. */
 struct block {
     size_t capacity;       /* picks */
@@ -47,13 +45,14 @@ static enum rejectd_status block_init(struct block *block, size_t capacity, size
 static size_t block_size(const struct backend_samples *samples,
                          const struct thresholds_request *request)
 {
-    size_t size = BLOCK;
+    const size_t panel = backend_panel(samples);
+    size_t size = panel;
     while (size < 4 * (size_t)request->n_threads)
-        size += BLOCK;
+        size += panel;
     if (request->memory_budget > 0) {
         const size_t pick_bytes = samples->n_epochs * samples->n_times * sizeof(double);
-        while (size > BLOCK && size * pick_bytes > request->memory_budget)
-            size -= BLOCK;
+        while (size > panel && size * pick_bytes > request->memory_budget)
+            size -= panel;
     }
     return size < samples->n_picks ? size : samples->n_picks;
 }

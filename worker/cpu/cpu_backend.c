@@ -14,8 +14,7 @@ static void cpu_close(struct backend_session *session)
 {
     if (session == NULL)
         return;
-    arena_free(&session->predictions);
-    arena_free(&session->repaired);
+    arena_free(&session->rows);
     repairs_clear(session);
     blas_threads_restore(session->blas_threads_before);
     free(session);

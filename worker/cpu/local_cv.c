@@ -178,9 +178,9 @@ static size_t find_rows(const struct backend_session *session, size_t pick,
                 continue;
             size_t row = session->repaired_offsets[e] + repaired_value_row(repairs, v, e) + at;
             scratch->changed_epochs[n] = (uint32_t)e;
-            scratch->sources[s->n_epochs + n] = (struct row_source){
-                .samples = (const char *)session->repaired.data + row * row_bytes,
-                .dtype = session->kernels->work};
+            scratch->sources[s->n_epochs + n] =
+                (struct row_source){.samples = (const char *)session->rows.data + row * row_bytes,
+                                    .dtype = session->kernels->work};
             n++;
         }
     }

@@ -1,8 +1,7 @@
 /*
  * Peak-to-peak amplitudes, and leave-one-out prediction as one matrix product per epoch.
  *
- * Products are cut into panels of PANEL picks at fixed places, whatever block of picks is asked
- * for, because a library may add up the rows of another shape of product in another order.
+ * Products are cut into panels at fixed places, whatever block of picks is asked for.
  * Predictions are stored channel by channel, so that what follows finds a channel's rows together.
  */
 #include <omp.h>
@@ -10,8 +9,6 @@
 
 #include "base/checked.h"
 #include "worker/cpu/session.h"
-
-enum { PANEL = 64 };
 
 enum rejectd_status cpu_peak_to_peak(struct backend_session *session, double *ptp,
                                      struct rejectd_error *error)
@@ -48,8 +45,7 @@ enum rejectd_status cpu_peak_to_peak(struct backend_session *session, double *pt
 static char *prediction_rows(const struct backend_session *session, size_t pick)
 {
     size_t samples = session->samples.n_epochs * session->samples.n_times;
-    return (char *)session->predictions.data +
-           (pick - session->first) * samples * session->work_size;
+    return (char *)session->rows.data + (pick - session->first) * samples * session->work_size;
 }
 
 /* Predicts the picks of this block in one epoch, panel by panel, and takes their ptp. */
@@ -58,16 +54,16 @@ static void predict_epoch(struct backend_session *session, const void *weights, 
 {
     const struct backend_samples *s = &session->samples;
     const void *samples = session_epoch(session, epoch, buffer);
-    const size_t end = session->first + session->count;
+    const size_t end = session->first + session->count, panel = backend_panel(s);
     size_t next;
     for (size_t pick = session->first; pick < end; pick = next) {
-        next = (pick / PANEL + 1) * PANEL;
+        next = (pick / panel + 1) * panel;
         if (next > end)
             next = end;
-        const char *panel =
+        const char *rows =
             (const char *)weights + (pick - session->first) * s->n_picks * session->work_size;
         char *out = prediction_rows(session, pick) + epoch * s->n_times * session->work_size;
-        session_multiply(session, panel, next - pick, samples, out, s->n_epochs * s->n_times);
+        session_multiply(session, rows, next - pick, samples, out, s->n_epochs * s->n_times);
     }
     for (size_t c = 0; c < session->count; c++) {
         const char *row =
@@ -82,11 +78,12 @@ enum rejectd_status cpu_predict(struct backend_session *session, const double *w
 {
     const struct backend_samples *s = &session->samples;
     session->count = 0;
+    repairs_clear(session);
     size_t samples, bytes;
     if (!checked_multiply3(count, s->n_epochs, s->n_times, &samples) ||
         !checked_multiply(samples, session->work_size, &bytes))
         return REJECTD_FAIL_MEMORY(error, SIZE_MAX);
-    enum rejectd_status status = arena_reserve(&session->predictions, bytes, error);
+    enum rejectd_status status = arena_reserve(&session->rows, bytes, error);
     if (status != REJECTD_OK)
         return status;
     void *converted = scratch_alloc(count * s->n_picks * session->work_size);

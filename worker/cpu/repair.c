@@ -81,6 +81,7 @@ static enum rejectd_status keep_repairs(struct backend_session *session,
 {
     const size_t n = repairs->n_epochs;
     repairs_clear(session);
+    session->count = 0;
     session->repaired_offsets = malloc((n + 1) * sizeof(size_t));
     if (session->repaired_offsets == NULL || !copy_repairs(session, repairs))
         return REJECTD_FAIL_MEMORY(error, (n + 1) * sizeof(size_t));
@@ -92,12 +93,12 @@ static enum rejectd_status keep_repairs(struct backend_session *session,
     session->repaired_offsets[n] = rows;
     if (!checked_multiply3(rows, session->samples.n_times, session->work_size, &bytes))
         return REJECTD_FAIL_MEMORY(error, SIZE_MAX);
-    return arena_reserve(&session->repaired, bytes, error);
+    return arena_reserve(&session->rows, bytes, error);
 }
 
 static char *repaired_row(const struct backend_session *session, size_t row)
 {
-    return (char *)session->repaired.data + row * session->samples.n_times * session->work_size;
+    return (char *)session->rows.data + row * session->samples.n_times * session->work_size;
 }
 
 /* One thread's scratch for sets of at most `set` of C picks, and `rows` rows of weights. */

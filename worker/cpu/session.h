@@ -21,10 +21,10 @@ struct backend_session {
     bool picks_adjacent; /* picks are neighbouring channels: an epoch needs no gathering */
     int blas_threads_before;
 
-    struct arena predictions; /* [count][E][T] */
-    size_t first, count;      /* picks that are predicted; count 0: none */
-
-    struct arena repaired;          /* rows of T, all values of one epoch together */
+    /* Predictions [count][E][T] or, later, repaired rows of T, all values of one epoch together:
+     * never both, so that fewer pages are touched for the first time. */
+    struct arena rows;
+    size_t first, count;            /* picks that are predicted; count 0: none */
     struct backend_repairs repairs; /* a view of repairs_storage */
     void *repairs_storage;          /* owned */
     size_t *repaired_offsets;       /* [E + 1] first row of each epoch */

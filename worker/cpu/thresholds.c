@@ -75,9 +75,9 @@ static void find_sources(const struct backend_session *session, size_t pick, con
                          struct row_source *sources)
 {
     const struct backend_samples *s = &session->samples;
-    const char *predictions =
-        (const char *)session->predictions.data +
-        (pick - session->first) * s->n_epochs * s->n_times * session->work_size;
+    const char *predictions = (const char *)session->rows.data + (pick - session->first) *
+                                                                     s->n_epochs * s->n_times *
+                                                                     session->work_size;
     for (size_t rank = 0; rank < 2 * s->n_epochs; rank++) {
         size_t row = order[rank];
         if (row < s->n_epochs)
