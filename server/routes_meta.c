@@ -14,7 +14,7 @@ static const char page[] =
     "<body><h1>rejectd</h1>\n"
     "<p>Finds bad epochs and sensors in M/EEG recordings, and repairs them, as autoreject does "
     "(Jas et al. 2017).</p>\n"
-    "<pre>rejectctl upload epochs.npy --montage positions.json\n"
+    "<pre>rejectctl upload epochs.npy --metadata epochs.json\n"
     "rejectctl fit ds_...</pre>\n"
     "<ul><li><a href=\"/v1/datasets\">datasets</a></li>\n"
     "<li><a href=\"/v1/jobs\">jobs</a></li>\n"

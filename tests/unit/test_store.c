@@ -1,0 +1,122 @@
+/* The SQLite store: the contract of every store, and what is its own. */
+#define _GNU_SOURCE /* nftw */
+#include <ftw.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store_suite.h"
+
+static char folder[] = "/tmp/rejectd-store-XXXXXX";
+static char path[sizeof folder + 16];
+
+static struct store *open_store(void)
+{
+    struct rejectd_error error = {0};
+    struct store *store = NULL;
+    ck_assert_msg(store_sqlite_open(path, &store, &error) == REJECTD_OK, "%s", error.message);
+    return store;
+}
+
+static struct store *make_store(void)
+{
+    memcpy(folder + sizeof folder - 7, "XXXXXX", 6);
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/store.sqlite", folder);
+    return open_store();
+}
+
+static struct store *reopen_store(struct store *store)
+{
+    store->functions->close(store);
+    return open_store();
+}
+
+static int remove_entry(const char *name, const struct stat *status, int type, struct FTW *walk)
+{
+    (void)status;
+    (void)type;
+    (void)walk;
+    return remove(name);
+}
+
+static void discard_store(struct store *store)
+{
+    store->functions->close(store);
+    nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static const struct store_under_test sqlite = {make_store, reopen_store, discard_store};
+
+static void run_sql(const char *sql)
+{
+    sqlite3 *database = NULL;
+    ck_assert_int_eq(sqlite3_open(path, &database), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(database, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(database);
+}
+
+START_TEST(test_newer_schema_is_refused)
+{
+    struct rejectd_error error = {0};
+    struct store *store = make_store();
+    store->functions->close(store);
+    run_sql("PRAGMA user_version = 1000");
+    ck_assert_int_eq(store_sqlite_open(path, &store, &error), REJECTD_STORAGE);
+    ck_assert_ptr_nonnull(strstr(error.message, "1000"));
+    ck_assert_ptr_null(store);
+    run_sql("PRAGMA user_version = 1");
+    discard_store(open_store());
+}
+END_TEST
+
+START_TEST(test_other_files_are_refused)
+{
+    struct rejectd_error error = {0};
+    struct store *store = make_store();
+    discard_store(store);
+    ck_assert_int_eq(store_sqlite_open("/nonexistent/store.sqlite", &store, &error),
+                     REJECTD_STORAGE);
+    ck_assert_ptr_null(store);
+    snprintf(path, sizeof path, "/tmp/rejectd-none-XXXXXX");
+    const int file = mkstemp(path);
+    ck_assert_int_ge(file, 0);
+    static const char text[] = "this is no database, and long enough to be looked at as one.....";
+    for (int i = 0; i < 64; i++) {
+        ck_assert_int_eq(write(file, text, sizeof text), sizeof text);
+    }
+    close(file);
+    ck_assert_int_eq(store_sqlite_open(path, &store, &error), REJECTD_STORAGE);
+    ck_assert_ptr_null(store);
+    unlink(path);
+}
+END_TEST
+
+START_TEST(test_check_answers)
+{
+    struct rejectd_error error = {0};
+    struct store *store = make_store();
+    ck_assert_int_eq(store->functions->check(store, &error), REJECTD_OK);
+    run_sql("DROP TABLE models");
+    ck_assert_int_eq(store->functions->check(store, &error), REJECTD_STORAGE);
+    discard_store(store);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("store");
+    TCase *own = tcase_create("sqlite");
+    tcase_add_test(own, test_newer_schema_is_refused);
+    tcase_add_test(own, test_other_files_are_refused);
+    tcase_add_test(own, test_check_answers);
+    suite_add_tcase(suite, store_suite(&sqlite));
+    suite_add_tcase(suite, own);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
