@@ -1,0 +1,192 @@
+/* The small parts of the daemon: who waits, who works, and which route answers. */
+#include <check.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/data_dir.h"
+#include "server/request.h"
+#include "server/waiters.h"
+
+/* ---- waiters ---- */
+
+static void count(void *context)
+{
+    ++*(int *)context;
+}
+
+static struct waiter waiter_for(const char *job, double deadline, int *woken)
+{
+    struct waiter waiter = {.deadline = deadline, .wake = count, .context = woken};
+    strncpy(waiter.job, job, sizeof waiter.job - 1);
+    return waiter;
+}
+
+START_TEST(test_waiters_wake_once)
+{
+    struct waiters waiters;
+    int woken[4] = {0};
+    struct waiter a = waiter_for("jb_a", 10.0, &woken[0]), b = waiter_for("jb_b", 20.0, &woken[1]);
+    struct waiter also_a = waiter_for("jb_a", 30.0, &woken[2]);
+    struct waiter gone = waiter_for("jb_a", 5.0, &woken[3]);
+    waiters_init(&waiters);
+    waiters_add(&waiters, &a);
+    waiters_add(&waiters, &b);
+    waiters_add(&waiters, &gone);
+    waiters_add(&waiters, &also_a);
+    waiters_remove(&waiters, &gone);
+    waiters_remove(&waiters, &gone);
+    waiters_wake_job(&waiters, "jb_c");
+    waiters_wake_expired(&waiters, 9.9);
+    ck_assert_int_eq(woken[0] + woken[1] + woken[2], 0);
+    waiters_wake_expired(&waiters, 10.0);
+    ck_assert_int_eq(woken[0], 1);
+    waiters_wake_job(&waiters, "jb_a");
+    ck_assert_int_eq(woken[0], 1);
+    ck_assert_int_eq(woken[2], 1);
+    waiters_add(&waiters, &a);
+    waiters_wake_all(&waiters);
+    waiters_wake_all(&waiters);
+    ck_assert_int_eq(woken[0], 2);
+    ck_assert_int_eq(woken[1], 1);
+    ck_assert_int_eq(woken[3], 0);
+    ck_assert_ptr_null(waiters.first);
+    waiters_destroy(&waiters);
+}
+END_TEST
+
+/* ---- executor ---- */
+
+static void add_one(void *context)
+{
+    atomic_fetch_add((atomic_int *)context, 1);
+}
+
+START_TEST(test_executor_runs_all_before_it_closes)
+{
+    enum { N_TASKS = 500 };
+    struct rejectd_error error = {0};
+    struct executor *executor = NULL;
+    static struct task tasks[N_TASKS];
+    atomic_int run = 0;
+    ck_assert_int_eq(executor_open((size_t)_i, &executor, &error), REJECTD_OK);
+    for (size_t i = 0; i < N_TASKS; i++) {
+        tasks[i] = (struct task){.run = add_one, .context = &run};
+        executor_submit(executor, &tasks[i]);
+    }
+    executor_close(executor);
+    ck_assert_int_eq(atomic_load(&run), N_TASKS);
+    executor_close(NULL);
+}
+END_TEST
+
+/* ---- routes ---- */
+
+static const struct {
+    const char *method, *path;
+    void (*handle)(struct request *, struct response *);
+    const char *id;
+} found[] = {
+    {"POST", "/v1/datasets", dataset_create, ""},
+    {"GET", "/v1/datasets", dataset_list_all, ""},
+    {"GET", "/v1/datasets/ds_1", dataset_show, "ds_1"},
+    {"DELETE", "/v1/datasets/ds_1", dataset_remove, "ds_1"},
+    {"PUT", "/v1/datasets/ds_1/samples", dataset_put_samples, "ds_1"},
+    {"POST", "/v1/jobs", job_create, ""},
+    {"GET", "/v1/jobs", job_list_all, ""},
+    {"GET", "/v1/jobs/jb_1", job_show, "jb_1"},
+    {"DELETE", "/v1/jobs/jb_1", job_remove, "jb_1"},
+    {"GET", "/v1/jobs/jb_1/result", job_show_result, "jb_1"},
+    {"GET", "/v1/jobs/jb_1/result/labels.npy", job_send_labels, "jb_1"},
+    {"GET", "/v1/jobs/jb_1/result/cleaned.npy", job_send_cleaned, "jb_1"},
+    {"GET", "/v1/models", model_list_all, ""},
+    {"GET", "/v1/models/md_1", model_show, "md_1"},
+    {"DELETE", "/v1/models/md_1", model_remove, "md_1"},
+    {"GET", "/healthz", meta_health, ""},
+    {"GET", "/readyz", meta_ready, ""},
+    {"GET", "/openapi.yaml", meta_openapi, ""},
+    {"GET", "/", meta_root, ""},
+};
+
+START_TEST(test_route_is_found)
+{
+    char id[RESOURCE_ID_SIZE], allow[64];
+    const struct route *route = route_find(found[_i].method, found[_i].path, id, allow);
+    ck_assert_ptr_nonnull(route);
+    ck_assert(route->handle == found[_i].handle);
+    ck_assert_str_eq(id, found[_i].id);
+    ck_assert_str_eq(allow, "");
+}
+END_TEST
+
+static const struct {
+    const char *method, *path, *allow;
+} lost[] = {
+    {"PATCH", "/v1/datasets", "POST, GET, HEAD"},
+    {"POST", "/v1/datasets/ds_1", "GET, HEAD, DELETE"},
+    {"GET", "/v1/datasets/ds_1/samples", "PUT"},
+    {"get", "/healthz", "GET, HEAD"},
+    {"GET", "", ""},
+    {"GET", "//", ""},
+    {"GET", "/v1/datasets/", ""},
+    {"GET", "/v1/datasets//samples", ""},
+    {"GET", "/v1/datasets/ds_1/", ""},
+    {"GET", "/v1/jobs/jb_1/result/", ""},
+    {"GET", "/v1/jobs/a/b/result", ""},
+    {"GET", "/v1/jobs/jb_1/result/labels.npyx", ""},
+    {"GET", "/v1/jobs/0123456789012345678901234567890123456789", ""}, /* too long for an id */
+    {"GET", "/HEALTHZ", ""},
+};
+
+START_TEST(test_route_is_not_found)
+{
+    char id[RESOURCE_ID_SIZE], allow[64];
+    ck_assert_ptr_null(route_find(lost[_i].method, lost[_i].path, id, allow));
+    ck_assert_str_eq(allow, lost[_i].allow);
+}
+END_TEST
+
+/* ---- the data directory ---- */
+
+START_TEST(test_data_directory_has_one_owner)
+{
+    struct rejectd_error error = {0};
+    char path[] = "/tmp/rejectd-parts-XXXXXX", inner[64], middle[64];
+    int first = -1, second = -1;
+    ck_assert_ptr_nonnull(mkdtemp(path));
+    snprintf(middle, sizeof middle, "%s/a", path);
+    snprintf(inner, sizeof inner, "%s/a/b", path);
+    ck_assert_int_eq(data_dir_take(inner, &first, &error), REJECTD_OK);
+    ck_assert_int_eq(data_dir_take(inner, &second, &error), REJECTD_UNAVAILABLE);
+    ck_assert_ptr_nonnull(strstr(error.message, inner));
+    ck_assert_int_eq(second, -1);
+    close(first);
+    ck_assert_int_eq(data_dir_take(inner, &second, &error), REJECTD_OK);
+    close(second);
+    ck_assert_int_eq(data_dir_take("/proc/none/here", &second, &error), REJECTD_STORAGE);
+    ck_assert_str_eq(error.field, "data-dir");
+    rmdir(inner);
+    rmdir(middle);
+    rmdir(path);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("server parts");
+    TCase *tests = tcase_create("parts");
+    tcase_add_test(tests, test_waiters_wake_once);
+    tcase_add_loop_test(tests, test_executor_runs_all_before_it_closes, 1, 5);
+    tcase_add_loop_test(tests, test_route_is_found, 0, sizeof found / sizeof found[0]);
+    tcase_add_loop_test(tests, test_route_is_not_found, 0, sizeof lost / sizeof lost[0]);
+    tcase_add_test(tests, test_data_directory_has_one_owner);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
