@@ -298,15 +298,27 @@ enum rejectd_status rejectd_client_wait(struct rejectd_client *client, const cha
     return result;
 }
 
-enum rejectd_status rejectd_client_cancel(struct rejectd_client *client, const char *id,
-                                          struct rejectd_error *error)
+static enum rejectd_status delete_resource(struct rejectd_client *client, const char *folder,
+                                           const char *id, struct rejectd_error *error)
 {
     char path[96];
-    snprintf(path, sizeof path, "/v1/jobs/%s", id);
+    snprintf(path, sizeof path, "%s/%s", folder, id);
     struct buffer answer;
     enum rejectd_status status = exchange_text(client, "DELETE", path, NULL, 0, &answer, error);
     buffer_free(&answer);
     return status;
+}
+
+enum rejectd_status rejectd_client_delete_dataset(struct rejectd_client *client, const char *id,
+                                                  struct rejectd_error *error)
+{
+    return delete_resource(client, "/v1/datasets", id, error);
+}
+
+enum rejectd_status rejectd_client_cancel(struct rejectd_client *client, const char *id,
+                                          struct rejectd_error *error)
+{
+    return delete_resource(client, "/v1/jobs", id, error);
 }
 
 enum rejectd_status rejectd_client_get(struct rejectd_client *client, const char *path, char **text,

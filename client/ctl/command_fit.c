@@ -298,7 +298,7 @@ const struct ctl_command ctl_fit = {
             "  --truth FILE            planted artefacts (from simulate) to look for\n"
             "  --priority N            0 to 100, larger runs earlier\n"
             "  --no-wait               only submit\n"
-            "  --json                  print the result as JSON\n\n"
+            "  --json                  print ids and result as JSON\n\n"
             "examples:\n"
             "  rejectctl fit demo --truth demo/truth.json\n"
             "  rejectctl fit ds_abc --cv 5 --consensus 0.2,0.4,0.6 --json > result.json\n",
@@ -314,7 +314,7 @@ const struct ctl_command ctl_apply = {
             "  --truth FILE       planted artefacts (from simulate) to look for\n"
             "  --priority N       0 to 100, larger runs earlier\n"
             "  --no-wait          only submit\n"
-            "  --json             print the result as JSON\n\n"
+            "  --json             print ids and result as JSON\n\n"
             "example:\n"
             "  rejectctl apply session2 --model md_abc\n",
     .run = run_apply,

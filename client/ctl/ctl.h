@@ -50,6 +50,8 @@ int ctl_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Prints an error of the client library and returns the exit code it means. */
 int ctl_failure(const struct rejectd_error *error);
+/* The same when a file was at fault. */
+int ctl_failure_of(const char *path, const struct rejectd_error *error);
 
 /* Strict numbers: the whole text, within the bounds; else false after a message naming `what`. */
 bool ctl_parse_count(const char *what, const char *text, uint64_t least, uint64_t most,

@@ -32,10 +32,13 @@ int ctl_usage(const char *format, ...)
 
 int ctl_failure(const struct rejectd_error *error)
 {
-    if (error->field[0] != '\0')
-        fprintf(stderr, "rejectctl: %s: %s\n", error->field, error->message);
-    else
-        fprintf(stderr, "rejectctl: %s\n", error->message);
+    return ctl_failure_of(NULL, error);
+}
+
+int ctl_failure_of(const char *path, const struct rejectd_error *error)
+{
+    fprintf(stderr, "rejectctl: %s%s%s%s%s\n", path == NULL ? "" : path, path == NULL ? "" : ": ",
+            error->field, error->field[0] == '\0' ? "" : ": ", error->message);
     if (error->status == REJECTD_INVALID_REQUEST && error->file != NULL)
         return CTL_USAGE;
     return rejectd_status_http(error->status) >= 500 ? CTL_UNREACHABLE : CTL_REFUSED;
@@ -120,7 +123,7 @@ char *ctl_read_file(const char *path, size_t *length)
 
 static void print_help(FILE *stream)
 {
-    fputs("usage: rejectctl COMMAND [OPTION]... [ARGUMENT]...\n\n"
+    fputs("usage: rejectctl [--server URL] COMMAND [OPTION]... [ARGUMENT]...\n\n"
           "Commands (rejectctl COMMAND --help tells more):\n",
           stream);
     for (size_t i = 0; i < N_COMMANDS; i++)
@@ -134,8 +137,35 @@ static void print_help(FILE *stream)
           stream);
 }
 
+/* Options of every command may also come before it. Returns how many arguments they take. */
+static int leading_options(struct ctl *ctl, int argc, char **argv)
+{
+    static const char server[] = "--server";
+    int taken = 1;
+    for (; taken < argc; taken++) {
+        const char *argument = argv[taken];
+        if (strcmp(argument, server) == 0 && taken + 1 < argc)
+            ctl->server = argv[++taken];
+        else if (strncmp(argument, "--server=", sizeof server) == 0)
+            ctl->server = argument + sizeof server;
+        else if (strcmp(argument, "--json") == 0) {
+            ctl->json = true;
+            ctl->bar = false;
+        } else {
+            break;
+        }
+    }
+    return taken - 1;
+}
+
 int main(int argc, char **argv)
 {
+    struct ctl ctl = {.server = getenv("REJECTD_SERVER"), .bar = isatty(STDERR_FILENO) == 1};
+    if (ctl.server == NULL || ctl.server[0] == '\0')
+        ctl.server = "http://127.0.0.1:8765";
+    const int taken = leading_options(&ctl, argc, argv);
+    argc -= taken;
+    argv += taken;
     if (argc < 2) {
         print_help(stderr);
         return CTL_USAGE;
@@ -148,9 +178,6 @@ int main(int argc, char **argv)
         printf("rejectctl %s\n", REJECTD_VERSION);
         return CTL_OK;
     }
-    struct ctl ctl = {.server = getenv("REJECTD_SERVER"), .bar = isatty(STDERR_FILENO) == 1};
-    if (ctl.server == NULL || ctl.server[0] == '\0')
-        ctl.server = "http://127.0.0.1:8765";
     for (size_t i = 0; i < N_COMMANDS; i++)
         if (strcmp(argv[1], commands[i]->name) == 0) {
             curl_global_init(CURL_GLOBAL_DEFAULT);

@@ -115,11 +115,8 @@ static bool print_score(const struct rejectd_reject_log *log, const json_t *chan
     static const struct {
         const char *kind, *text;
     } kinds[] = {
-        {"blink", "blinks"},
-        {"muscle", "muscle bursts"},
-        {"jump", "jumps"},
-        {"noisy", "noisy sensor x epoch"},
-        {"dead", "dead sensor x epoch"},
+        {"blink", "blinks"},        {"muscle", "muscle bursts"}, {"jump", "jumps"},
+        {"noisy", "noisy sensors"}, {"dead", "dead sensors"},
     };
     json_error_t problem;
     json_t *truth = json_load_file(truth_path, 0, &problem);
@@ -133,7 +130,10 @@ static bool print_score(const struct rejectd_reject_log *log, const json_t *chan
         score_kind(log, channels, json_object_get(truth, "artefacts"), kinds[i].kind, &found,
                    &planted);
         if (planted > 0)
-            printf("    %-20s%zu of %zu\n", kinds[i].text, found, planted);
+            printf("    %-18s%zu of %zu epochs%s\n", kinds[i].text, found, planted,
+                   strcmp(kinds[i].kind, "dead") == 0 && found < planted
+                       ? " (autoreject looks for large amplitudes only)"
+                       : "");
     }
     json_decref(truth);
     return true;

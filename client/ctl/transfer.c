@@ -39,11 +39,10 @@ static int send_dataset(struct rejectd_client *client, const char *path, char id
         return CTL_USAGE;
     enum rejectd_status status = rejectd_client_create_dataset(client, text, length, id, &error);
     free(text);
-    return status == REJECTD_OK ? CTL_OK : ctl_failure(&error);
+    return status == REJECTD_OK ? CTL_OK : ctl_failure_of(path, &error);
 }
 
-/* Sends metadata, then samples; a dataset whose samples are refused is of no use and deleted by
- * nobody else, so the message tells its id. */
+/* Sends metadata, then samples; a dataset whose samples are refused is of no use, and deleted. */
 static int send_pair(struct ctl *ctl, struct rejectd_client *client, const char *metadata,
                      const char *samples, char id[REJECTD_ID_SIZE])
 {
@@ -59,8 +58,9 @@ static int send_pair(struct ctl *ctl, struct rejectd_client *client, const char 
     bar_end(&bar);
     if (status == REJECTD_OK)
         return CTL_OK;
-    fprintf(stderr, "rejectctl: the samples of dataset %s were not accepted\n", id);
-    return ctl_failure(&error);
+    struct rejectd_error ignored;
+    rejectd_client_delete_dataset(client, id, &ignored);
+    return ctl_failure_of(samples, &error);
 }
 
 int transfer_upload(struct ctl *ctl, struct rejectd_client *client, const char *source,

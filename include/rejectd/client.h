@@ -59,6 +59,9 @@ enum rejectd_status rejectd_client_upload_samples(struct rejectd_client *client,
                                                   const struct rejectd_transfer *transfer,
                                                   struct rejectd_error *error);
 
+enum rejectd_status rejectd_client_delete_dataset(struct rejectd_client *client, const char *id,
+                                                  struct rejectd_error *error);
+
 /* Submits a job (POST /v1/jobs) from its JSON. */
 enum rejectd_status rejectd_client_submit(struct rejectd_client *client, const char *json,
                                           size_t length, char id[REJECTD_ID_SIZE],

@@ -1,0 +1,329 @@
+"""rejectctl against a real daemon: what it makes, prints, exits with, and says when it can't."""
+
+import json
+import os
+import pty
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from api import FINAL
+from daemon import PATIENCE, eventually, program
+from samples import description, noise
+
+SMALL = ("--epochs", 40, "--channels", 16, "--times", 100)
+OK, FAILED, USAGE, REFUSED, UNREACHABLE = range(5)
+COMMANDS = ("upload", "fit", "apply", "status", "cancel", "download", "simulate")
+
+
+def run(*arguments, server=None, stdin=None, environment=None):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("REJECTD_")}
+    server = () if server is None else ("--server", server)
+    return subprocess.run([program("rejectctl"), *map(str, arguments), *server], text=True, input=stdin,
+                          capture_output=True, env=clean | (environment or {}), timeout=120 * PATIENCE)  # fmt: skip
+
+
+@pytest.fixture
+def ctl(daemon):
+    def call(*arguments, code=OK, **options):
+        done = run(*arguments, server=f"http://127.0.0.1:{daemon.port}", **options)
+        assert done.returncode == code, done
+        return done
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "epochs"
+    assert run("simulate", "--output", folder, *SMALL).returncode == OK
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fitted(daemon, demo):
+    """The result of a fit as rejectctl prints it, and its job."""
+    done = run("fit", demo, "--json", server=f"http://127.0.0.1:{daemon.port}")
+    assert done.returncode == OK, done
+    printed = json.loads(done.stdout)
+    return printed["result"], daemon.api.job(printed["job"])
+
+
+def one_line(done, *words):
+    """The complaint is one line that names what was wrong."""
+    assert done.stderr.startswith("rejectctl: ") and done.stderr.count("\n") == 1, done
+    for word in words:
+        assert str(word).lower() in done.stderr.lower(), done
+
+
+class TestSimulate:
+    def test_files(self, demo):
+        made = json.loads((demo / "dataset.json").read_text())
+        data = np.load(demo / "epochs.npy")
+        assert data.shape == (40, 16, 100) == (made["n_epochs"], len(made["channels"]), made["n_times"])
+        assert data.dtype == np.float64 and np.isfinite(data).all()
+        radius = [np.linalg.norm(c["position"]) for c in made["channels"]]
+        np.testing.assert_allclose(radius, 0.095, atol=0.02)
+
+    def test_planted_artefacts_are_there(self, demo):
+        data = np.load(demo / "epochs.npy")
+        names = [c["name"] for c in json.loads((demo / "dataset.json").read_text())["channels"]]
+        ptp = np.ptp(data, axis=2)
+        planted = json.loads((demo / "truth.json").read_text())["artefacts"]
+        assert {artefact["kind"] for artefact in planted} >= {"blink", "jump"}
+        for artefact in planted:
+            if artefact["kind"] in ("blink", "jump", "muscle"):
+                channels = [names.index(name) for name in artefact["channels"]]
+                struck = ptp[artefact["first_epoch"]][channels]
+                assert (struck > 1.5 * np.median(ptp[:, channels], axis=0)).mean() > 0.5, artefact
+
+    def test_the_same_seed_gives_the_same_files(self, demo, tmp_path):
+        assert run("simulate", "--output", tmp_path / "again", *SMALL).returncode == OK
+        assert run("simulate", "--output", tmp_path / "other", *SMALL, "--seed", 2).returncode == OK
+        for name in ("epochs.npy", "dataset.json", "truth.json"):
+            assert (tmp_path / "again" / name).read_bytes() == (demo / name).read_bytes()
+        assert (tmp_path / "other" / "epochs.npy").read_bytes() != (demo / "epochs.npy").read_bytes()
+
+    @pytest.mark.parametrize("arguments, word", [
+        (("--epochs", 0), "epochs"), (("--channels", 7), "channels"), (("--epochs", "many"), "epochs"),
+        (("--dtype", "int16"), "dtype"), (("--colour", "red"), "colour"), (("--seed",), "seed"),
+    ])  # fmt: skip
+    def test_wrong_options(self, tmp_path, arguments, word):
+        done = run("simulate", "--output", tmp_path / "x", *arguments)
+        assert done.returncode == USAGE and word in done.stderr, done
+        assert not (tmp_path / "x" / "epochs.npy").exists()
+
+    def test_output_that_cannot_be_written(self):
+        done = run("simulate", "--output", "/proc/none", *SMALL)
+        assert done.returncode != OK
+        one_line(done, "/proc/none")
+
+
+class TestUpload:
+    def check(self, api, done, demo):
+        dataset = api.get(f"/v1/datasets/{done.stdout.split()[-1]}").json()
+        assert dataset["state"] == "ready" and dataset["n_epochs"] == 40
+        assert dataset["bytes"] == np.load(demo / "epochs.npy").nbytes
+
+    def test_folder(self, ctl, api, demo):
+        self.check(api, ctl("upload", demo), demo)
+
+    def test_npy_with_metadata(self, ctl, api, demo):
+        self.check(api, ctl("upload", demo / "epochs.npy", "--metadata", demo / "dataset.json"), demo)
+
+    def test_inline_from_standard_input(self, ctl, api, demo):
+        made = json.loads((demo / "dataset.json").read_text())
+        made["data"] = np.load(demo / "epochs.npy").tolist()
+        self.check(api, ctl("upload", "-", stdin=json.dumps(made)), demo)
+
+    def test_float32(self, ctl, api, demo, tmp_path):
+        np.save(tmp_path / "single.npy", np.load(demo / "epochs.npy").astype(np.float32))
+        made = json.loads((demo / "dataset.json").read_text()) | {"dtype": "float32"}
+        (tmp_path / "single.json").write_text(json.dumps(made))
+        done = ctl("upload", tmp_path / "single.npy", "--metadata", tmp_path / "single.json", "--json")
+        dataset = api.get(f"/v1/datasets/{json.loads(done.stdout)['dataset']}").json()
+        assert dataset["dtype"] == "float32" and dataset["state"] == "ready"
+
+    def test_missing_and_broken_files(self, ctl, demo, tmp_path):
+        one_line(ctl("upload", tmp_path / "none", code=USAGE), tmp_path / "none")
+        (tmp_path / "bad.json").write_text("{")
+        done = ctl("upload", demo / "epochs.npy", "--metadata", tmp_path / "bad.json", code=REFUSED)
+        one_line(done, "bad.json")
+        (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY\x01\x00")
+        done = ctl("upload", tmp_path / "bad.npy", "--metadata", demo / "dataset.json", code=REFUSED)
+        one_line(done, "bad.npy")
+
+    def test_refused_by_the_server(self, ctl, api, demo, tmp_path):
+        before = api.listed("datasets")
+        data = np.load(demo / "epochs.npy")
+        data[3, 2, 1] = np.nan
+        np.save(tmp_path / "nan.npy", data)
+        done = ctl("upload", tmp_path / "nan.npy", "--metadata", demo / "dataset.json", code=REFUSED)
+        one_line(done, "nan.npy", "finite")
+        assert api.listed("datasets") == before, "what was refused is still there"
+
+
+class TestFit:
+    def test_json_is_the_result(self, api, fitted):
+        printed, job = fitted
+        result = api.get(job["result"]).json()
+        assert {key: printed[key] for key in ("labels", "thresholds", "loss")} == {
+            key: result[key] for key in ("labels", "thresholds", "loss")}  # fmt: skip
+
+    def test_table(self, ctl, demo):
+        done = ctl("fit", demo, "--truth", demo / "truth.json")
+        for words in ("thresholds", "consensus", "n_interpolate", "bad epochs", "repaired", "blinks", "jumps"):
+            assert words in done.stdout, words
+        assert "\r" not in done.stdout and "\x1b" not in done.stdout
+
+    def test_parameters_arrive(self, ctl, api, demo, tmp_path):
+        names = [c["name"] for c in json.loads((demo / "dataset.json").read_text())["channels"]]
+        (tmp_path / "thresholds.json").write_text(json.dumps({name: 1e-4 for name in names}))
+        dataset = ctl("upload", demo).stdout.split()[-1]
+        ctl("fit", dataset, "--cv", 4, "--consensus", "0.1,0.5", "--n-interpolate", "1,3", "--random-state", 5,
+            "--thresh-method", "exact", "--picks", "eeg", "--precision", "float32", "--priority", 3,
+            "--thresholds", tmp_path / "thresholds.json")  # fmt: skip
+        job = api.listed("jobs")[0]
+        assert job["dataset"] == dataset and job["priority"] == 3
+        assert job["parameters"] == {
+            "cv": 4, "consensus": [0.1, 0.5], "n_interpolate": [1, 3], "random_state": 5,
+            "thresh_method": "exact", "picks": ["eeg"], "precision": "float32",
+            "thresholds": {name: 1e-4 for name in names}}  # fmt: skip
+
+    def test_refused(self, ctl, demo):
+        one_line(ctl("fit", demo, "--cv", 41, code=REFUSED), "cv", "40")
+        one_line(ctl("fit", demo, "--n-interpolate", "1.5", code=REFUSED), "n_interpolate", "integer")
+        one_line(ctl("fit", "ds_0000000000000000000000", code=REFUSED), "dataset")
+
+    @pytest.mark.parametrize("arguments", [("--cv", "x"), ("--consensus", "0.1,,0.2"), ("--consensus", "a"),
+                                           ("--colour", "red"), ("--cv",)])  # fmt: skip
+    def test_wrong_options(self, ctl, demo, arguments):
+        done = ctl("fit", demo, *arguments, code=USAGE)
+        assert arguments[0].strip("-") in done.stderr, done
+
+    def test_job_that_is_cancelled(self, ctl, api):
+        shape = (400, 96, 400)
+        dataset = api.upload(description(*shape), noise(*shape))
+        waiting = subprocess.Popen(
+            [program("rejectctl"), "--server", f"http://127.0.0.1:{api.port}", "fit", dataset["id"],
+             "--thresh-method", "exact", "--n-interpolate", "1,2,4,8,16,32"],
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+        job = eventually(lambda: [j for j in api.listed("jobs") if j["dataset"] == dataset["id"]], 20, "queued")[0]
+        ctl("cancel", job["id"])
+        _, complaint = waiting.communicate(timeout=60 * PATIENCE)
+        assert waiting.returncode == FAILED and "cancelled" in complaint, complaint
+
+    def test_no_wait(self, ctl, api, demo):
+        done = ctl("fit", demo, "--no-wait", "--json")
+        job = api.finish(json.loads(done.stdout)["job"])
+        assert job["state"] == "succeeded"
+
+
+def test_apply(ctl, api, demo, fitted):
+    result, _ = fitted
+    applied = json.loads(ctl("apply", demo, "--model", result["model"], "--json").stdout)["result"]
+    assert applied["labels"] == result["labels"] and applied["bad_epochs"] == result["bad_epochs"]
+    one_line(ctl("apply", demo, "--model", "md_0000000000000000000000", code=REFUSED), "model")
+    assert "model" in ctl("apply", demo, code=USAGE).stderr
+
+
+class TestStatus:
+    def test_one_and_all(self, ctl, api, fitted):
+        _, job = fitted
+        assert json.loads(ctl("status", job["id"], "--json").stdout) == api.job(job["id"])
+        assert "succeeded" in ctl("status", job["id"]).stdout
+        assert job["id"] in ctl("status").stdout
+        listed = json.loads(ctl("status", "--json").stdout)["jobs"]
+        assert job["id"] in [other["id"] for other in listed]
+
+    def test_datasets_and_models(self, ctl, api, fitted):
+        result, job = fitted
+        assert json.loads(ctl("status", job["dataset"], "--json").stdout)["id"] == job["dataset"]
+        assert json.loads(ctl("status", result["model"], "--json").stdout)["id"] == result["model"]
+
+    def test_unknown(self, ctl):
+        one_line(ctl("status", "jb_0000000000000000000000", code=REFUSED), "jb_0000000000000000000000")
+        assert ctl("status", "nonsense", code=USAGE).stderr
+
+    def test_cancel_what_has_ended(self, ctl, fitted):
+        _, job = fitted
+        one_line(ctl("cancel", job["id"], code=REFUSED), "ended")
+
+
+class TestDownload:
+    @pytest.mark.parametrize("what, path", [("result", ""), ("labels", "/labels.npy"), ("cleaned", "/cleaned.npy")])
+    def test_files(self, ctl, api, fitted, tmp_path, what, path):
+        _, job = fitted
+        ctl("download", job["id"], what, tmp_path / "out")
+        assert (tmp_path / "out").read_bytes() == api.get(job["result"] + path).body
+
+    def test_standard_output(self, ctl, api, fitted):
+        result, job = fitted
+        assert json.loads(ctl("download", job["id"], "result", "-").stdout)["labels"] == result["labels"]
+
+    def test_errors_leave_no_file(self, ctl, fitted, tmp_path):
+        _, job = fitted
+        ctl("download", "jb_0000000000000000000000", "labels", tmp_path / "out", code=REFUSED)
+        ctl("download", job["id"], "everything", tmp_path / "out", code=USAGE)
+        assert list(tmp_path.iterdir()) == []
+        done = run("download", job["id"], "labels", tmp_path / "none" / "out", server="http://127.0.0.1:1")
+        assert done.returncode != OK
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command):
+    done = run(command, "--help")
+    assert done.returncode == OK and "usage: rejectctl " + command in done.stdout
+    assert "example" in done.stdout
+
+
+def test_help_of_all():
+    done = run("--help")
+    assert done.returncode == OK
+    for command in COMMANDS:
+        assert command in done.stdout
+    assert run().returncode == USAGE
+    one_line(run("paint"), "paint")
+
+
+class TestServer:
+    def test_not_there(self):
+        done = run("status", server="http://127.0.0.1:1")
+        assert done.returncode == UNREACHABLE
+        one_line(done, "127.0.0.1:1")
+
+    def test_not_a_url(self):
+        assert run("status", server="nonsense://x").returncode in (USAGE, UNREACHABLE)
+
+    def test_environment(self, daemon):
+        named = {"REJECTD_SERVER": f"http://127.0.0.1:{daemon.port}/"}
+        assert run("status", environment=named).returncode == OK
+        assert run("status", environment={"REJECTD_SERVER": "http://127.0.0.1:1"}).returncode == UNREACHABLE
+
+    def test_killed_while_waiting(self, own_daemon):
+        daemon = own_daemon()
+        shape = (400, 96, 400)
+        dataset = daemon.api.upload(description(*shape), noise(*shape))
+        waiting = subprocess.Popen(
+            [program("rejectctl"), "--server", f"http://127.0.0.1:{daemon.port}", "fit", dataset["id"],
+             "--thresh-method", "exact"], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+        eventually(lambda: daemon.api.listed("jobs"), 20, "the job is submitted")
+        daemon.kill()
+        _, complaint = waiting.communicate(timeout=60 * PATIENCE)
+        assert waiting.returncode in (OK, UNREACHABLE) and complaint.count("\n") <= 1, complaint
+
+
+class TestBar:
+    def on_terminal(self, daemon, *arguments):
+        """What a person at a terminal would see."""
+        leader, follower = pty.openpty()
+        child = subprocess.Popen([program("rejectctl"), "--server", f"http://127.0.0.1:{daemon.port}",
+                                  *map(str, arguments)], stdout=follower, stderr=follower, stdin=follower)  # fmt: skip
+        os.close(follower)
+        seen = b""
+        deadline = time.monotonic() + 60 * PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                piece = os.read(leader, 4096)
+            except OSError:
+                break
+            if not piece:
+                break
+            seen += piece
+        os.close(leader)
+        assert child.wait(20) == OK, seen
+        return seen.decode()
+
+    def test_on_a_terminal(self, daemon, demo):
+        seen = self.on_terminal(daemon, "fit", demo)
+        assert "\r" in seen.replace("\r\n", "\n") and "%" in seen, seen
+
+    def test_not_with_json(self, daemon, demo):
+        seen = self.on_terminal(daemon, "fit", demo, "--json").replace("\r\n", "\n")
+        assert "\r" not in seen
+        json.loads(seen)
+
+
+def test_all_jobs_have_ended(api):
+    assert all(job["state"] in FINAL for job in api.listed("jobs"))
