@@ -120,6 +120,8 @@ static struct settings parse_arguments(int argc, char **argv)
             break;
         case 'n':
             s.compute.n_threads = (int)parse_count(optarg);
+            if (s.compute.n_threads == 0)
+                s.compute.n_threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
             break;
         case 'i':
             s.compute.instruction_set = optarg;
@@ -308,6 +310,7 @@ int main(int argc, char **argv)
         return 2;
     }
     struct outcome outcome = {0};
+    peak_resident_reset(); /* reading or making the samples isn't the fit's */
     bool ok = run_fits(&settings, &recording.epochs, &outcome);
     if (ok) {
         /* The limits need memory of their own: after the peak of the fit was read. */

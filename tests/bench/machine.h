@@ -16,7 +16,8 @@ struct machine_limits machine_measure(int n_threads);
 
 double monotonic_seconds(void);
 
-/* Largest resident set of this process so far, bytes. */
+/* Largest resident set of this process since the reset (or the start), bytes. */
+void peak_resident_reset(void);
 size_t peak_resident_bytes(void);
 
 #endif

@@ -48,7 +48,15 @@ static void walk_train_rows(const work *group, const uint32_t *rows, size_t firs
     for (size_t i = first; i < last; i++)
         squares[i - first] = add_row(sum, median, group + (size_t)rows[i] * GROUP);
     memcpy(running->sum, sum, sizeof sum);
-    for (size_t i = first; i < last; i++)
+    size_t i = first;
+    for (; i + WORK_LANES <= last; i += WORK_LANES) {
+        work totals[WORK_LANES];
+        const work_vector total = vector_sums(&squares[i - first]);
+        memcpy(totals, &total, sizeof totals);
+        for (size_t l = 0; l < WORK_LANES; l++)
+            sums[i + l] += (double)totals[l] * weights[i + l];
+    }
+    for (; i < last; i++)
         sums[i] += vector_sum(squares[i - first]) * weights[i];
 }
 

@@ -82,6 +82,19 @@ static void gather_keys(const int16_t *keys, const uint32_t *rows, size_t n, int
         memcpy(gathered + i * GROUP, keys + (size_t)rows[i] * GROUP, GROUP * sizeof *keys);
 }
 
+/* Subtracts one from the lanes whose key is below the pivot. */
+static inline keys_vector count_below(keys_vector count, keys_vector key, keys_vector pivot)
+{
+#if defined(__AVX512BW__)
+    /* Left to itself the compiler makes a vector of the mask first. */
+    const __mmask32 below = _mm512_cmplt_epi16_mask((__m512i)key, (__m512i)pivot);
+    return (keys_vector)_mm512_mask_sub_epi16((__m512i)count, below, (__m512i)count,
+                                              _mm512_set1_epi16(1));
+#else
+    return count + (key < pivot);
+#endif
+}
+
 /* excess[l] = number of keys of column l below pivot[l], minus half. */
 static void count_keys(const int16_t *keys, size_t n, const float *pivot, float half, float *excess)
 {
@@ -98,11 +111,11 @@ static void count_keys(const int16_t *keys, size_t n, const float *pivot, float 
         keys_vector even = {0}, odd = {0};
         size_t i = start;
         for (; i + 4 <= end; i += 4) {
-            even += (key[i] < p) + (key[i + 1] < p);
-            odd += (key[i + 2] < p) + (key[i + 3] < p);
+            even = count_below(count_below(even, key[i], p), key[i + 1], p);
+            odd = count_below(count_below(odd, key[i + 2], p), key[i + 3], p);
         }
         for (; i < end; i++)
-            even += key[i] < p;
+            even = count_below(even, key[i], p);
         even += odd;
         int16_t negative[GROUP];
         memcpy(negative, &even, sizeof negative);

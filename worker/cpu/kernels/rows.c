@@ -12,18 +12,16 @@ double KERNEL(peak_to_peak)(const void *row, size_t n)
         }
         return (double)(most - least);
     }
-    work_vector least[2], most[2];
-    memcpy(least, x, sizeof least);
-    memcpy(most, x, sizeof most);
+    work_vector least[2] = {vector_load(x), vector_load(x + WORK_LANES)};
+    work_vector most[2] = {least[0], least[1]};
     for (size_t i = 2 * WORK_LANES; i < n; i += 2 * WORK_LANES) {
         /* The last step overlaps the one before: the range does not mind. */
         size_t at = i + 2 * WORK_LANES <= n ? i : n - 2 * WORK_LANES;
-        work_vector pair[2];
-        memcpy(pair, x + at, sizeof pair);
-        for (size_t v = 0; v < 2; v++) {
-            least[v] = vector_min(least[v], pair[v]);
-            most[v] = vector_max(most[v], pair[v]);
-        }
+        const work_vector even = vector_load(x + at), odd = vector_load(x + at + WORK_LANES);
+        least[0] = vector_min(least[0], even);
+        least[1] = vector_min(least[1], odd);
+        most[0] = vector_max(most[0], even);
+        most[1] = vector_max(most[1], odd);
     }
     work_vector low = vector_min(least[0], least[1]), high = vector_max(most[0], most[1]);
     work lowest = low[0], highest = high[0];

@@ -63,6 +63,16 @@ static inline work_vector vector_splat(work value)
     return value - (work_vector){0};
 }
 
+/* Vectors anywhere in memory. Arrays of vectors that are filled by memcpy() are not kept in
+ * registers. */
+typedef work work_vector_unaligned
+    __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(work)), may_alias));
+
+static inline work_vector vector_load(const work *from)
+{
+    return *(const work_vector_unaligned *)from;
+}
+
 static inline work_vector vector_select(work_mask mask, work_vector yes, work_vector no)
 {
     return (work_vector)(((work_mask)yes & mask) | ((work_mask)no & ~mask));
@@ -127,6 +137,70 @@ static inline double vector_sum(work_vector v)
         for (size_t i = 0; i < half; i++)
             lanes[i] += lanes[i + half];
     return (double)lanes[0];
+}
+
+/*
+ * VECTOR_MERGE_<b>(x, y): x and y hold sums in progress, b lanes for each; the result holds those
+ * of x, then those of y, b / 2 lanes for each: first halves plus second halves.
+ */
+#if VECTOR_BYTES == 64 && KERNEL_FLOAT32
+#define VECTOR_MERGE_16(x, y)                                                                      \
+    (__builtin_shufflevector(x, y, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +       \
+     __builtin_shufflevector(x, y, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
+#define VECTOR_MERGE_8(x, y)                                                                       \
+    (__builtin_shufflevector(x, y, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +     \
+     __builtin_shufflevector(x, y, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31))
+#define VECTOR_MERGE_4(x, y)                                                                       \
+    (__builtin_shufflevector(x, y, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29) +     \
+     __builtin_shufflevector(x, y, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31))
+#define VECTOR_MERGE_2(x, y)                                                                       \
+    (__builtin_shufflevector(x, y, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +    \
+     __builtin_shufflevector(x, y, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31))
+#elif VECTOR_BYTES == 64 || (VECTOR_BYTES == 32 && KERNEL_FLOAT32)
+#define VECTOR_MERGE_8(x, y)                                                                       \
+    (__builtin_shufflevector(x, y, 0, 1, 2, 3, 8, 9, 10, 11) +                                     \
+     __builtin_shufflevector(x, y, 4, 5, 6, 7, 12, 13, 14, 15))
+#define VECTOR_MERGE_4(x, y)                                                                       \
+    (__builtin_shufflevector(x, y, 0, 1, 4, 5, 8, 9, 12, 13) +                                     \
+     __builtin_shufflevector(x, y, 2, 3, 6, 7, 10, 11, 14, 15))
+#define VECTOR_MERGE_2(x, y)                                                                       \
+    (__builtin_shufflevector(x, y, 0, 2, 4, 6, 8, 10, 12, 14) +                                    \
+     __builtin_shufflevector(x, y, 1, 3, 5, 7, 9, 11, 13, 15))
+#elif VECTOR_BYTES == 32 || KERNEL_FLOAT32
+#define VECTOR_MERGE_4(x, y)                                                                       \
+    (__builtin_shufflevector(x, y, 0, 1, 4, 5) + __builtin_shufflevector(x, y, 2, 3, 6, 7))
+#define VECTOR_MERGE_2(x, y)                                                                       \
+    (__builtin_shufflevector(x, y, 0, 2, 4, 6) + __builtin_shufflevector(x, y, 1, 3, 5, 7))
+#else
+#define VECTOR_MERGE_2(x, y)                                                                       \
+    (__builtin_shufflevector(x, y, 0, 2) + __builtin_shufflevector(x, y, 1, 3))
+#endif
+
+/* Lane l of the result is vector_sum(rows[l]), to the last bit. */
+static inline work_vector vector_sums(const work_vector rows[WORK_LANES])
+{
+    work_vector merged[WORK_LANES / 2 + 1];
+    const work_vector *from = rows;
+#ifdef VECTOR_MERGE_16
+#pragma GCC unroll 8
+    for (size_t i = 0; i < 8; i++)
+        merged[i] = VECTOR_MERGE_16(from[2 * i], from[2 * i + 1]);
+    from = merged;
+#endif
+#ifdef VECTOR_MERGE_8
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; i++)
+        merged[i] = VECTOR_MERGE_8(from[2 * i], from[2 * i + 1]);
+    from = merged;
+#endif
+#ifdef VECTOR_MERGE_4
+#pragma GCC unroll 2
+    for (size_t i = 0; i < 2; i++)
+        merged[i] = VECTOR_MERGE_4(from[2 * i], from[2 * i + 1]);
+    from = merged;
+#endif
+    (void)merged;
+    return VECTOR_MERGE_2(from[0], from[1]);
 }
 
 #endif
