@@ -1,13 +1,13 @@
 /*
  * Writing a blob.
  *
- * The bytes go through a ring of chunks: the caller fills chunks, a thread of the writer hashes,
- * checks and writes them, so that hashing costs no time beside a network or a computation, and a
- * slow disk is felt as a full ring. Chunks are filled to the brim before they are handed over:
- * samples never straddle two of them. The kernel is asked to start writing early
- * (sync_file_range), so that the fsync at the end finds little left to do.
+ * The bytes go through a ring of chunks: the caller fills chunks, one thread of the writer checks
+ * and hashes them and another one writes them, so that hashing costs no time beside a network, a
+ * disk or a computation, and a slow disk is felt as a full ring. Chunks are filled to the brim
+ * before they are handed over: samples never straddle two of them. The kernel is asked to start
+ * writing early (sync_file_range), so that the fsync at the end finds little left to do.
  *
- * Content that fits into the first chunk never starts the thread.
+ * Content that fits into the first chunk never starts the threads.
  */
 #define _GNU_SOURCE /* sync_file_range, fallocate */
 
@@ -27,7 +27,24 @@ enum {
     CHUNK_BYTES = 1 << 20, /* a multiple of every sample size */
     N_CHUNKS = 4,
     WRITEBACK_BYTES = 8 << 20,
+    WRITE_BYTES = 128 << 10, /* the page cache has pages of this order at hand, as for cp */
 };
+
+/* One of the two things that are done with every chunk. */
+struct stage {
+    struct blob_writer *writer;
+    void (*consume)(struct stage *stage, const unsigned char *bytes, size_t count);
+    pthread_t thread;
+    bool has_thread;
+    uint64_t n_done; /* chunks; under the writer's lock */
+
+    /* Of the thread, until it ended. */
+    uint64_t bytes; /* so far */
+    enum rejectd_status status;
+    struct rejectd_error error;
+};
+
+enum { HASHING, WRITING, N_STAGES };
 
 struct blob_writer {
     struct blobs *blobs;
@@ -44,110 +61,147 @@ struct blob_writer {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     uint64_t n_ready; /* = n_filled */
-    uint64_t n_done;  /* chunks consumed */
     bool ending;
     bool starved; /* the caller was told that there is no room */
 
-    pthread_t thread;
-    bool has_thread;
-
-    /* Of the thread, until it ended. */
-    struct sha256 hash;
-    uint64_t written;
-    uint64_t written_back;
-    enum rejectd_status status;
-    struct rejectd_error error;
+    struct stage stages[N_STAGES];
+    struct sha256 hash; /* of HASHING */
     bool has_bad_sample;
     size_t bad_sample;
+    uint64_t written_back; /* of WRITING */
     char sha256[SHA256_TEXT_SIZE];
 };
 
-static void check_samples(struct blob_writer *writer, const unsigned char *bytes, size_t count)
+static void check_samples(struct stage *stage, const unsigned char *bytes, size_t count)
 {
+    struct blob_writer *writer = stage->writer;
     const size_t item = writer->options.dtype == REJECTD_FLOAT32 ? 4 : 8;
     size_t index;
     if (!samples_are_finite(bytes, writer->options.dtype, count / item, &index)) {
         writer->has_bad_sample = true;
-        writer->bad_sample = (size_t)(writer->written / item) + index;
-        writer->status = REJECTD_FAIL(&writer->error, REJECTD_INVALID_SAMPLES, "data",
-                                      "sample %zu is not finite", writer->bad_sample);
+        writer->bad_sample = (size_t)(stage->bytes / item) + index;
+        stage->status = REJECTD_FAIL(&stage->error, REJECTD_INVALID_SAMPLES, "data",
+                                     "sample %zu is not finite", writer->bad_sample);
     }
 }
 
-static void write_chunk(struct blob_writer *writer, const unsigned char *bytes, size_t count)
+static void hash_chunk(struct stage *stage, const unsigned char *bytes, size_t count)
 {
+    if (stage->writer->options.check_finite) {
+        check_samples(stage, bytes, count);
+    }
+    if (stage->status == REJECTD_OK) {
+        sha256_update(&stage->writer->hash, bytes, count);
+    }
+}
+
+static void write_chunk(struct stage *stage, const unsigned char *bytes, size_t count)
+{
+    struct blob_writer *writer = stage->writer;
     size_t done = 0;
     while (done < count) {
-        const ssize_t n =
-            pwrite(writer->fd, bytes + done, count - done, (off_t)(writer->written + done));
+        const size_t piece = count - done < WRITE_BYTES ? count - done : WRITE_BYTES;
+        const ssize_t n = pwrite(writer->fd, bytes + done, piece, (off_t)(stage->bytes + done));
         if (n < 0 && errno == EINTR) {
             continue;
         }
         if (n <= 0) {
-            writer->status = blobs_fail("the writing", "", n < 0 ? errno : ENOSPC, &writer->error);
+            stage->status = blobs_fail("the writing", "", n < 0 ? errno : ENOSPC, &stage->error);
             return;
         }
         done += (size_t)n;
     }
-    writer->written += count;
-    if (writer->written - writer->written_back >= WRITEBACK_BYTES) {
+    const uint64_t written = stage->bytes + count;
+    if (written - writer->written_back >= WRITEBACK_BYTES) {
         sync_file_range(writer->fd, (off_t)writer->written_back,
-                        (off_t)(writer->written - writer->written_back), SYNC_FILE_RANGE_WRITE);
-        writer->written_back = writer->written;
+                        (off_t)(written - writer->written_back), SYNC_FILE_RANGE_WRITE);
+        writer->written_back = written;
     }
 }
 
 /* After a failure chunks are taken and dropped, so that the caller never waits for ever. */
-static void consume(struct blob_writer *writer, const unsigned char *bytes, size_t count)
+static void consume(struct stage *stage, const unsigned char *bytes, size_t count)
 {
-    if (writer->status == REJECTD_OK && writer->options.check_finite) {
-        check_samples(writer, bytes, count);
+    if (stage->status == REJECTD_OK) {
+        stage->consume(stage, bytes, count);
     }
-    if (writer->status == REJECTD_OK) {
-        sha256_update(&writer->hash, bytes, count);
-        write_chunk(writer, bytes, count);
-    }
+    stage->bytes += count;
 }
 
-static void *writer_main(void *argument)
+/* Chunks that no stage needs any more. Under the lock. */
+static uint64_t chunks_done(const struct blob_writer *writer)
 {
-    struct blob_writer *writer = argument;
-    pthread_mutex_lock(&writer->lock);
-    for (;;) {
-        while (writer->n_done == writer->n_ready && !writer->ending) {
-            pthread_cond_wait(&writer->changed, &writer->lock);
-        }
-        if (writer->n_done == writer->n_ready) {
-            break;
-        }
-        const unsigned char *chunk = writer->chunks[writer->n_done % N_CHUNKS];
-        pthread_mutex_unlock(&writer->lock);
-        consume(writer, chunk, CHUNK_BYTES);
-        pthread_mutex_lock(&writer->lock);
-        writer->n_done++;
-        const bool tell = writer->starved;
+    const uint64_t hashed = writer->stages[HASHING].n_done;
+    const uint64_t written = writer->stages[WRITING].n_done;
+    return hashed < written ? hashed : written;
+}
+
+/* A chunk is done with. Under the lock, which is let go while the caller is told of room. */
+static void advance(struct stage *stage)
+{
+    struct blob_writer *writer = stage->writer;
+    const uint64_t before = chunks_done(writer);
+    stage->n_done++;
+    pthread_cond_broadcast(&writer->changed);
+    if (chunks_done(writer) > before && writer->starved) {
         writer->starved = false;
-        pthread_cond_broadcast(&writer->changed);
-        if (tell && writer->options.on_room != NULL) {
+        if (writer->options.on_room != NULL) {
             pthread_mutex_unlock(&writer->lock);
             writer->options.on_room(writer->options.context);
             pthread_mutex_lock(&writer->lock);
         }
     }
+}
+
+static void *stage_main(void *argument)
+{
+    struct stage *stage = argument;
+    struct blob_writer *writer = stage->writer;
+    pthread_mutex_lock(&writer->lock);
+    for (;;) {
+        while (stage->n_done == writer->n_ready && !writer->ending) {
+            pthread_cond_wait(&writer->changed, &writer->lock);
+        }
+        if (stage->n_done == writer->n_ready) {
+            break;
+        }
+        const unsigned char *chunk = writer->chunks[stage->n_done % N_CHUNKS];
+        pthread_mutex_unlock(&writer->lock);
+        consume(stage, chunk, CHUNK_BYTES);
+        pthread_mutex_lock(&writer->lock);
+        advance(stage);
+    }
     pthread_mutex_unlock(&writer->lock);
     return NULL;
 }
 
-/* Ends the thread; what it had been given is consumed. */
-static void join_thread(struct blob_writer *writer)
+static enum rejectd_status start_threads(struct blob_writer *writer, struct rejectd_error *error)
 {
-    if (writer->has_thread) {
-        pthread_mutex_lock(&writer->lock);
-        writer->ending = true;
-        pthread_cond_broadcast(&writer->changed);
-        pthread_mutex_unlock(&writer->lock);
-        pthread_join(writer->thread, NULL);
-        writer->has_thread = false;
+    for (size_t i = 0; i < N_STAGES; i++) {
+        struct stage *stage = &writer->stages[i];
+        const int failed =
+            stage->has_thread ? 0 : pthread_create(&stage->thread, NULL, stage_main, stage);
+        if (failed != 0) {
+            return REJECTD_FAIL(error, REJECTD_UNAVAILABLE, "", "no thread for writing: %s",
+                                strerror(failed));
+        }
+        stage->has_thread = true;
+    }
+    return REJECTD_OK;
+}
+
+/* Ends the threads; what they had been given is consumed. */
+static void join_threads(struct blob_writer *writer)
+{
+    pthread_mutex_lock(&writer->lock);
+    writer->ending = true;
+    pthread_cond_broadcast(&writer->changed);
+    pthread_mutex_unlock(&writer->lock);
+    for (size_t i = 0; i < N_STAGES; i++) {
+        if (writer->stages[i].has_thread) {
+            pthread_join(writer->stages[i].thread, NULL);
+            writer->stages[i].has_thread = false;
+        }
     }
 }
 
@@ -188,6 +242,8 @@ enum rejectd_status blob_writer_open(struct blobs *blobs, const struct blob_writ
     pthread_mutex_init(&made->lock, NULL);
     pthread_cond_init(&made->changed, NULL);
     sha256_init(&made->hash);
+    made->stages[HASHING] = (struct stage){.writer = made, .consume = hash_chunk};
+    made->stages[WRITING] = (struct stage){.writer = made, .consume = write_chunk};
     const enum rejectd_status status = create_file(made, error);
     if (status != REJECTD_OK) {
         blob_writer_close(made);
@@ -202,7 +258,7 @@ void blob_writer_close(struct blob_writer *writer)
     if (writer == NULL) {
         return;
     }
-    join_thread(writer);
+    join_threads(writer);
     if (writer->fd >= 0) {
         close(writer->fd);
     }
@@ -220,7 +276,7 @@ void blob_writer_close(struct blob_writer *writer)
 bool blob_writer_has_room(struct blob_writer *writer, size_t count)
 {
     pthread_mutex_lock(&writer->lock);
-    const uint64_t n_free = N_CHUNKS - (writer->n_ready - writer->n_done);
+    const uint64_t n_free = N_CHUNKS - (writer->n_ready - chunks_done(writer));
     const size_t room = n_free == 0 ? 0 : (size_t)n_free * CHUNK_BYTES - writer->filled;
     writer->starved = room < count;
     pthread_mutex_unlock(&writer->lock);
@@ -230,13 +286,9 @@ bool blob_writer_has_room(struct blob_writer *writer, size_t count)
 /* Hands over the chunk that is full and waits until the next one is free. */
 static enum rejectd_status hand_over(struct blob_writer *writer, struct rejectd_error *error)
 {
-    if (!writer->has_thread) {
-        const int failed = pthread_create(&writer->thread, NULL, writer_main, writer);
-        if (failed != 0) {
-            return REJECTD_FAIL(error, REJECTD_UNAVAILABLE, "", "no thread for writing: %s",
-                                strerror(failed));
-        }
-        writer->has_thread = true;
+    const enum rejectd_status status = start_threads(writer, error);
+    if (status != REJECTD_OK) {
+        return status;
     }
     pthread_mutex_lock(&writer->lock);
     writer->n_ready = ++writer->n_filled;
@@ -249,7 +301,7 @@ static enum rejectd_status hand_over(struct blob_writer *writer, struct rejectd_
 static enum rejectd_status next_chunk(struct blob_writer *writer, struct rejectd_error *error)
 {
     pthread_mutex_lock(&writer->lock);
-    while (writer->n_ready - writer->n_done == N_CHUNKS) {
+    while (writer->n_ready - chunks_done(writer) == N_CHUNKS) {
         pthread_cond_wait(&writer->changed, &writer->lock);
     }
     pthread_mutex_unlock(&writer->lock);
@@ -290,27 +342,31 @@ enum rejectd_status blob_writer_write(struct blob_writer *writer, const void *by
 enum rejectd_status blob_writer_finish(struct blob_writer *writer, char sha256[SHA256_TEXT_SIZE],
                                        size_t *bad_sample, struct rejectd_error *error)
 {
-    join_thread(writer);
+    join_threads(writer);
+    struct stage *hashing = &writer->stages[HASHING], *writing = &writer->stages[WRITING];
     if (writer->filled > 0) {
-        consume(writer, writer->chunks[writer->n_filled % N_CHUNKS], writer->filled);
+        const unsigned char *chunk = writer->chunks[writer->n_filled % N_CHUNKS];
+        consume(hashing, chunk, writer->filled);
+        consume(writing, chunk, writer->filled);
         writer->filled = 0;
     }
-    if (writer->status == REJECTD_OK) {
+    const struct stage *failed = hashing->status != REJECTD_OK ? hashing : writing;
+    if (failed->status == REJECTD_OK) {
         /* The reservation may have been larger than what came. */
         const bool synced =
-            ftruncate(writer->fd, (off_t)writer->written) == 0 && fdatasync(writer->fd) == 0;
+            ftruncate(writer->fd, (off_t)writing->bytes) == 0 && fdatasync(writer->fd) == 0;
         if (!synced) {
-            writer->status = blobs_fail("the syncing", "", errno, &writer->error);
+            writing->status = blobs_fail("the syncing", "", errno, &writing->error);
         }
     }
-    if (writer->status != REJECTD_OK) {
+    if (failed->status != REJECTD_OK) {
         if (writer->has_bad_sample && bad_sample != NULL) {
             *bad_sample = writer->bad_sample;
         }
         if (error != NULL) {
-            *error = writer->error;
+            *error = failed->error;
         }
-        return writer->status;
+        return failed->status;
     }
     sha256_final(&writer->hash, writer->sha256);
     memcpy(sha256, writer->sha256, SHA256_TEXT_SIZE);

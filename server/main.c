@@ -1,4 +1,5 @@
 /* rejectd: settings, signals, and the loop between start and stop. */
+#include <malloc.h>
 #include <rejectd/compute.h>
 #include <rejectd/version.h>
 #include <signal.h>
@@ -71,6 +72,8 @@ static int serve(const struct config *config)
     struct rejectd_error error = {0};
     struct daemon *daemon = NULL;
     umask(077);
+    /* Fixed, glibc's threshold doesn't grow: what an upload used goes back to the system. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
     signal(SIGPIPE, SIG_IGN);
     if (daemon_start(config, &daemon, &error) != REJECTD_OK) {
         return fail(&error, EXIT_FAILURE);
