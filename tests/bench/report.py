@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +35,7 @@ def revision():
 
 
 def write(name, figures):
-    figures = {"benchmark": name, "revision": revision(), "command": " ".join(map(str, sys.argv))} | figures
+    figures = {"benchmark": name, "date": time.strftime("%Y-%m-%d"), "revision": revision(), "command": " ".join(map(str, sys.argv))} | figures
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(figures, indent=1) + "\n")
