@@ -10,6 +10,10 @@
  * keys were. Where it is not (several samples share a key, or the keys were saturated) the exact
  * search goes on by itself, and closes also on ties: when the largest value known to be too low
  * meets the smallest known to be too high, both middle values equal it.
+ *
+ * Of many rows even that pass is saved. A key never falls while its sample rises, so the middle
+ * values are among the samples that have the largest key below the pivot or the smallest not below
+ * it: two passes over the keys find these few samples, and count how many lie below them.
  */
 #include "worker/cpu/kernels.h"
 #include "worker/cpu/kernels/kernel_table.h"
@@ -19,6 +23,8 @@ enum {
     CENTRE_ROWS = 64,    /* rows that the rough centre and spread are taken from */
     COUNT_ROWS = 30000,  /* rows that a 16-bit counter can hold */
     MAX_KEY_PASSES = 10, /* then the exact search takes over */
+    MANY_ROWS = 200,     /* from here on two passes over keys cost less than one over samples */
+    MOST_NEIGHBOURS = 8, /* samples of one key; more are a case for the exact search */
 };
 
 /* Half the range of the keys, in mean absolute deviations around the centre. The median of any
@@ -183,6 +189,163 @@ static void search_keys(const int16_t *keys, size_t n, float *pivot)
         if (!open)
             return;
     }
+}
+
+static inline keys_vector keys_select(keys_vector mask, keys_vector yes, keys_vector no)
+{
+    return (yes & mask) | (no & ~mask);
+}
+
+/* The keys on both sides of the pivots, and how many are below. */
+struct key_split {
+    keys_vector below; /* the largest < pivot; INT16_MIN, which is no key, if none */
+    keys_vector above; /* the smallest >= pivot; INT16_MAX, likewise */
+    int32_t count[GROUP];
+};
+
+static inline void split_key(struct key_split *split, keys_vector *count, keys_vector key,
+                             keys_vector pivot)
+{
+#if defined(__AVX512BW__)
+    const __mmask32 less = _mm512_cmplt_epi16_mask((__m512i)key, (__m512i)pivot);
+    split->below = (keys_vector)_mm512_mask_max_epi16((__m512i)split->below, less,
+                                                      (__m512i)split->below, (__m512i)key);
+    split->above = (keys_vector)_mm512_mask_min_epi16((__m512i)split->above, ~less,
+                                                      (__m512i)split->above, (__m512i)key);
+    *count = (keys_vector)_mm512_mask_sub_epi16((__m512i)*count, less, (__m512i)*count,
+                                                _mm512_set1_epi16(1));
+#else
+    const keys_vector less = key < pivot;
+    *count += less;
+    split->below = keys_select(less & (key > split->below), key, split->below);
+    split->above = keys_select(~less & (key < split->above), key, split->above);
+#endif
+}
+
+static void split_keys(const int16_t *keys, size_t n, keys_vector pivot, struct key_split *split)
+{
+    const keys_vector *key = (const keys_vector *)keys, zero = {0};
+    *split = (struct key_split){.below = zero + INT16_MIN, .above = zero + INT16_MAX};
+    for (size_t start = 0; start < n; start += COUNT_ROWS) {
+        const size_t end = n - start < COUNT_ROWS ? n : start + COUNT_ROWS;
+        keys_vector negative = {0};
+        for (size_t i = start; i < end; i++)
+            split_key(split, &negative, key[i], pivot);
+        for (size_t l = 0; l < GROUP; l++)
+            split->count[l] -= negative[l];
+    }
+}
+
+/* The samples of each column that have one of the two keys next to the pivot. */
+struct neighbours {
+    bool too_many;
+    uint8_t n[2][GROUP]; /* [0] below, [1] not below the pivot */
+    work values[2][GROUP][MOST_NEIGHBOURS];
+};
+
+static inline void take_neighbour(struct neighbours *found, const work *row, size_t lane,
+                                  bool above)
+{
+    const uint8_t n = found->n[above][lane];
+    if (n == MOST_NEIGHBOURS) {
+        found->too_many = true;
+        return;
+    }
+    found->values[above][lane][n] = row[lane];
+    found->n[above][lane] = (uint8_t)(n + 1);
+}
+
+/* Bit l * BITS_PER_LANE is set for the lanes whose key is `wanted`. */
+#if defined(__AVX512BW__)
+enum { BITS_PER_LANE = 1 };
+static inline uint32_t equal_lanes(keys_vector key, keys_vector wanted)
+{
+    return _mm512_cmpeq_epi16_mask((__m512i)key, (__m512i)wanted);
+}
+#elif defined(__AVX2__)
+enum { BITS_PER_LANE = 2 };
+static inline uint32_t equal_lanes(keys_vector key, keys_vector wanted)
+{
+    return (uint32_t)_mm256_movemask_epi8((__m256i)(key == wanted)) & 0x55555555u;
+}
+#else
+enum { BITS_PER_LANE = 1 };
+static inline uint32_t equal_lanes(keys_vector key, keys_vector wanted)
+{
+    uint32_t lanes = 0;
+    for (size_t l = 0; l < GROUP; l++)
+        lanes |= (uint32_t)(key[l] == wanted[l]) << l;
+    return lanes;
+}
+#endif
+
+static void find_neighbours(const work *group, const uint32_t *rows, const int16_t *keys, size_t n,
+                            const struct key_split *split, struct neighbours *found)
+{
+    const keys_vector *key = (const keys_vector *)keys;
+    found->too_many = false;
+    memset(found->n, 0, sizeof found->n);
+    for (size_t i = 0; i < n && !found->too_many; i++) {
+        const work *row = group + (size_t)rows[i] * GROUP;
+        for (uint32_t hits = equal_lanes(key[i], split->below); hits != 0; hits &= hits - 1)
+            take_neighbour(found, row, (size_t)__builtin_ctz(hits) / BITS_PER_LANE, false);
+        for (uint32_t hits = equal_lanes(key[i], split->above); hits != 0; hits &= hits - 1)
+            take_neighbour(found, row, (size_t)__builtin_ctz(hits) / BITS_PER_LANE, true);
+    }
+}
+
+static void sort_few(work *values, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        for (size_t j = i; j > 0 && values[j] < values[j - 1]; j--) {
+            const work swapped = values[j];
+            values[j] = values[j - 1];
+            values[j - 1] = swapped;
+        }
+}
+
+/* The two middle values of one column, of ranks half - 1 and half; false when its neighbours do
+ * not hold them. */
+static bool take_middle(struct neighbours *found, size_t lane, size_t count, size_t half,
+                        work *lower, work *upper)
+{
+    const size_t n_below = found->n[0][lane], n_above = found->n[1][lane];
+    work *below = found->values[0][lane], *above = found->values[1][lane];
+    sort_few(below, n_below);
+    sort_few(above, n_above);
+    if (count == half && n_below > 0 && n_above > 0) {
+        *lower = below[n_below - 1];
+        *upper = above[0];
+    } else if (count < half && count + n_above > half) {
+        *lower = above[half - 1 - count];
+        *upper = above[half - count];
+    } else if (count > half && count - n_below < half) {
+        *lower = below[half - 1 - (count - n_below)];
+        *upper = below[half - (count - n_below)];
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* Exact middle values of every column by way of the keys; false when some column needs the exact
+ * search. */
+static bool search_neighbours(const work *group, const uint32_t *rows, const int16_t *keys,
+                              size_t n, const float *key_pivot, work *lower, work *upper)
+{
+    keys_vector pivot;
+    int16_t integer_pivot[GROUP];
+    struct key_split split;
+    struct neighbours found;
+    for (size_t l = 0; l < GROUP; l++)
+        integer_pivot[l] = (int16_t)(int32_t)key_pivot[l];
+    memcpy(&pivot, integer_pivot, sizeof pivot);
+    split_keys(keys, n, pivot, &split);
+    find_neighbours(group, rows, keys, n, &split, &found);
+    bool all = !found.too_many;
+    for (size_t l = 0; l < GROUP && all; l++)
+        all = take_middle(&found, l, (size_t)split.count[l], n / 2, &lower[l], &upper[l]);
+    return all;
 }
 
 /* What one pass over the samples tells about each column. */
@@ -364,9 +527,12 @@ void KERNEL(medians)(const void *group, size_t n_rows, const struct fold_rows *f
         gather_keys(keys, rows, n, gathered);
         search_keys(gathered, n, key_pivot);
         work pivot[GROUP], lower[GROUP], upper[GROUP];
-        for (size_t l = 0; l < GROUP; l++)
-            pivot[l] = columns.centre[l] + (work)(key_pivot[l] - 0.5f) * columns.inverse[l];
-        search_exactly(samples, rows, n, pivot, lower, upper);
+        if (n < MANY_ROWS ||
+            !search_neighbours(samples, rows, gathered, n, key_pivot, lower, upper)) {
+            for (size_t l = 0; l < GROUP; l++)
+                pivot[l] = columns.centre[l] + (work)(key_pivot[l] - 0.5f) * columns.inverse[l];
+            search_exactly(samples, rows, n, pivot, lower, upper);
+        }
         work *out = (work *)medians + f * GROUP;
         for (size_t l = 0; l < GROUP; l++)
             out[l] = n % 2 == 1 ? upper[l] : (lower[l] + upper[l]) / 2;
