@@ -191,11 +191,6 @@ static void search_keys(const int16_t *keys, size_t n, float *pivot)
     }
 }
 
-static inline keys_vector keys_select(keys_vector mask, keys_vector yes, keys_vector no)
-{
-    return (yes & mask) | (no & ~mask);
-}
-
 /* The keys on both sides of the pivots, and how many are below. */
 struct key_split {
     keys_vector below; /* the largest < pivot; INT16_MIN, which is no key, if none */
@@ -217,8 +212,9 @@ static inline void split_key(struct key_split *split, keys_vector *count, keys_v
 #else
     const keys_vector less = key < pivot;
     *count += less;
-    split->below = keys_select(less & (key > split->below), key, split->below);
-    split->above = keys_select(~less & (key < split->above), key, split->above);
+    const keys_vector higher = less & (key > split->below), lower = ~less & (key < split->above);
+    split->below = (key & higher) | (split->below & ~higher);
+    split->above = (key & lower) | (split->above & ~lower);
 #endif
 }
 
