@@ -422,21 +422,21 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("clean");
-    TCase *apply = tcase_create("apply");
-    tcase_add_test(apply, test_a_model_holds_the_picks_of_its_fit);
-    tcase_add_loop_test(apply, test_a_model_gives_its_fit_s_own_log_and_epochs, 0, 4);
-    tcase_add_test(apply, test_a_model_finds_its_channels_by_name);
-    tcase_add_test(apply, test_a_model_judges_single_epochs);
-    tcase_add_loop_test(apply, test_an_apply_can_be_cancelled, 0, LENGTH(backends));
-    suite_add_tcase(suite, apply);
-    TCase *clean = tcase_create("clean");
-    tcase_add_loop_test(clean, test_repairs_by_the_definition, 0, LENGTH(backends));
-    tcase_add_test(clean, test_float32_stays_float32);
-    tcase_add_test(clean, test_threads_do_not_change_repairs);
-    tcase_add_test(clean, test_nothing_to_repair);
-    tcase_add_test(clean, test_a_sink_that_fails_ends_the_clean);
-    tcase_add_loop_test(clean, test_a_clean_can_be_cancelled, 0, LENGTH(backends));
-    suite_add_tcase(suite, clean);
+    TCase *applying = tcase_create("apply");
+    tcase_add_test(applying, test_a_model_holds_the_picks_of_its_fit);
+    tcase_add_loop_test(applying, test_a_model_gives_its_fit_s_own_log_and_epochs, 0, 4);
+    tcase_add_test(applying, test_a_model_finds_its_channels_by_name);
+    tcase_add_test(applying, test_a_model_judges_single_epochs);
+    tcase_add_loop_test(applying, test_an_apply_can_be_cancelled, 0, LENGTH(backends));
+    suite_add_tcase(suite, applying);
+    TCase *cleaning = tcase_create("clean");
+    tcase_add_loop_test(cleaning, test_repairs_by_the_definition, 0, LENGTH(backends));
+    tcase_add_test(cleaning, test_float32_stays_float32);
+    tcase_add_test(cleaning, test_threads_do_not_change_repairs);
+    tcase_add_test(cleaning, test_nothing_to_repair);
+    tcase_add_test(cleaning, test_a_sink_that_fails_ends_the_clean);
+    tcase_add_loop_test(cleaning, test_a_clean_can_be_cancelled, 0, LENGTH(backends));
+    suite_add_tcase(suite, cleaning);
     SRunner *runner = srunner_create(suite);
     /* OpenMP's threads do not survive a fork. */
     srunner_set_fork_status(runner, CK_NOFORK);
