@@ -164,6 +164,33 @@ START_TEST(test_a_model_finds_its_channels_by_name)
 }
 END_TEST
 
+/* Of equal amplitudes the last channel of the dataset is repaired first, wherever the model lists
+ * it. */
+START_TEST(test_ties_go_by_the_order_of_the_dataset)
+{
+    struct simulated_epochs made = simulated(E, C, T);
+    struct rejectd_fit *fit = fitted(&made.epochs, NULL, NULL);
+    struct rejectd_model *model = model_of(fit, &made.epochs);
+    model->types[0].consensus = 1.0;
+    model->types[0].n_interpolate = 1;
+    for (size_t c = 0; c < C; c++) {
+        memcpy(model->channels[c].name, made.channels[C - 1 - c].name, REJECTD_NAME_SIZE);
+        model->channels[c].threshold = c == C - 1 ? 1.0 : 0.0; /* V, of channel 0 */
+        for (size_t e = 0; e < E; e++)
+            memcpy(sample_at(&made, e, c, 0), sample_at(&made, e, 0, 0), T * sizeof(double));
+    }
+    struct rejectd_reject_log log = applied(&made.epochs, model, NULL);
+    for (size_t i = 0; i < E * C; i++)
+        ck_assert_int_eq(log.labels[i], i % C == 0       ? REJECTD_LABEL_GOOD
+                                        : i % C == C - 1 ? REJECTD_LABEL_INTERPOLATED
+                                                         : REJECTD_LABEL_BAD);
+    rejectd_reject_log_clear(&log);
+    rejectd_model_free(model);
+    rejectd_fit_free(fit);
+    simulate_free(&made);
+}
+END_TEST
+
 /* Thresholds decide alone: epochs that never were in a fit, a single one at a time. */
 START_TEST(test_a_model_judges_single_epochs)
 {
@@ -426,6 +453,7 @@ int main(void)
     tcase_add_test(applying, test_a_model_holds_the_picks_of_its_fit);
     tcase_add_loop_test(applying, test_a_model_gives_its_fit_s_own_log_and_epochs, 0, 4);
     tcase_add_test(applying, test_a_model_finds_its_channels_by_name);
+    tcase_add_test(applying, test_ties_go_by_the_order_of_the_dataset);
     tcase_add_test(applying, test_a_model_judges_single_epochs);
     tcase_add_loop_test(applying, test_an_apply_can_be_cancelled, 0, LENGTH(backends));
     suite_add_tcase(suite, applying);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fit_fixture.h"
+#include "worker/algorithm/progress.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
@@ -71,6 +72,25 @@ START_TEST(test_progress_goes_from_0_to_1_in_small_moves)
         }
     }
     simulate_free(&made);
+}
+END_TEST
+
+/* Steps may overlap and backends count as they like: what was told does not go back. */
+START_TEST(test_what_was_told_is_not_taken_back)
+{
+    struct watch watch;
+    struct rejectd_compute_options options = watched(&watch, NULL, 1);
+    struct progress progress = {.monitor = &options.monitor};
+    progress_step(&progress, "thresholds", 0.25, 0.5);
+    progress_advance(&progress, 1.0);
+    progress_advance(&progress, 0.5);
+    ck_assert_double_eq(watch.last, 0.75);
+    progress_step(&progress, "repair", 0.5, 0.5);
+    progress_advance(&progress, 0.0);
+    ck_assert_double_eq(watch.last, 0.75);
+    progress_advance(&progress, 1.0);
+    ck_assert_double_eq(watch.last, 1.0);
+    ck_assert(!watch.decreased);
 }
 END_TEST
 
@@ -188,6 +208,30 @@ START_TEST(test_fits_at_the_same_time_leave_each_other_alone)
         rejectd_fit_free(tasks[i].alone);
         rejectd_fit_free(tasks[i].together);
         simulate_free(&tasks[i].made);
+    }
+}
+END_TEST
+
+/* numpy.linspace(0, 1, 11) to the last bit, and autoreject's 1, 4, 32 as far as sensors go. */
+START_TEST(test_the_default_grids)
+{
+    static const double consensus[11] = {
+        0.0, 0.1, 0.2, 0.30000000000000004, 0.4, 0.5, 0.6000000000000001, 0.7000000000000001,
+        0.8, 0.9, 1.0};
+    static const size_t n_channels[] = {8, 33, 40};
+    static const int most[] = {7, 32, 32};
+    for (size_t i = 0; i < LENGTH(n_channels); i++) {
+        struct simulated_epochs made = simulated(10, n_channels[i], 10);
+        struct rejectd_fit *fit = fitted(&made.epochs, NULL, NULL);
+        const struct rejectd_type_fit *type = &fit->types[0];
+        const int n_interpolate[3] = {1, 4, most[i]};
+        ck_assert_uint_eq(type->n_folds, 10);
+        ck_assert_uint_eq(type->n_consensus, 11);
+        ck_assert_mem_eq(type->consensus_grid, consensus, sizeof consensus);
+        ck_assert_uint_eq(type->n_n_interpolate, 3);
+        ck_assert_mem_eq(type->n_interpolate_grid, n_interpolate, sizeof n_interpolate);
+        rejectd_fit_free(fit);
+        simulate_free(&made);
     }
 }
 END_TEST
@@ -432,12 +476,14 @@ int main(void)
     Suite *suite = suite_create("compute");
     TCase *monitor = tcase_create("monitor");
     tcase_add_loop_test(monitor, test_progress_goes_from_0_to_1_in_small_moves, 0, 2);
+    tcase_add_test(monitor, test_what_was_told_is_not_taken_back);
     tcase_add_loop_test(monitor, test_a_fit_can_be_cancelled_at_every_report, 0, 2);
     tcase_add_test(monitor, test_threads_that_work_together_are_cancelled_too);
     suite_add_tcase(suite, monitor);
     TCase *results = tcase_create("results");
     tcase_add_loop_test(results, test_results_depend_on_neither_threads_nor_memory, 0, 4);
     tcase_add_test(results, test_fits_at_the_same_time_leave_each_other_alone);
+    tcase_add_test(results, test_the_default_grids);
     tcase_add_test(results, test_the_backends_agree);
     tcase_add_test(results, test_a_seed_decides);
     tcase_add_test(results, test_no_method_beats_the_exact_one);

@@ -102,6 +102,20 @@ START_TEST(test_permutations_are_numpy_s)
 }
 END_TEST
 
+/* More than 65536 values, as of epochs in long recordings: draws of 17 bits. */
+START_TEST(test_a_long_permutation)
+{
+    const size_t n = 100000;
+    uint32_t *values = malloc(n * sizeof *values);
+    ck_assert_ptr_nonnull(values);
+    permutation(0, values, n);
+    ck_assert_uint_eq(values[0], 3582);
+    ck_assert_uint_eq(values[50000], 24341);
+    ck_assert_uint_eq(values[n - 1], 68268);
+    free(values);
+}
+END_TEST
+
 /* Nothing to shuffle takes nothing from the generator; otherwise the draws go on where they were.
  */
 START_TEST(test_draws_follow_each_other)
@@ -239,6 +253,7 @@ int main(void)
     tcase_add_loop_test(generator, test_uniform_is_random_sample_to_the_last_bit, 0,
                         LENGTH(streams));
     tcase_add_loop_test(generator, test_permutations_are_numpy_s, 0, LENGTH(streams));
+    tcase_add_test(generator, test_a_long_permutation);
     tcase_add_test(generator, test_draws_follow_each_other);
     suite_add_tcase(suite, generator);
     TCase *folds = tcase_create("folds");

@@ -199,6 +199,22 @@ START_TEST(test_bayesian_search_picks_a_candidate)
 }
 END_TEST
 
+/* All of up to 41 start candidates, then ten more whatever they find. */
+START_TEST(test_bayesian_search_takes_ten_steps)
+{
+    static const size_t sizes[] = {6, 40, 41, 42, 100}, starts[] = {6, 40, 41, 41, 41};
+    static struct table table;
+    struct gaussian_process process;
+    ck_assert_int_eq(gaussian_process_init(&process, 100), 0);
+    for (size_t i = 0; i < LENGTH(sizes); i++) {
+        valley_table(&table, sizes[i], 3, 0, 1, 0.5, 0.0);
+        threshold_search_bayesian(table.candidates, table.losses, table.m, &process);
+        ck_assert_uint_eq(process.n_points, starts[i] + 10);
+    }
+    gaussian_process_free(&process);
+}
+END_TEST
+
 /* The scratch comes from other channels and may be larger: that leaves no trace. */
 START_TEST(test_bayesian_search_forgets_earlier_channels)
 {
@@ -275,11 +291,12 @@ START_TEST(test_the_gaussian_process_is_scikit_learn_s)
 }
 END_TEST
 
+static const double spans[] = {2e-5, 1e-3, 0.0141, 0.0142, 0.05, 0.2, 0.5, 60.0};
+
 /* After one observation the posterior is the kernel itself. The spans lie on both sides of where
  * its series gives way to exp(). */
 START_TEST(test_the_kernel_is_exact_near_and_far)
 {
-    static const double spans[] = {2e-5, 1e-3, 0.0141, 0.0142, 0.5, 60.0};
     double candidates[50];
     struct gaussian_process process;
     ck_assert_int_eq(gaussian_process_init(&process, LENGTH(candidates)), 0);
@@ -296,6 +313,21 @@ START_TEST(test_the_kernel_is_exact_near_and_far)
 }
 END_TEST
 
+/* Candidates that are the same cannot be told apart: the first of them is it. */
+START_TEST(test_the_next_of_equal_candidates_is_the_first)
+{
+    static const double candidates[6] = {1.0, 1.0, 1.0, 3.0, 3.0, 3.0};
+    struct gaussian_process process;
+    ck_assert_int_eq(gaussian_process_init(&process, 6), 0);
+    gaussian_process_reset(&process, candidates, 6);
+    ck_assert_uint_eq(gaussian_process_next(&process, 0.5), 0);
+    gaussian_process_add(&process, 1, 2.0);
+    gaussian_process_add(&process, 5, 1.0);
+    ck_assert_uint_eq(gaussian_process_next(&process, 1.0), 3);
+    gaussian_process_free(&process);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("search");
@@ -305,12 +337,14 @@ int main(void)
     tcase_add_loop_test(search, test_random_search_is_scikit_learn_s, 0, LENGTH(random_cases));
     tcase_add_test(search, test_one_value_is_the_only_answer);
     tcase_add_loop_test(search, test_bayesian_search_picks_a_candidate, 0, 100);
+    tcase_add_test(search, test_bayesian_search_takes_ten_steps);
     tcase_add_test(search, test_bayesian_search_forgets_earlier_channels);
     tcase_add_loop_test(search, test_bayesian_search_is_autoreject_s, 0, LENGTH(bayesian_cases));
     suite_add_tcase(suite, search);
     TCase *process = tcase_create("gaussian process");
     tcase_add_test(process, test_the_gaussian_process_is_scikit_learn_s);
-    tcase_add_loop_test(process, test_the_kernel_is_exact_near_and_far, 0, 6);
+    tcase_add_loop_test(process, test_the_kernel_is_exact_near_and_far, 0, LENGTH(spans));
+    tcase_add_test(process, test_the_next_of_equal_candidates_is_the_first);
     suite_add_tcase(suite, process);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK);
