@@ -102,16 +102,19 @@ START_TEST(test_permutations_are_numpy_s)
 }
 END_TEST
 
-/* More than 65536 values, as of epochs in long recordings: draws of 17 bits. */
+/* Draws of more than 16 bits, as for the epochs of long recordings: all of it, in one sum. */
 START_TEST(test_a_long_permutation)
 {
-    const size_t n = 100000;
+    const size_t n = 300000;
+    uint64_t sum = 0;
     uint32_t *values = malloc(n * sizeof *values);
     ck_assert_ptr_nonnull(values);
     permutation(0, values, n);
-    ck_assert_uint_eq(values[0], 3582);
-    ck_assert_uint_eq(values[50000], 24341);
-    ck_assert_uint_eq(values[n - 1], 68268);
+    for (size_t i = 0; i < n; i++)
+        sum += i * values[i];
+    ck_assert_uint_eq(values[0], 112692);
+    ck_assert_uint_eq(values[n - 1], 117952);
+    ck_assert_uint_eq(sum, 6752324316227600u);
     free(values);
 }
 END_TEST
