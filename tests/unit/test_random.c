@@ -267,6 +267,8 @@ int main(void)
                         LENGTH(contiguous_cases));
     suite_add_tcase(suite, folds);
     SRunner *runner = srunner_create(suite);
+    /* The library brings OpenMP along, whose tool for ThreadSanitizer does not survive a fork. */
+    srunner_set_fork_status(runner, CK_NOFORK);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
