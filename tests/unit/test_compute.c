@@ -426,6 +426,43 @@ START_TEST(test_bad_epochs_are_told)
 }
 END_TEST
 
+/* Finite samples whose sums, squares or predictions are not: refused, and above all an answer. */
+static const struct {
+    double scale; /* V */
+    enum rejectd_dtype precision;
+    const char *backend;
+} overflow_cases[] = {
+    {1e308, REJECTD_FLOAT64, "cpu"}, {1e308, REJECTD_FLOAT64, "reference"},
+    {1e160, REJECTD_FLOAT64, "cpu"}, {3e38, REJECTD_FLOAT32, "cpu"},
+    {1e300, REJECTD_FLOAT32, "cpu"},
+};
+
+START_TEST(test_samples_too_large_to_compute_with)
+{
+    struct simulated_epochs made = simulated(20, 12, 40);
+    double *samples = made.samples, thresholds[12] = {0}, largest = 0.0;
+    for (size_t i = 0; i < (size_t)20 * 12 * 40; i++)
+        largest = fmax(largest, fabs(samples[i]));
+    for (size_t i = 0; i < (size_t)20 * 12 * 40; i++)
+        samples[i] = samples[i] / largest * overflow_cases[_i].scale;
+    struct rejectd_fit_parameters parameters = {.precision = overflow_cases[_i].precision};
+    const struct rejectd_compute_options options = {.backend = overflow_cases[_i].backend,
+                                                    .n_threads = 2};
+    struct rejectd_fit *fit;
+    struct rejectd_error error = {0};
+    ck_assert_int_eq(rejectd_fit(&made.epochs, &parameters, &options, &fit, &error),
+                     REJECTD_INVALID_SAMPLES);
+    ck_assert_str_eq(error.field, "samples");
+    ck_assert_ptr_null(fit);
+    /* With given thresholds there is nothing to refuse: the losses say what they are. */
+    parameters.thresholds = thresholds;
+    fit = fitted(&made.epochs, &parameters, &options);
+    ck_assert_ptr_nonnull(warning_of(fit, "no-finite-loss"));
+    rejectd_fit_free(fit);
+    simulate_free(&made);
+}
+END_TEST
+
 START_TEST(test_the_smallest_input)
 {
     struct simulated_epochs made = simulated(3, 8, 8);
@@ -495,6 +532,7 @@ int main(void)
     tcase_add_loop_test(odd, test_everything_is_flat, 0, 2);
     tcase_add_test(odd, test_ties_are_the_same_for_every_backend);
     tcase_add_loop_test(odd, test_bad_epochs_are_told, 0, LENGTH(amplitude_cases));
+    tcase_add_loop_test(odd, test_samples_too_large_to_compute_with, 0, LENGTH(overflow_cases));
     tcase_add_loop_test(odd, test_the_smallest_input, 0, 2);
     tcase_add_test(odd, test_options_that_do_not_exist);
     suite_add_tcase(suite, odd);

@@ -149,12 +149,25 @@ static enum rejectd_status work_init(struct type_work *work, const struct reject
     return status;
 }
 
+/* Of finite samples every candidate has a finite loss, unless sums or squares of them overflow. */
+static enum rejectd_status check_losses(const struct rejectd_channel *channels,
+                                        const struct type_work *work, struct rejectd_error *error)
+{
+    for (size_t i = 0; i < work->samples.n_picks; i++)
+        if (!isfinite(work->losses[i]))
+            return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "samples",
+                                "the samples of channel \"%s\" or its neighbours are too large to "
+                                "compute with; samples are in SI units, volts for eeg",
+                                channels[work->samples.picks[i]].name);
+    return REJECTD_OK;
+}
+
 /* Given thresholds, or the search for them; into the fit as well. */
-static enum rejectd_status find_thresholds(const struct backend *backend, struct type_work *work,
-                                           const struct rejectd_fit_parameters *parameters,
-                                           const struct rejectd_compute_options *options,
-                                           struct progress *progress, struct rejectd_fit *fit,
-                                           struct rejectd_error *error)
+static enum rejectd_status
+find_thresholds(const struct backend *backend, const struct rejectd_channel *channels,
+                struct type_work *work, const struct rejectd_fit_parameters *parameters,
+                const struct rejectd_compute_options *options, struct progress *progress,
+                struct rejectd_fit *fit, struct rejectd_error *error)
 {
     const size_t n_picks = work->samples.n_picks;
     if (parameters->thresholds != NULL) {
@@ -173,6 +186,8 @@ static enum rejectd_status find_thresholds(const struct backend *backend, struct
         enum rejectd_status status =
             thresholds_search(backend, work->session, &work->samples, work->ptp, work->precision,
                               &request, progress, work->thresholds, work->losses, error);
+        if (status == REJECTD_OK)
+            status = check_losses(channels, work, error);
         if (status != REJECTD_OK)
             return status;
     }
@@ -213,7 +228,8 @@ static enum rejectd_status fit_type(const struct backend *backend,
         status = warnings_about_flat(fit, epochs->channels, picks, n_picks, work.ptp,
                                      epochs->n_epochs, error);
     if (status == REJECTD_OK)
-        status = find_thresholds(backend, &work, parameters, options, progress, fit, error);
+        status = find_thresholds(backend, epochs->channels, &work, parameters, options, progress,
+                                 fit, error);
     if (status == REJECTD_OK)
         status =
             votes_init(&work.votes, work.ptp, work.thresholds, epochs->n_epochs, n_picks, error);

@@ -1,5 +1,6 @@
 #include "worker/algorithm/thresholds.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,7 +77,9 @@ static void rank_rows(const double *ptp, size_t stride, const double *predicted,
 {
     for (size_t e = 0; e < n_epochs; e++) {
         rows[e] = (struct row){ptp[e * stride], (uint32_t)e};
-        rows[n_epochs + e] = (struct row){predicted[e * count], (uint32_t)(n_epochs + e)};
+        /* Of samples too large for the arithmetic; NaN has no rank. */
+        double ptp_there = isnan(predicted[e * count]) ? INFINITY : predicted[e * count];
+        rows[n_epochs + e] = (struct row){ptp_there, (uint32_t)(n_epochs + e)};
     }
     qsort(rows, 2 * n_epochs, sizeof *rows, by_ptp);
     for (size_t i = 0; i < 2 * n_epochs; i++) {

@@ -443,7 +443,8 @@ static void close_brackets(const work *group, const uint32_t *rows, size_t n,
 
 /*
  * The next pivot inside (low, high]. Since a pivot in that range either finishes the column, or
- * raises low, or lowers high to another of the finitely many values, the search always ends.
+ * raises low, or lowers high to another of the finitely many values, the search always ends. Among
+ * NaNs, which are what is left of samples too large for the arithmetic, it ends with any value.
  */
 static work next_pivot(const struct bracket *b, size_t half, int pass)
 {
@@ -475,7 +476,7 @@ static void judge_split(struct bracket *b, size_t half, work below, work above, 
         b->high_count = (double)count;
         b->has_high = true;
     }
-    if (b->has_low && b->has_high && b->low >= b->high) {
+    if (b->has_low && b->has_high && !(b->low < b->high)) {
         *lower_middle = *upper_middle = b->low;
         b->done = true;
     }
