@@ -31,7 +31,9 @@ void dataset_description_clear(struct dataset_description *description)
     free(description->channels);
     free(description->events_json);
     free(description->event_id_json);
-    free(description->channels_extra_json);
+    for (size_t i = 0; i < description->n_projectors; i++)
+        free(description->projectors[i].vectors);
+    free(description->projectors);
     *description = (struct dataset_description){0};
 }
 
@@ -44,14 +46,19 @@ size_t dataset_sample_bytes(const struct dataset_description *description)
 struct rejectd_epochs dataset_epochs(const struct dataset_description *description,
                                      const void *samples)
 {
-    return (struct rejectd_epochs){
+    struct rejectd_epochs epochs = {
         .n_epochs = description->n_epochs,
         .n_channels = description->n_channels,
         .n_times = description->n_times,
         .dtype = description->dtype,
         .samples = samples,
         .channels = description->channels,
+        .has_device_to_head = description->has_device_to_head,
+        .projectors = description->projectors,
+        .n_projectors = description->n_projectors,
     };
+    memcpy(epochs.device_to_head, description->device_to_head, sizeof epochs.device_to_head);
+    return epochs;
 }
 
 static enum rejectd_status check_size(size_t size, size_t most, const char *field,
@@ -172,7 +179,8 @@ static enum rejectd_status read_channel(json_t *value, size_t index,
         (status = json_read_bool(&object, "bad", &channel->bad)) != 0)
         return status;
     channel->type = (enum rejectd_channel_type)type;
-    return read_position(&object, channel);
+    status = read_position(&object, channel);
+    return status == REJECTD_OK ? dataset_channel_sensor_read(&object, channel) : status;
 }
 
 static enum rejectd_status read_channels(const struct json_object *root,
@@ -223,8 +231,8 @@ static enum rejectd_status read_dataset(const struct json_object *root,
     json_t *data = json_field(root, "data");
     enum rejectd_status status;
     if ((status = JSON_CHECK_FIELDS(root, "name", "sfreq", "tmin", "n_epochs", "n_channels",
-                                    "n_times", "dtype", "channels", "device_to_head", "events",
-                                    "event_id", "data")) != 0 ||
+                                    "n_times", "dtype", "channels", "device_to_head", "projectors",
+                                    "events", "event_id", "data")) != 0 ||
         (status = read_plain_fields(root, d)) != 0 || (status = read_channels(root, d)) != 0 ||
         (data != NULL && (status = dataset_data_shape(data, d, root->error)) != 0))
         return status;
@@ -233,6 +241,7 @@ static enum rejectd_status read_dataset(const struct json_object *root,
     if (d->n_times == 0)
         return json_fail(root, "n_times", "is required");
     if ((status = dataset_description_check(d, root->error)) != 0 ||
+        (status = dataset_sensors_read(root, d)) != 0 ||
         (status = dataset_metadata_read(root, d)) != 0)
         return status;
     return data == NULL ? REJECTD_OK : dataset_data_read(data, blob, d, samples, root->error);
@@ -276,15 +285,14 @@ static void append_channel(struct buffer *text, const struct rejectd_channel *ch
     buffer_append_format(text, ",\"bad\":%s", channel->bad ? "true" : "false");
 }
 
-static void append_channels(struct buffer *text, const struct dataset_description *d,
-                            const json_t *extra)
+static void append_channels(struct buffer *text, const struct dataset_description *d)
 {
     buffer_append_text(text, ",\"channels\":[");
     for (size_t i = 0; i < d->n_channels; i++) {
         if (i > 0)
             buffer_append_text(text, ",");
         append_channel(text, &d->channels[i]);
-        dataset_extra_append_channel(text, extra, i);
+        dataset_channel_sensor_append(text, &d->channels[i]);
         buffer_append_text(text, "}");
     }
     buffer_append_text(text, "]");
@@ -300,9 +308,6 @@ static void append_kept(struct buffer *text, const char *key, const char *json)
 
 char *dataset_to_json(const struct dataset_description *d)
 {
-    json_t *extra = dataset_extra_parse(d);
-    if (extra == NULL && d->channels_extra_json != NULL)
-        return NULL;
     struct buffer text;
     buffer_init(&text, (size_t)1 << 30);
     buffer_append_text(&text, "{\"name\":");
@@ -314,15 +319,10 @@ char *dataset_to_json(const struct dataset_description *d)
     buffer_append_format(&text,
                          ",\"n_epochs\":%zu,\"n_channels\":%zu,\"n_times\":%zu,\"dtype\":\"%s\"",
                          d->n_epochs, d->n_channels, d->n_times, dtype_names[d->dtype]);
-    append_channels(&text, d, extra);
-    json_t *device_to_head = json_object_get(extra, "device_to_head");
-    if (device_to_head != NULL) {
-        buffer_append_text(&text, ",\"device_to_head\":");
-        json_append_value(&text, device_to_head);
-    }
+    append_channels(&text, d);
+    dataset_sensors_append(&text, d);
     append_kept(&text, "events", d->events_json);
     append_kept(&text, "event_id", d->event_id_json);
     buffer_append_text(&text, "}");
-    json_decref(extra);
     return buffer_take(&text, NULL);
 }

@@ -21,8 +21,10 @@ struct dataset_description {
     struct rejectd_channel *channels; /* [n_channels], owned */
     char *events_json;                /* "events" as canonical JSON text, owned; NULL when absent */
     char *event_id_json;              /* "event_id", likewise */
-    char *channels_extra_json; /* per-channel "loc"/"coil_type" and "device_to_head": kept for the
-                                  round trip as one canonical JSON object; owned; NULL: none */
+    bool has_device_to_head;
+    double device_to_head[4][4];
+    struct rejectd_projector *projectors; /* [n_projectors], owned with their vectors */
+    size_t n_projectors;
 };
 
 void dataset_description_clear(struct dataset_description *description); /* all-zero is allowed */

@@ -22,16 +22,21 @@ enum rejectd_status dataset_data_read(json_t *data, const struct json_blob *blob
                                       const struct dataset_description *description, void **samples,
                                       struct rejectd_error *error);
 
-/*
- * What rejectd checks and keeps for the round trip but doesn't compute with: "events", "event_id",
- * "device_to_head" and of each channel "loc" and "coil_type". n_epochs is already known.
- */
+/* "events" and "event_id", kept for the round trip. n_epochs is already known. */
 enum rejectd_status dataset_metadata_read(const struct json_object *root,
                                           struct dataset_description *description);
 
-/* channels_extra_json, parsed; NULL when there is none, or no memory. json_decref() it. */
-json_t *dataset_extra_parse(const struct dataset_description *description);
+/*
+ * Where the sensors are: of each channel "loc" and "coil_type", and "device_to_head" and
+ * "projectors" of the dataset. The channels' names are already known.
+ */
+enum rejectd_status dataset_channel_sensor_read(const struct json_object *object,
+                                                struct rejectd_channel *channel);
+enum rejectd_status dataset_sensors_read(const struct json_object *root,
+                                         struct dataset_description *description);
 /* Appends `,"loc":...,"coil_type":...` of one channel, as far as it has them. */
-void dataset_extra_append_channel(struct buffer *buffer, const json_t *extra, size_t channel);
+void dataset_channel_sensor_append(struct buffer *text, const struct rejectd_channel *channel);
+/* Appends `,"device_to_head":...,"projectors":...`, likewise. */
+void dataset_sensors_append(struct buffer *text, const struct dataset_description *description);
 
 #endif

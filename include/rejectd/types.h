@@ -18,7 +18,8 @@ enum {
     REJECTD_MAX_TIMES = 10000000,
     REJECTD_MAX_FOLDS = 1000,
     REJECTD_MAX_GRID = 1000, /* values of consensus, and of n_interpolate */
-    REJECTD_NAME_SIZE = 64,  /* bytes of a channel name with its NUL */
+    REJECTD_MAX_PROJECTORS = 256,
+    REJECTD_NAME_SIZE = 64, /* bytes of a channel name with its NUL */
 };
 
 /* X(symbol, name on the wire, is a data channel that is analysed unless picks say otherwise) */
@@ -67,6 +68,19 @@ struct rejectd_channel {
     bool bad; /* excluded from analysis, never a source of interpolation, left untouched */
     bool has_position;
     double position[3]; /* m, head coordinates; finite where has_position */
+    bool has_loc;
+    double loc[12]; /* of a MEG coil: origin (m) and the axes x, y, z (z is its normal), in device
+                       coordinates, as MNE-Python's info has it; NaN where unknown */
+    bool has_coil_type;
+    int32_t coil_type; /* FIFF code; the high 16 bits are the CTF compensation grade */
+};
+
+/* A signal-space projector: vectors over the channels of the dataset, 0 where it has none. */
+struct rejectd_projector {
+    char description[REJECTD_NAME_SIZE]; /* UTF-8, may be empty */
+    bool active;                         /* has been applied to the samples */
+    size_t n_vectors;
+    double *vectors; /* [n_vectors][n_channels], finite */
 };
 
 /* A view of epochs; owns nothing. */
@@ -77,6 +91,11 @@ struct rejectd_epochs {
     enum rejectd_dtype dtype;
     const void *samples;                    /* [n_epochs][n_channels][n_times], finite, SI units */
     const struct rejectd_channel *channels; /* [n_channels] */
+    bool has_device_to_head;
+    double device_to_head[4][4]; /* MEG coils to head coordinates; without it they stay in device
+                                    coordinates */
+    const struct rejectd_projector *projectors; /* [n_projectors], active or not */
+    size_t n_projectors;
 };
 
 /*

@@ -176,15 +176,97 @@ START_TEST(test_invalid)
 }
 END_TEST
 
+struct sensor_case {
+    const char *field_json, *field, *message;
+};
+#define ONE_PROJECTOR(text) "\"projectors\":[" text "]", "projectors[0]"
+static const struct sensor_case sensor_cases[] = {
+    {"\"device_to_head\":[[1,0,0,0]]", "device_to_head", "4"},
+    {"\"device_to_head\":[[1,0,0,0],[0,1,0,0],[0,0,1],[0,0,0,1]]", "device_to_head[2]",
+     "array of 4 numbers"},
+    {"\"projectors\":{}", "projectors", "array"},
+    {ONE_PROJECTOR("7"), "object"},
+    {ONE_PROJECTOR("{\"channels\":[\"A\"]}") ".vectors", "required"},
+    {ONE_PROJECTOR("{\"vectors\":[[1]]}") ".channels", "required"},
+    {ONE_PROJECTOR("{\"channels\":[\"A\"],\"vectors\":[[1]],\"kind\":1}") ".kind", "accepted"},
+    {ONE_PROJECTOR("{\"channels\":[4],\"vectors\":[[1]]}") ".channels[0]", "channel name"},
+    {ONE_PROJECTOR("{\"channels\":[\"A\"],\"vectors\":[[1,2]]}") ".vectors[0]", "1 numbers"},
+    {ONE_PROJECTOR("{\"channels\":[\"A\"],\"vectors\":[[\"x\"]]}") ".vectors[0][0]", "number"},
+};
+
+/* Sensors that are not as they should be; CH1 is one channel "A". */
+START_TEST(test_invalid_sensors)
+{
+    const struct sensor_case *c = &sensor_cases[_i];
+    char json[512];
+    snprintf(json, sizeof json, "{%s%s,%s}", SIZES, CH1, c->field_json);
+    struct dataset_description description;
+    struct rejectd_error error = {0};
+    void *samples;
+    ck_assert_int_eq(dataset_from_json(json, strlen(json), &description, &samples, &error),
+                     REJECTD_INVALID_VALUE);
+    ck_assert_msg(strcmp(error.field, c->field) == 0, "%s: \"%s\": %s", json, error.field,
+                  error.message);
+    ck_assert_msg(strstr(error.message, c->message) != NULL, "%s: %s", json, error.message);
+}
+END_TEST
+
+/* 256 vectors are accepted in all, so that little text cannot ask for much memory. */
+START_TEST(test_too_many_projector_vectors)
+{
+    static const char one[] = "{\"channels\":[\"A\"],\"vectors\":[[1]";
+    char *json = malloc(8192), *end = json + sprintf(json, "{%s%s,\"projectors\":[", SIZES, CH1);
+    for (int projector = 0; projector < 2; projector++) {
+        end += sprintf(end, "%s%s", projector > 0 ? "," : "", one);
+        for (int i = 1; i < 128 + projector; i++)
+            end += sprintf(end, ",[1]");
+        end += sprintf(end, "]}");
+    }
+    sprintf(end, "]}");
+    struct dataset_description description;
+    struct rejectd_error error = {0};
+    void *samples;
+    ck_assert_int_eq(dataset_from_json(json, strlen(json), &description, &samples, &error),
+                     REJECTD_INVALID_VALUE);
+    ck_assert_str_eq(error.field, "projectors[1].vectors");
+    free(json);
+}
+END_TEST
+
+/* MNE keeps the place of an electrode in its loc; of a coil that is no place on the head. */
+START_TEST(test_positions_from_loc)
+{
+    static const char json[] =
+        "{" SIZES "\"channels\":["
+        "{\"name\":\"A\",\"type\":\"seeg\",\"loc\":[0.01,0.02,0.03,0,0,0,0,0,0,0,0,0]},"
+        "{\"name\":\"B\",\"type\":\"mag\",\"loc\":[0.01,0.02,0.03,0,0,0,0,0,0,0,0,0]},"
+        "{\"name\":\"C\",\"type\":\"eeg\",\"loc\":[0,0,0,0,0,0,0,0,0,0,0,0]},"
+        "{\"name\":\"D\",\"type\":\"eeg\",\"loc\":[null,0,0,0,0,0,0,0,0,0,0,0]}]}";
+    struct dataset_description description;
+    struct rejectd_error error = {0};
+    void *samples;
+    ck_assert_msg(dataset_from_json(json, strlen(json), &description, &samples, &error) == 0, "%s",
+                  error.message);
+    ck_assert(description.channels[0].has_position);
+    ck_assert(description.channels[0].position[1] == 0.02);
+    for (size_t c = 1; c < 4; c++)
+        ck_assert(!description.channels[c].has_position);
+    dataset_description_clear(&description);
+}
+END_TEST
+
 static const char full[] =
     "{\"name\":\"sub-01 \xc3\xb6\",\"sfreq\":999.9999999999999,\"tmin\":-0.2,\"n_epochs\":2,"
     "\"n_channels\":3,\"n_times\":3,\"dtype\":\"float32\",\"channels\":["
     "{\"name\":\"Fp1\",\"type\":\"eeg\",\"position\":[-0.0294,0.0839,-0.006999999999999999],"
     "\"bad\":false},"
     "{\"name\":\"MEG \\\"0113\\\\\",\"type\":\"grad\",\"position\":null,\"bad\":true,"
-    "\"loc\":[1,2,3,4.5,5,6,7,8,9,10,11,null],\"coil_type\":3012},"
+    "\"loc\":[1.0,2.0,3.0,4.5,5.0,6.0,7.0,8.0,9.0,10.0,11.0,null],\"coil_type\":3012},"
     "{\"name\":\"\xe8\x84\xb3\",\"type\":\"misc\",\"position\":null,\"bad\":false}],"
-    "\"device_to_head\":[[1,0,0,0],[0,1,0,0],[0,0,1,0.1],[0,0,0,1]],"
+    "\"device_to_head\":[[1.0,0.0,0.0,0.0],[0.0,1.0,0.0,0.0],[0.0,0.0,1.0,0.1],[0.0,0.0,0.0,1.0]],"
+    "\"projectors\":[{\"description\":\"PCA-v1\",\"active\":true,\"channels\":[\"Fp1\","
+    "\"\xe8\x84\xb3\"],"
+    "\"vectors\":[[0.25,-0.5],[0.0,1e-12]]}],"
     "\"events\":[[100,0,1],[-2000000000000,0,2]],\"event_id\":{\"standard\":1,\"deviant\":2}}";
 
 START_TEST(test_round_trip)
@@ -202,6 +284,14 @@ START_TEST(test_round_trip)
     ck_assert_str_eq(description.channels[1].name, "MEG \"0113\\");
     ck_assert(description.channels[1].bad && !description.channels[1].has_position);
     ck_assert_int_eq(description.channels[1].type, REJECTD_CHANNEL_GRAD);
+    ck_assert_int_eq(description.channels[1].coil_type, 3012);
+    ck_assert(description.channels[1].loc[3] == 4.5 && isnan(description.channels[1].loc[11]));
+    ck_assert(description.device_to_head[2][3] == 0.1);
+    ck_assert_uint_eq(description.n_projectors, 1);
+    ck_assert(description.projectors[0].active);
+    ck_assert(description.projectors[0].vectors[2] == -0.5);
+    ck_assert(description.projectors[0].vectors[3 + 1] == 0.0);
+    ck_assert(description.projectors[0].vectors[3 + 2] == 1e-12);
 
     char *text = dataset_to_json(&description);
     ck_assert_str_eq(text, full);
@@ -220,7 +310,9 @@ START_TEST(test_defaults)
     ck_assert(description.tmin == 0);
     ck_assert_str_eq(description.name, "");
     ck_assert_ptr_null(description.events_json);
-    ck_assert_ptr_null(description.channels_extra_json);
+    ck_assert(!description.has_device_to_head);
+    ck_assert_uint_eq(description.n_projectors, 0);
+    ck_assert(!description.channels[0].has_loc);
     dataset_description_clear(&description);
 }
 END_TEST
@@ -448,6 +540,9 @@ int main(void)
     tcase_add_loop_test(tests, test_invalid, 0,
                         (int)(sizeof invalid_cases / sizeof *invalid_cases));
     tcase_add_test(tests, test_round_trip);
+    tcase_add_loop_test(tests, test_invalid_sensors, 0, sizeof sensor_cases / sizeof *sensor_cases);
+    tcase_add_test(tests, test_too_many_projector_vectors);
+    tcase_add_test(tests, test_positions_from_loc);
     tcase_add_test(tests, test_defaults);
     tcase_add_test(tests, test_nested_samples);
     tcase_add_test(tests, test_base64_samples);
