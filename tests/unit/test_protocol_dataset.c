@@ -215,21 +215,23 @@ END_TEST
 START_TEST(test_too_many_projector_vectors)
 {
     static const char one[] = "{\"channels\":[\"A\"],\"vectors\":[[1]";
-    char *json = malloc(8192), *end = json + sprintf(json, "{%s%s,\"projectors\":[", SIZES, CH1);
+    struct buffer json;
+    buffer_init(&json, 8192);
+    buffer_append_format(&json, "{%s%s,\"projectors\":[", SIZES, CH1);
     for (int projector = 0; projector < 2; projector++) {
-        end += sprintf(end, "%s%s", projector > 0 ? "," : "", one);
+        buffer_append_format(&json, "%s%s", projector > 0 ? "," : "", one);
         for (int i = 1; i < 128 + projector; i++)
-            end += sprintf(end, ",[1]");
-        end += sprintf(end, "]}");
+            buffer_append_text(&json, ",[1]");
+        buffer_append_text(&json, "]}");
     }
-    sprintf(end, "]}");
+    buffer_append_text(&json, "]}");
     struct dataset_description description;
     struct rejectd_error error = {0};
     void *samples;
-    ck_assert_int_eq(dataset_from_json(json, strlen(json), &description, &samples, &error),
+    ck_assert_int_eq(dataset_from_json(json.data, json.length, &description, &samples, &error),
                      REJECTD_INVALID_VALUE);
     ck_assert_str_eq(error.field, "projectors[1].vectors");
-    free(json);
+    buffer_free(&json);
 }
 END_TEST
 
