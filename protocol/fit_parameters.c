@@ -41,14 +41,14 @@ static enum rejectd_status read_n_interpolate(const struct json_object *root,
     for (size_t i = 0; i < n; i++) {
         const json_t *value = json_array_get(array, i);
         json_int_t number = json_integer_value(value);
-        if (json_is_integer(value) && number >= 1 && number < REJECTD_MAX_CHANNELS) {
+        if (json_is_integer(value) && number >= 0 && number < REJECTD_MAX_CHANNELS) {
             out->n_interpolate[i] = (int)number;
             continue;
         }
         char key[48];
         snprintf(key, sizeof key, "n_interpolate[%zu]", i);
         return json_fail(root, key,
-                         "must be an integer of at least 1 and less than the number of channels");
+                         "must be an integer of at least 0 and less than the number of channels");
     }
     out->parameters.n_interpolate = out->n_interpolate;
     out->parameters.n_n_interpolate = n;
@@ -76,17 +76,21 @@ static enum rejectd_status read_plain_fields(const struct json_object *root,
 {
     int method = REJECTD_THRESHOLD_BAYESIAN_OPTIMIZATION;
     int precision = REJECTD_PRECISION_DEFAULT;
+    int legendre = REJECTD_MEG_LEGENDRE_EXACT;
     int64_t random_state = DEFAULT_RANDOM_STATE;
     enum rejectd_status status;
     if ((status = json_read_size(root, "cv", 2, REJECTD_MAX_FOLDS, &out->cv)) != 0 ||
         (status = json_read_name(root, "thresh_method", threshold_method_names,
                                  REJECTD_THRESHOLD_METHOD_COUNT, &method)) != 0 ||
         (status = json_read_integer(root, "random_state", 0, UINT32_MAX, &random_state)) != 0 ||
-        (status = json_read_name(root, "precision", dtype_names, 2, &precision)) != 0)
+        (status = json_read_name(root, "precision", dtype_names, 2, &precision)) != 0 ||
+        (status = json_read_name(root, "meg_legendre", meg_legendre_names,
+                                 REJECTD_MEG_LEGENDRE_COUNT, &legendre)) != 0)
         return status;
     out->thresh_method = (enum rejectd_threshold_method)method;
     out->random_state = (uint32_t)random_state;
     out->precision = (enum rejectd_dtype)precision;
+    out->meg_legendre = (enum rejectd_meg_legendre)legendre;
     return REJECTD_OK;
 }
 
@@ -251,7 +255,8 @@ static enum rejectd_status read_parameters(const struct json_object *root,
         return REJECTD_FAIL_MEMORY(root->error, index->n_channels);
     enum rejectd_status status;
     if ((status = JSON_CHECK_FIELDS(root, "n_interpolate", "consensus", "cv", "thresh_method",
-                                    "random_state", "picks", "thresholds", "precision")) != 0 ||
+                                    "random_state", "picks", "thresholds", "precision",
+                                    "meg_legendre")) != 0 ||
         (status = read_n_interpolate(root, out)) != 0 ||
         (status = read_consensus(root, out)) != 0 ||
         (status = read_plain_fields(root, &out->parameters)) != 0 ||

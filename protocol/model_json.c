@@ -32,7 +32,8 @@ char *model_to_json(const struct rejectd_model *model)
         json_append_double(&text, type->consensus);
         buffer_append_format(&text, ",\"n_interpolate\":%d}", type->n_interpolate);
     }
-    buffer_append_text(&text, "]}");
+    buffer_append_format(&text, "],\"meg_legendre\":\"%s\"}",
+                         meg_legendre_names[model->meg_legendre]);
     return buffer_take(&text, NULL);
 }
 
@@ -77,7 +78,7 @@ static enum rejectd_status read_type(json_t *value, size_t i, struct rejectd_mod
         (status = json_read_name(&object, "type", channel_type_names, REJECTD_CHANNEL_TYPE_COUNT,
                                  &type)) != 0 ||
         (status = json_read_number(&object, "consensus", 0, 1, &out->consensus)) != 0 ||
-        (status = json_read_integer(&object, "n_interpolate", 1, REJECTD_MAX_CHANNELS,
+        (status = json_read_integer(&object, "n_interpolate", 0, REJECTD_MAX_CHANNELS,
                                     &n_interpolate)) != 0)
         return status;
     out->type = (enum rejectd_channel_type)type;
@@ -126,8 +127,11 @@ static enum rejectd_status check_model(const struct json_object *root,
 static enum rejectd_status read_model(const struct json_object *root, struct rejectd_model *model)
 {
     json_t *channels, *types;
+    int legendre = REJECTD_MEG_LEGENDRE_EXACT;
     enum rejectd_status status;
-    if ((status = JSON_CHECK_FIELDS(root, "channels", "types")) != 0 ||
+    if ((status = JSON_CHECK_FIELDS(root, "channels", "types", "meg_legendre")) != 0 ||
+        (status = json_read_name(root, "meg_legendre", meg_legendre_names,
+                                 REJECTD_MEG_LEGENDRE_COUNT, &legendre)) != 0 ||
         (status = json_require(root, "channels")) != 0 ||
         (status = json_require(root, "types")) != 0 ||
         (status = json_read_array(root, "channels", 1, REJECTD_MAX_CHANNELS, &channels)) != 0 ||
@@ -138,6 +142,7 @@ static enum rejectd_status read_model(const struct json_object *root, struct rej
     model->types = calloc(n_types, sizeof *model->types);
     if (model->channels == NULL || model->types == NULL)
         return REJECTD_FAIL_MEMORY(root->error, n_channels * sizeof *model->channels);
+    model->meg_legendre = (enum rejectd_meg_legendre)legendre;
     model->n_channels = n_channels;
     model->n_types = n_types;
     for (size_t i = 0; i < n_channels && status == REJECTD_OK; i++)

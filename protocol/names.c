@@ -25,6 +25,12 @@ const char *const threshold_method_names[REJECTD_THRESHOLD_METHOD_COUNT] = {
 #undef NAME
 };
 
+const char *const meg_legendre_names[REJECTD_MEG_LEGENDRE_COUNT] = {
+#define NAME(symbol, name) [REJECTD_MEG_LEGENDRE_##symbol] = name,
+    REJECTD_MEG_LEGENDRE_LIST(NAME)
+#undef NAME
+};
+
 const char *const job_type_names[JOB_TYPE_COUNT] = {
 #define NAME(symbol, name) [JOB_##symbol] = name,
     JOB_TYPE_LIST(NAME)

@@ -9,6 +9,7 @@
 extern const char *const channel_type_names[REJECTD_CHANNEL_TYPE_COUNT];
 extern const char *const dtype_names[2];
 extern const char *const threshold_method_names[REJECTD_THRESHOLD_METHOD_COUNT];
+extern const char *const meg_legendre_names[REJECTD_MEG_LEGENDRE_COUNT];
 extern const char *const job_type_names[JOB_TYPE_COUNT];
 extern const char *const job_state_names[JOB_STATE_COUNT];
 extern const char *const dataset_state_names[DATASET_STATE_COUNT];

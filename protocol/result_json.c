@@ -132,6 +132,12 @@ static void append_fit_types(struct buffer *text, const struct rejectd_fit *fit)
     buffer_append_text(text, "}");
 }
 
+static void append_legendre(struct buffer *text, enum rejectd_meg_legendre legendre)
+{
+    append_key(text, "meg_legendre");
+    json_append_string(text, meg_legendre_names[legendre]);
+}
+
 static void append_label_row(struct buffer *text, const int8_t *labels, size_t n_channels)
 {
     char piece[512]; /* "-1," at most for each label */
@@ -218,6 +224,7 @@ char *fit_result_to_json(const struct rejectd_fit *fit, const struct rejectd_cha
     append_fit_thresholds(&text, fit, channels);
     append_threshold_losses(&text, fit, channels);
     append_fit_types(&text, fit);
+    append_legendre(&text, fit->meg_legendre);
     append_log(&text, &fit->log);
     append_warnings(&text, fit->warnings, fit->n_warnings);
     append_origin(&text, context);
@@ -276,6 +283,7 @@ char *apply_result_to_json(const struct rejectd_reject_log *log, const struct re
     struct rejectd_warning warning;
     buffer_init(&text, max_result_bytes);
     append_model(&text, model);
+    append_legendre(&text, model->meg_legendre);
     append_log(&text, log);
     append_warnings(&text, &warning, apply_warnings(log, &warning));
     append_origin(&text, context);

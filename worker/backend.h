@@ -75,6 +75,14 @@ struct backend_repairs {
     const uint16_t *prefix;   /* [n_values][n_epochs] */
 };
 
+/* With what weights to repair: a row of weights over the picks for each sensor of each set. */
+struct backend_weights {
+    size_t n_rows;
+    const double *rows;  /* [n_rows][C]; 0 at the sensors that are repaired together */
+    const uint32_t *row; /* [n_values][offsets[n_epochs]]: the row for channels[i], where it lies
+                            within the prefix of the value */
+};
+
 /* The folds of the local cross-validation and which epochs each consensus value keeps. */
 struct backend_local_cv {
     size_t n_folds;
@@ -136,13 +144,21 @@ struct backend {
 
     /*
      * Repairs: x_B <- x_B - inverse(P_BB) P_B. x for every epoch and every prefix B, where P [C][C]
-     * is the interpolation precision matrix (spherical splines: spline.h). Repaired rows stay in
-     * the session until the next call of predict() or interpolate_epochs().
+     * is the interpolation precision matrix (spherical splines: spline.h), which may be NULL where
+     * no prefix has a sensor. Repaired rows stay in the session until the next call of predict() or
+     * of this or the next function.
      */
     enum rejectd_status (*interpolate_epochs)(struct backend_session *session,
                                               const double *precision,
                                               const struct backend_repairs *repairs,
                                               struct rejectd_error *error);
+
+    /* Repairs by given weights: x_b <- row . x for every sensor b of every prefix, x being the
+     * samples before any repair. Otherwise as interpolate_epochs(). */
+    enum rejectd_status (*weigh_epochs)(struct backend_session *session,
+                                        const struct backend_weights *weights,
+                                        const struct backend_repairs *repairs,
+                                        struct rejectd_error *error);
 
     /* Copies repaired rows of one epoch for repairs value v, in the order of its list:
      * rows [prefix[v][epoch]][T]. */

@@ -76,6 +76,7 @@ enum rejectd_status rejectd_model_from_fit(const struct rejectd_fit *fit,
             .consensus = fit->types[made->n_types].consensus,
             .n_interpolate = fit->types[made->n_types].n_interpolate,
         };
+    made->meg_legendre = fit->meg_legendre;
     *model = made;
     return REJECTD_OK;
 }
@@ -118,6 +119,7 @@ void rejectd_reject_log_clear(struct rejectd_reject_log *log)
 
 enum rejectd_status rejectd_clean(const struct rejectd_epochs *epochs,
                                   const struct rejectd_reject_log *log,
+                                  enum rejectd_meg_legendre meg_legendre,
                                   const struct rejectd_compute_options *options,
                                   const struct rejectd_sink *sink, struct rejectd_error *error)
 {
@@ -125,7 +127,7 @@ enum rejectd_status rejectd_clean(const struct rejectd_epochs *epochs,
     enum rejectd_status status = choose_backend(options, &backend, error);
     if (status != REJECTD_OK)
         return status;
-    return clean_run(backend, epochs, log, options, sink, error);
+    return clean_run(backend, epochs, log, meg_legendre, options, sink, error);
 }
 
 const char *rejectd_compute_description(const char *backend)

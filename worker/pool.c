@@ -89,7 +89,8 @@ static size_t count_kept(const struct rejectd_reject_log *log)
 }
 
 static enum rejectd_status write_cleaned(struct run *run, const struct rejectd_reject_log *log,
-                                         double base, struct rejectd_error *error)
+                                         enum rejectd_meg_legendre meg_legendre, double base,
+                                         struct rejectd_error *error)
 {
     const struct job_source *source = &run->thread->pool->source;
     struct rejectd_sink sink = {0};
@@ -99,7 +100,7 @@ static enum rejectd_status write_cleaned(struct run *run, const struct rejectd_r
         return status;
     }
     const struct rejectd_compute_options options = step_options(run, base, 1.0 - base);
-    return rejectd_clean(&run->job->epochs, log, &options, &sink, error);
+    return rejectd_clean(&run->job->epochs, log, meg_legendre, &options, &sink, error);
 }
 
 static enum rejectd_status run_fit(struct run *run, struct pool_outcome *outcome,
@@ -113,7 +114,7 @@ static enum rejectd_status run_fit(struct run *run, struct pool_outcome *outcome
         status = rejectd_model_from_fit(run->fit, &job->epochs, &run->model, error);
     }
     if (status == REJECTD_OK) {
-        status = write_cleaned(run, &run->fit->log, fit_share, error);
+        status = write_cleaned(run, &run->fit->log, run->fit->meg_legendre, fit_share, error);
     }
     if (status == REJECTD_OK) {
         outcome->fit = run->fit;
@@ -131,7 +132,7 @@ static enum rejectd_status run_apply(struct run *run, struct pool_outcome *outco
     enum rejectd_status status =
         rejectd_apply(&job->epochs, job->model, &options, &run->log, error);
     if (status == REJECTD_OK) {
-        status = write_cleaned(run, &run->log, apply_share, error);
+        status = write_cleaned(run, &run->log, job->model->meg_legendre, apply_share, error);
     }
     if (status == REJECTD_OK) {
         outcome->model = job->model;

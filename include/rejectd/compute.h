@@ -95,11 +95,13 @@ void rejectd_reject_log_clear(struct rejectd_reject_log *log);
 
 /*
  * Writes the kept epochs, sensors labelled REJECTD_LABEL_INTERPOLATED repaired from the other
- * sensors of the log (AutoReject.transform): epochs that the log calls bad are left out, other
- * channels are passed through unchanged.
+ * sensors of the log (AutoReject.transform): EEG from EEG, MEG from all MEG sensors together.
+ * Channels of other types stay as they are, as autoreject leaves them, whatever their label.
+ * Epochs that the log calls bad are left out.
  */
 enum rejectd_status rejectd_clean(const struct rejectd_epochs *epochs,
                                   const struct rejectd_reject_log *log,
+                                  enum rejectd_meg_legendre meg_legendre,
                                   const struct rejectd_compute_options *options,
                                   const struct rejectd_sink *sink, struct rejectd_error *error);
 

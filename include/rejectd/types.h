@@ -62,6 +62,19 @@ enum rejectd_threshold_method {
         REJECTD_THRESHOLD_METHOD_COUNT
 };
 
+/* X(symbol, name on the wire): how MEG field maps evaluate Legendre series. MNE-Python up to 1.12
+ * looked them up in a coarse table, which makes other maps; newer ones evaluate them. */
+#define REJECTD_MEG_LEGENDRE_LIST(X)                                                               \
+    X(EXACT, "exact")                                                                              \
+    X(TABLE, "table")
+
+enum rejectd_meg_legendre {
+#define REJECTD_MEG_LEGENDRE_ENUM(symbol, name) REJECTD_MEG_LEGENDRE_##symbol,
+    REJECTD_MEG_LEGENDRE_LIST(REJECTD_MEG_LEGENDRE_ENUM)
+#undef REJECTD_MEG_LEGENDRE_ENUM
+        REJECTD_MEG_LEGENDRE_COUNT
+};
+
 struct rejectd_channel {
     char name[REJECTD_NAME_SIZE]; /* UTF-8, not empty, unique in its dataset */
     enum rejectd_channel_type type;
@@ -103,7 +116,8 @@ struct rejectd_epochs {
  * autoreject draws at random and rejectd fixes to 42 when the caller leaves it out on the wire.
  */
 struct rejectd_fit_parameters {
-    const int *n_interpolate; /* NULL: 1, 4, min(n_picks - 1, 32); each >= 0 and < n_picks */
+    const int *n_interpolate; /* NULL: 1, 4, min(n_picks - 1, 32); each >= 0 and < n_picks, which
+                                 counts the picks of all types */
     size_t n_n_interpolate;
     const double *consensus; /* NULL: 0, 0.1, ..., 1 as numpy.linspace(0, 1, 11) computes it */
     size_t n_consensus;
@@ -114,6 +128,7 @@ struct rejectd_fit_parameters {
     size_t n_picks;
     const double *thresholds;     /* [n_channels], read at the picks, skips the search; or NULL */
     enum rejectd_dtype precision; /* arithmetic; see REJECTD_PRECISION_DEFAULT below */
+    enum rejectd_meg_legendre meg_legendre;
 };
 
 /* The arithmetic used unless asked otherwise, whatever the dtype of the dataset. */
@@ -165,6 +180,7 @@ struct rejectd_model {
     struct rejectd_model_channel *channels;
     size_t n_types;
     struct rejectd_model_type *types;
+    enum rejectd_meg_legendre meg_legendre;
 };
 
 /* Something legal that a person should look at. */
@@ -178,7 +194,8 @@ struct rejectd_fit {
     double *thresholds;       /* [n_channels]; NaN for channels that were not picked */
     double *threshold_losses; /* [n_channels]; loss at the threshold; NaN where not searched */
     size_t n_types;
-    struct rejectd_type_fit *types;
+    struct rejectd_type_fit *types; /* in the order of their first picks */
+    enum rejectd_meg_legendre meg_legendre;
     struct rejectd_reject_log log;
     size_t n_warnings;
     struct rejectd_warning *warnings;

@@ -94,13 +94,8 @@ static enum rejectd_status timed_threshold_losses(struct backend_session *sessio
     return status;
 }
 
-static enum rejectd_status timed_interpolate(struct backend_session *session,
-                                             const double *precision,
-                                             const struct backend_repairs *repairs,
-                                             struct rejectd_error *error)
+static void account_repairs(const struct backend_repairs *repairs, double start)
 {
-    double start = monotonic_seconds();
-    enum rejectd_status status = inner->interpolate_epochs(session, precision, repairs, error);
     double epochs = 0.0;
     repaired = 0.0;
     for (size_t e = 0; e < repairs->n_epochs; e++) {
@@ -116,6 +111,27 @@ static enum rejectd_status timed_interpolate(struct backend_session *session,
     account(TIMED_INTERPOLATE, start,
             epochs * picks * times * item_size(samples.dtype) + repaired * times * work_size,
             2.0 * repaired * picks * times);
+}
+
+static enum rejectd_status timed_interpolate(struct backend_session *session,
+                                             const double *precision,
+                                             const struct backend_repairs *repairs,
+                                             struct rejectd_error *error)
+{
+    double start = monotonic_seconds();
+    enum rejectd_status status = inner->interpolate_epochs(session, precision, repairs, error);
+    account_repairs(repairs, start);
+    return status;
+}
+
+static enum rejectd_status timed_weigh(struct backend_session *session,
+                                       const struct backend_weights *weights,
+                                       const struct backend_repairs *repairs,
+                                       struct rejectd_error *error)
+{
+    double start = monotonic_seconds();
+    enum rejectd_status status = inner->weigh_epochs(session, weights, repairs, error);
+    account_repairs(repairs, start);
     return status;
 }
 
@@ -149,6 +165,7 @@ static struct backend wrapper = {
     .read_predictions = timed_read_predictions,
     .threshold_losses = timed_threshold_losses,
     .interpolate_epochs = timed_interpolate,
+    .weigh_epochs = timed_weigh,
     .read_repaired = timed_read_repaired,
     .local_cv_losses = timed_local_cv,
 };

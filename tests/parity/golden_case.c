@@ -136,6 +136,29 @@ static enum rejectd_channel_type type_of(const char *name)
     return REJECTD_CHANNEL_MISC;
 }
 
+/* Where the MEG sensors are, in the cases that have any. */
+static void read_coils(struct golden_case *golden)
+{
+    json_t *locs = json_object_get(golden->meta, "loc");
+    json_t *coil_types = json_object_get(golden->meta, "coil_type");
+    json_t *rows = json_object_get(golden->meta, "dev_head_t");
+    for (size_t c = 0; c < json_array_size(locs); c++) {
+        struct rejectd_channel *channel = &golden->channels[c];
+        json_t *loc = json_array_get(locs, c);
+        channel->has_loc = json_is_array(loc);
+        for (size_t i = 0; i < 12; i++) {
+            json_t *number = json_array_get(loc, i);
+            channel->loc[i] = json_is_number(number) ? json_number_value(number) : NAN;
+        }
+        channel->has_coil_type = true;
+        channel->coil_type = (int32_t)json_integer_value(json_array_get(coil_types, c));
+    }
+    golden->epochs.has_device_to_head = json_is_array(rows);
+    for (size_t i = 0; i < 16 && json_is_array(rows); i++)
+        golden->epochs.device_to_head[i / 4][i % 4] =
+            json_number_value(json_array_get(json_array_get(rows, i / 4), i % 4));
+}
+
 static void read_channels(struct golden_case *golden)
 {
     json_t *names = json_object_get(golden->meta, "ch_names");
@@ -160,6 +183,7 @@ static void read_channels(struct golden_case *golden)
     }
     golden->epochs.n_channels = n;
     golden->epochs.channels = golden->channels;
+    read_coils(golden);
 }
 
 static void read_samples(struct golden_case *golden)
@@ -191,6 +215,10 @@ static void read_picks(struct golden_case *golden)
     golden->only_eeg = json_object_size(by_type) == 1;
     golden->picks = need(malloc((golden->n_picks + 1) * sizeof(size_t)));
     golden->positions = need(malloc((golden->n_picks + 1) * sizeof(size_t)));
+    golden->n_all_picks = json_array_size(all);
+    golden->all_picks = need(malloc((golden->n_all_picks + 1) * sizeof(size_t)));
+    for (size_t i = 0; i < golden->n_all_picks; i++)
+        golden->all_picks[i] = (size_t)json_integer_value(json_array_get(all, i));
     for (size_t i = 0; i < golden->n_picks; i++) {
         json_int_t pick = json_integer_value(json_array_get(eeg, i));
         golden->picks[i] = (size_t)pick;
@@ -240,6 +268,7 @@ void golden_close(struct golden_case *golden)
     free(golden->channels);
     free((void *)(uintptr_t)golden->epochs.samples);
     free(golden->picks);
+    free(golden->all_picks);
     free(golden->positions);
     free(golden->consensus);
     free(golden->n_interpolate);

@@ -24,6 +24,8 @@ struct golden_case {
     size_t n_picks;
     size_t *positions; /* [n_picks] where each EEG pick stands among all picks of the case */
     bool only_eeg;     /* no other type was analysed */
+    size_t *all_picks; /* of every type, in their order */
+    size_t n_all_picks;
     uint32_t seed;
     /* parameters autoreject was run with */
     double *consensus;

@@ -42,7 +42,7 @@ PARAMETERS = {
     "consensus a number": ({"consensus": 0.5}, "parameters.consensus", "array"),
     "consensus text": ({"consensus": ["half"]}, "parameters.consensus[0]", "string"),
     "n_interpolate as many as channels": ({"n_interpolate": [1, 6]}, "parameters.n_interpolate[1]", "6"),
-    "n_interpolate zero": ({"n_interpolate": [0]}, "parameters.n_interpolate[0]", "1"),
+    "n_interpolate below zero": ({"n_interpolate": [-1]}, "parameters.n_interpolate[0]", "0"),
     "n_interpolate a fraction": ({"n_interpolate": [1.5]}, "parameters.n_interpolate[0]", "integer"),
     "n_interpolate empty": ({"n_interpolate": []}, "parameters.n_interpolate", "0 entries"),
     "thresh_method": ({"thresh_method": "guess"}, "parameters.thresh_method", "exact"),

@@ -37,7 +37,13 @@ static const struct shape shapes[] = {
     {150, 5, 30, 5, REJECTD_FLOAT64, INTEGERS},
 };
 
-enum { N_SHAPES = sizeof shapes / sizeof shapes[0], N_FOLDS = 4, N_CONSENSUS = 5, N_VALUES = 3 };
+enum {
+    N_SHAPES = sizeof shapes / sizeof shapes[0],
+    N_FOLDS = 4,
+    N_CONSENSUS = 5,
+    N_VALUES = 3,
+    N_ROWS = 29
+};
 
 static uint64_t random_state;
 
@@ -71,6 +77,8 @@ struct fixture {
     uint8_t *is_test;  /* [N_FOLDS][M] */
     size_t *offsets;   /* repairs */
     uint16_t *channels, *prefix;
+    double *rows;  /* [N_ROWS][C] of weights */
+    uint32_t *row; /* [N_VALUES][offsets[E]] */
     uint16_t *fold, *first_good;
     struct backend_samples samples;
     struct backend_repairs repairs;
@@ -155,6 +163,20 @@ static void make_plans(struct fixture *f)
     f->repairs = (struct backend_repairs){n, N_VALUES, f->offsets, f->channels, f->prefix};
 }
 
+/* Weights to repair with; equal prefixes are the same repair. */
+static void make_weights(struct fixture *f)
+{
+    const size_t n = f->shape->n_epochs, c = f->shape->n_picks, listed = f->offsets[n];
+    f->rows = allocate(N_ROWS * c * sizeof(double));
+    f->row = allocate(N_VALUES * listed * sizeof(uint32_t));
+    for (size_t i = 0; i < N_ROWS * c; i++)
+        f->rows[i] = i % 7 == 0 ? 0.0 : random_value() / sqrt((double)c);
+    for (size_t v = 0; v < N_VALUES; v++)
+        for (size_t e = 0; e < n; e++)
+            for (size_t i = f->offsets[e]; i < f->offsets[e + 1]; i++)
+                f->row[v * listed + i] = (uint32_t)((f->prefix[v * n + e] * 5 + i * 3) % N_ROWS);
+}
+
 static void fixture_open(struct fixture *f, const struct shape *shape)
 {
     *f = (struct fixture){.shape = shape};
@@ -163,6 +185,7 @@ static void fixture_open(struct fixture *f, const struct shape *shape)
     choose_picks(f);
     make_matrices(f);
     make_plans(f);
+    make_weights(f);
     f->samples =
         (struct backend_samples){f->data,        shape->dtype, shape->n_epochs, shape->n_channels,
                                  shape->n_times, f->picks,     shape->n_picks};
@@ -177,6 +200,8 @@ static void fixture_close(struct fixture *f)
     free(f->offsets);
     free(f->channels);
     free(f->prefix);
+    free(f->rows);
+    free(f->row);
     free(f->fold);
     free(f->first_good);
 }
@@ -187,7 +212,9 @@ struct results {
     double *losses;                            /* [C][M] */
     double *repaired;                          /* [N_VALUES] rows of all epochs, concatenated */
     size_t n_repaired;                         /* values in it */
+    double *weighed;                           /* the same, repaired with given weights */
     double grid[N_CONSENSUS * N_VALUES * 3];
+    double weighed_grid[N_CONSENSUS * N_VALUES * 3];
 };
 
 static const double *ranked;
@@ -222,6 +249,21 @@ static void rank_block(const struct fixture *f, const struct results *r, size_t 
     free(values);
 }
 
+/* The repaired rows of all values and epochs, one after the other; returns how many values. */
+static size_t read_repairs(const struct fixture *f, const struct backend *backend,
+                           struct backend_session *session, double *out)
+{
+    const size_t n = f->shape->n_epochs;
+    struct rejectd_error error = {0};
+    size_t at = 0;
+    for (size_t v = 0; v < N_VALUES; v++)
+        for (size_t e = 0; e < n; e++) {
+            ck_assert_int_eq(backend->read_repaired(session, e, v, out + at, &error), REJECTD_OK);
+            at += f->prefix[v * n + e] * f->shape->n_times;
+        }
+    return at;
+}
+
 /* Runs every operation; `ranking` (or NULL: its own) gives the amplitudes to rank rows by. */
 static void run_backend(const struct fixture *f, const struct backend *backend,
                         const struct backend_options *options, size_t block,
@@ -234,7 +276,8 @@ static void run_backend(const struct fixture *f, const struct backend *backend,
                           .predicted_ptp = allocate(n * c * sizeof(double)),
                           .predictions = allocate(c * n * t * sizeof(double)),
                           .losses = allocate(c * m * sizeof(double)),
-                          .repaired = allocate(N_VALUES * n * c * t * sizeof(double))};
+                          .repaired = allocate(N_VALUES * n * c * t * sizeof(double)),
+                          .weighed = allocate(N_VALUES * n * c * t * sizeof(double))};
     double *block_ptp = allocate(n * block * sizeof(double));
     uint32_t *order = allocate(block * m * sizeof(uint32_t));
     double *candidates = allocate(block * m * sizeof(double));
@@ -261,15 +304,13 @@ static void run_backend(const struct fixture *f, const struct backend *backend,
     }
     ck_assert_int_eq(backend->interpolate_epochs(session, f->precision, &f->repairs, &error),
                      REJECTD_OK);
-    for (size_t v = 0; v < N_VALUES; v++)
-        for (size_t e = 0; e < n; e++) {
-            ck_assert_int_eq(
-                backend->read_repaired(session, e, v, r->repaired + r->n_repaired, &error),
-                REJECTD_OK);
-            r->n_repaired += f->prefix[v * n + e] * t;
-        }
+    r->n_repaired = read_repairs(f, backend, session, r->repaired);
     const struct backend_local_cv cv = {3, f->fold, N_CONSENSUS, f->first_good};
     ck_assert_int_eq(backend->local_cv_losses(session, &cv, r->grid, &error), REJECTD_OK);
+    const struct backend_weights weights = {N_ROWS, f->rows, f->row};
+    ck_assert_int_eq(backend->weigh_epochs(session, &weights, &f->repairs, &error), REJECTD_OK);
+    ck_assert_uint_eq(read_repairs(f, backend, session, r->weighed), r->n_repaired);
+    ck_assert_int_eq(backend->local_cv_losses(session, &cv, r->weighed_grid, &error), REJECTD_OK);
     backend->close(session);
     free(block_ptp);
     free(order);
@@ -283,6 +324,7 @@ static void results_free(struct results *r)
     free(r->predictions);
     free(r->losses);
     free(r->repaired);
+    free(r->weighed);
 }
 
 static double largest_magnitude(const double *values, size_t n)
@@ -321,6 +363,9 @@ static void compare(const struct fixture *f, const struct results *a, const stru
     ck_assert_uint_eq(a->n_repaired, b->n_repaired);
     /* Repairs solve with matrices of condition up to about 100. */
     assert_near("repaired", a->repaired, b->repaired, a->n_repaired, 100 * precision * samples);
+    assert_near("weighed", a->weighed, b->weighed, a->n_repaired, precision * samples);
+    assert_near("weighed grid", a->weighed_grid, b->weighed_grid, N_CONSENSUS * N_VALUES * 3,
+                precision * samples);
     assert_near("grid", a->grid, b->grid, N_CONSENSUS * N_VALUES * 3, 100 * precision * samples);
 }
 
@@ -332,6 +377,8 @@ static void identical(const struct fixture *f, const struct results *a, const st
     ck_assert_mem_eq(a->losses, b->losses, c * 2 * n * sizeof(double));
     ck_assert_mem_eq(a->repaired, b->repaired, a->n_repaired * sizeof(double));
     ck_assert_mem_eq(a->grid, b->grid, sizeof a->grid);
+    ck_assert_mem_eq(a->weighed, b->weighed, a->n_repaired * sizeof(double));
+    ck_assert_mem_eq(a->weighed_grid, b->weighed_grid, sizeof a->weighed_grid);
 }
 
 static void run_reference(const struct fixture *f, struct results *r)

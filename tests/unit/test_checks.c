@@ -81,7 +81,8 @@ static struct situation *valid(void)
                                         .dtype = REJECTD_FLOAT64,
                                         .channels = s->channels};
     s->model_type = (struct rejectd_model_type){REJECTD_CHANNEL_EEG, 0.5, 2};
-    s->model = (struct rejectd_model){8, s->model_channels, 1, &s->model_type};
+    s->model = (struct rejectd_model){
+        .n_channels = 8, .channels = s->model_channels, .n_types = 1, .types = &s->model_type};
     s->log = (struct rejectd_reject_log){E, C, s->labels, s->bad_epochs};
     return s;
 }
@@ -131,6 +132,30 @@ static void rename_to(char name[REJECTD_NAME_SIZE], const char *other)
     snprintf(name, REJECTD_NAME_SIZE, "%s", other);
 }
 
+/* A magnetometer of a VectorView system that looks at the head from where the electrode was. */
+static void make_mag(struct rejectd_channel *channel)
+{
+    const double *p = channel->position;
+    const double radius = sqrt(p[0] * p[0] + p[1] * p[1] + p[2] * p[2]);
+    static const double axes[6] = {1, 0, 0, 0, 1, 0};
+    channel->type = REJECTD_CHANNEL_MAG;
+    channel->has_position = false;
+    channel->has_loc = channel->has_coil_type = true;
+    channel->coil_type = 3024;
+    memcpy(channel->loc + 3, axes, sizeof axes);
+    for (int i = 0; i < 3; i++) {
+        channel->loc[i] = 1.3 * p[i];
+        channel->loc[9 + i] = p[i] / radius;
+    }
+}
+
+static void make_meg(struct situation *s)
+{
+    for (size_t c = 0; c < C; c++)
+        if (s->channels[c].type == REJECTD_CHANNEL_EEG)
+            make_mag(&s->channels[c]);
+}
+
 /* CHANGE(name, statements): what a case does to a valid situation *s. */
 #define CHANGE(name, ...)                                                                          \
     static void name(struct situation *s)                                                          \
@@ -158,7 +183,26 @@ CHANGE(pick_eog, give_picks(s, 8); s->picks[3] = 3)
 CHANGE(pick_bad, give_picks(s, 8); s->picks[5] = 6)
 CHANGE(all_bad, for (size_t c = 0; c < C; c++) s->channels[c].bad = true)
 CHANGE(three_good, for (size_t c = 4; c < C; c++) s->channels[c].bad = true)
-CHANGE(one_mag, s->channels[4].type = REJECTD_CHANNEL_MAG)
+CHANGE(one_mag, make_mag(&s->channels[4]))
+CHANGE(mag_without_loc, make_meg(s); s->channels[4].has_loc = false)
+CHANGE(loc_nan, make_meg(s); s->channels[2].loc[7] = NAN)
+CHANGE(loc_without_direction, make_meg(s);
+       s->channels[2].loc[9] = s->channels[2].loc[10] = s->channels[2].loc[11] = 0.0)
+CHANGE(loc_in_millimetres, make_meg(s); for (int i = 0; i < 3; i++) s->channels[0].loc[i] *= 1e3)
+CHANGE(loc_in_the_head, make_meg(s); for (int i = 0; i < 3; i++) s->channels[9].loc[i] *= 0.4)
+CHANGE(device_far_away, make_meg(s); s->epochs.has_device_to_head = true;
+       s->epochs.device_to_head[2][3] = 12.0)
+CHANGE(coil_missing, make_meg(s); s->channels[5].has_coil_type = false)
+CHANGE(coil_unknown, make_meg(s); s->channels[5].coil_type = 3 << 16 | 9999)
+CHANGE(coils_with_grade, make_meg(s); s->channels[5].coil_type |= 3 << 16)
+CHANGE(coils_in_one_place, make_meg(s);
+       memcpy(s->channels[5].loc, s->channels[1].loc, sizeof s->channels[5].loc))
+CHANGE(
+    ecog_without_positions, for (size_t c = 0; c < C; c++) {
+        s->channels[c].type = REJECTD_CHANNEL_ECOG;
+        s->channels[c].has_position = false;
+    })
+CHANGE(one_seeg, s->channels[4].type = REJECTD_CHANNEL_SEEG)
 CHANGE(cv_one, s->parameters.cv = 1)
 CHANGE(cv_two, s->parameters.cv = 2)
 CHANGE(cv_all, s->parameters.cv = E)
@@ -225,7 +269,15 @@ static const struct refusal fit_refusals[] = {
     {pick_bad, REJECTD_UNSUITABLE_DATASET, "channels[6].position", "\"E6\" has no position"},
     {all_bad, REJECTD_UNSUITABLE_DATASET, "parameters.picks", "not marked bad"},
     {three_good, REJECTD_UNSUITABLE_DATASET, "parameters.n_interpolate", "needs 4"},
-    {one_mag, REJECTD_UNSUITABLE_DATASET, "parameters.picks", "\"E4\" is of type mag"},
+    {one_mag, REJECTD_UNSUITABLE_DATASET, "parameters.picks", "one channel of type mag"},
+    {mag_without_loc, REJECTD_UNSUITABLE_DATASET, "channels[4].loc", "\"E4\" is of type mag and"},
+    {loc_nan, REJECTD_UNSUITABLE_DATASET, "channels[2].loc", "number 7 of the loc"},
+    {loc_without_direction, REJECTD_UNSUITABLE_DATASET, "channels[2].loc", "of length 1, not 0"},
+    {loc_in_millimetres, REJECTD_UNSUITABLE_DATASET, "channels[0].loc", "in metres?"},
+    {loc_in_the_head, REJECTD_UNSUITABLE_DATASET, "channels[9].loc", "centre of the head"},
+    {device_far_away, REJECTD_UNSUITABLE_DATASET, "channels[0].loc", "is device_to_head right"},
+    {coil_missing, REJECTD_UNSUITABLE_DATASET, "channels[5].coil_type", "is missing"},
+    {coil_unknown, REJECTD_UNSUITABLE_DATASET, "channels[5].coil_type", "unknown (9999)"},
     {cv_one, REJECTD_INVALID_VALUE, "parameters.cv", "cv is 1; 2 to 1000 folds"},
     {cv_above, REJECTD_INVALID_VALUE, "parameters.cv", "cannot have 13 folds with 12 epochs"},
     {cv_default_above, REJECTD_INVALID_VALUE, "parameters.cv", "10 folds with 9 epochs"},
@@ -296,10 +348,25 @@ END_TEST
 
 /* Just inside the limits, and what lies outside the picks. */
 static void (*const fit_accepted[])(struct situation *s) = {
-    nothing,           three_epochs,       cv_two,        cv_all,
-    consensus_ends,    n_interpolate_most, position_near, position_near_zero,
-    two_picks,         threshold_zero,     cells_most,    position_shared_with_bad,
-    consensus_longest, eog_position_nan,
+    nothing,
+    three_epochs,
+    cv_two,
+    cv_all,
+    consensus_ends,
+    n_interpolate_most,
+    position_near,
+    position_near_zero,
+    two_picks,
+    threshold_zero,
+    cells_most,
+    position_shared_with_bad,
+    consensus_longest,
+    eog_position_nan,
+    make_meg,
+    coils_with_grade,
+    coils_in_one_place,
+    ecog_without_positions,
+    one_seeg,
 };
 
 START_TEST(test_what_a_fit_accepts)
@@ -315,11 +382,12 @@ END_TEST
 
 CHANGE(model_without_channels, s->model.n_channels = 0)
 CHANGE(model_of_one_channel, s->model.n_channels = 1)
-CHANGE(model_of_two_types, s->model.n_types = 2)
 CHANGE(model_without_types, s->model.n_types = 0)
+CHANGE(model_of_strange_type, s->model_type.type = REJECTD_CHANNEL_GRAD)
 CHANGE(model_of_stranger, rename_to(s->model_channels[2].name, "Cz"))
 CHANGE(model_of_repeats, s->model_channels[3] = s->model_channels[1])
 CHANGE(model_of_mag, s->model_channels[2].type = REJECTD_CHANNEL_MAG)
+CHANGE(channel_became_mag, make_mag(&s->channels[2]))
 CHANGE(model_of_eog, rename_to(s->model_channels[2].name, "E3"))
 CHANGE(model_in_any_order, s->model_channels[8] = s->model_channels[0];
        s->model_channels[0] = s->model_channels[7]; s->model_channels[7] = s->model_channels[8])
@@ -331,11 +399,12 @@ static const struct refusal apply_refusals[] = {
     {no_times, REJECTD_UNSUITABLE_DATASET, "n_times", "this one 0"},
     {model_without_channels, REJECTD_UNSUITABLE_DATASET, "model", "the model has 0 channels"},
     {model_of_one_channel, REJECTD_UNSUITABLE_DATASET, "model", "the model has 1 channels"},
-    {model_of_two_types, REJECTD_UNSUITABLE_DATASET, "model", "of 2 types"},
-    {model_without_types, REJECTD_UNSUITABLE_DATASET, "model", "of 0 types"},
+    {model_without_types, REJECTD_UNSUITABLE_DATASET, "model", "no consensus for them"},
+    {model_of_strange_type, REJECTD_UNSUITABLE_DATASET, "model", "type eeg and no consensus"},
     {model_of_stranger, REJECTD_UNSUITABLE_DATASET, "channels", "no channel \"Cz\""},
     {model_of_repeats, REJECTD_UNSUITABLE_DATASET, "channels[1].position", "\"E1\" and \"E1\""},
-    {model_of_mag, REJECTD_UNSUITABLE_DATASET, "channels[2].type", "type eeg; the model was"},
+    {model_of_mag, REJECTD_UNSUITABLE_DATASET, "model", "channels of type mag and no"},
+    {channel_became_mag, REJECTD_UNSUITABLE_DATASET, "channels[2].type", "type mag; the model was"},
     {model_of_eog, REJECTD_UNSUITABLE_DATASET, "channels[3].type", "fitted on type eeg"},
     {no_position, REJECTD_UNSUITABLE_DATASET, "channels[4].position", "\"E4\" has no position"},
     {position_nan, REJECTD_UNSUITABLE_DATASET, "channels[0].position", "not finite"},
@@ -386,7 +455,7 @@ static const struct refusal clean_refusals[] = {
     {no_times, REJECTD_UNSUITABLE_DATASET, "n_times", "this one 0"},
     {log_of_fewer_epochs, REJECTD_INVALID_VALUE, "labels", "11 epochs x 10 channels"},
     {log_of_more_channels, REJECTD_INVALID_VALUE, "labels", "12 epochs x 11 channels"},
-    {log_repairs_eog, REJECTD_UNSUITABLE_DATASET, "parameters.picks", "\"E3\" is of type eog"},
+    {log_repairs_eog, REJECTD_INVALID_VALUE, "labels", "\"E3\" is of type eog"},
     {no_position, REJECTD_UNSUITABLE_DATASET, "channels[4].position", "no position"},
     {position_shared, REJECTD_UNSUITABLE_DATASET, "channels[5].position", "same position"},
     {log_repairs_everything, REJECTD_INVALID_VALUE, "labels", "every sensor of epoch 7"},
@@ -409,7 +478,10 @@ START_TEST(test_what_a_clean_refuses)
     struct situation *s = valid();
     struct rejectd_error error = {0};
     refusal->change(s);
-    expect_refusal(refusal, rejectd_clean(&s->epochs, &s->log, &options, &sink, &error), &error);
+    expect_refusal(
+        refusal,
+        rejectd_clean(&s->epochs, &s->log, REJECTD_MEG_LEGENDRE_EXACT, &options, &sink, &error),
+        &error);
     free(s);
 }
 END_TEST

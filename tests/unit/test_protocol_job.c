@@ -99,7 +99,7 @@ enum { N_CHANNELS = sizeof channels / sizeof *channels };
 static const struct invalid_case invalid_parameters[] = {
     {"{\"cv\":}", REJECTD_INVALID_JSON, "", "line 1"},
     {"{\"epochs\":3}", REJECTD_INVALID_VALUE, "parameters.epochs", "\"n_interpolate\""},
-    {"{\"meg_legendre\":\"exact\"}", REJECTD_INVALID_VALUE, "parameters.meg_legendre", "unknown"},
+    {"{\"meg_legendre\":\"lut\"}", REJECTD_INVALID_VALUE, "parameters.meg_legendre", "exact"},
     {"{\"cv\":1}", REJECTD_INVALID_VALUE, "parameters.cv", "2 to 1000"},
     {"{\"cv\":1001}", REJECTD_INVALID_VALUE, "parameters.cv", "2 to 1000"},
     {"{\"cv\":2.5}", REJECTD_INVALID_VALUE, "parameters.cv", "integer"},
@@ -116,7 +116,7 @@ static const struct invalid_case invalid_parameters[] = {
     {"{\"consensus\":[0,\"x\"]}", REJECTD_INVALID_VALUE, "parameters.consensus[1]", "number"},
     {"{\"n_interpolate\":4}", REJECTD_INVALID_VALUE, "parameters.n_interpolate", "array"},
     {"{\"n_interpolate\":[]}", REJECTD_INVALID_VALUE, "parameters.n_interpolate", "0 entries"},
-    {"{\"n_interpolate\":[1,0]}", REJECTD_INVALID_VALUE, "parameters.n_interpolate[1]", "least 1"},
+    {"{\"n_interpolate\":[1,-1]}", REJECTD_INVALID_VALUE, "parameters.n_interpolate[1]", "least 0"},
     {"{\"n_interpolate\":[1.0]}", REJECTD_INVALID_VALUE, "parameters.n_interpolate[0]", "integer"},
     {"{\"n_interpolate\":[4096]}", REJECTD_INVALID_VALUE, "parameters.n_interpolate[0]",
      "less than"},
@@ -244,8 +244,8 @@ static const struct invalid_case invalid_models[] = {
      "twice"},
     {MODEL(MODEL_CHANNEL, "{\"type\":\"eeg\",\"consensus\":2,\"n_interpolate\":4}"),
      REJECTD_INVALID_VALUE, "types[0].consensus", "0 to 1"},
-    {MODEL(MODEL_CHANNEL, "{\"type\":\"eeg\",\"consensus\":1,\"n_interpolate\":0}"),
-     REJECTD_INVALID_VALUE, "types[0].n_interpolate", "is 0"},
+    {MODEL(MODEL_CHANNEL, "{\"type\":\"eeg\",\"consensus\":1,\"n_interpolate\":-1}"),
+     REJECTD_INVALID_VALUE, "types[0].n_interpolate", "is -1"},
 };
 
 START_TEST(test_invalid_model)
@@ -271,12 +271,13 @@ START_TEST(test_model_round_trip)
         {.type = REJECTD_CHANNEL_MAG, .consensus = 1, .n_interpolate = 1},
         {.type = REJECTD_CHANNEL_EEG, .consensus = 0.1 + 0.2, .n_interpolate = 32},
     };
-    struct rejectd_model written = {2, model_channels, 2, types};
+    struct rejectd_model written = {2, model_channels, 2, types, REJECTD_MEG_LEGENDRE_TABLE};
     char *text = model_to_json(&written);
     struct rejectd_model *model;
     struct rejectd_error error = {0};
     ck_assert_msg(model_from_json(text, strlen(text), &model, &error) == 0, "%s", error.message);
     ck_assert_uint_eq(model->n_channels, 2);
+    ck_assert_int_eq(model->meg_legendre, REJECTD_MEG_LEGENDRE_TABLE);
     for (int i = 0; i < 2; i++) {
         ck_assert_str_eq(model->channels[i].name, model_channels[i].name);
         ck_assert_int_eq(model->channels[i].type, model_channels[i].type);

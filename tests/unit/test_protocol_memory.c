@@ -82,10 +82,13 @@ static void check_status(enum rejectd_status status, const struct rejectd_error 
 
 static const char dataset_json[] =
     "{\"name\":\"x\",\"sfreq\":10.0,\"tmin\":0.0,\"n_epochs\":1,\"n_channels\":2,\"n_times\":1,"
-    "\"dtype\":\"float64\",\"channels\":[{\"name\":\"A\",\"type\":\"eeg\",\"position\":null,"
-    "\"bad\":false,\"loc\":[1,2,3,4,5,6,7,8,9,10,11,12],\"coil_type\":1},{\"name\":\"B\","
-    "\"type\":\"eeg\",\"position\":[1.0,2.0,3.0],\"bad\":true}],\"device_to_head\":[[1,0,0,0],"
-    "[0,1,0,0],[0,0,1,0],[0,0,0,1]],\"events\":[[1,0,2]],\"event_id\":{\"a\":2}}";
+    "\"dtype\":\"float64\",\"channels\":[{\"name\":\"A\",\"type\":\"mag\",\"position\":null,"
+    "\"bad\":false,\"loc\":[1.0,2.0,3.0,4.0,5.0,6.0,7.0,8.0,9.0,10.0,11.0,12.0],\"coil_type\":1},{"
+    "\"name\":\"B\","
+    "\"type\":\"eeg\",\"position\":[1.0,2.0,3.0],\"bad\":true}],\"device_to_head\":[[1.0,0.0,0.0,"
+    "0.0],[0.0,1.0,0.0,0.0],[0.0,0.0,1.0,0.0],[0.0,0.0,0.0,1.0]],\"projectors\":[{\"description\":"
+    "\"PCA\",\"active\":false,\"channels\":[\"B\"],\"vectors\":[[1.0]]}],\"events\":[[1,0,2]],"
+    "\"event_id\":{\"a\":2}}";
 
 static void step_dataset(void)
 {

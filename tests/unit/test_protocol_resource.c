@@ -190,7 +190,7 @@ START_TEST(test_apply_result)
 {
     struct rejectd_model_channel channel = {"A", REJECTD_CHANNEL_EEG, 0.1};
     struct rejectd_model_type type = {REJECTD_CHANNEL_EEG, 0.5, 1};
-    struct rejectd_model model = {1, &channel, 1, &type};
+    struct rejectd_model model = {1, &channel, 1, &type, REJECTD_MEG_LEGENDRE_EXACT};
     int8_t labels[] = {1, 0};
     uint8_t bad_epochs[] = {1, 0};
     struct rejectd_reject_log log = {2, 1, labels, bad_epochs};

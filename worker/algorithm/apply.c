@@ -55,17 +55,38 @@ static enum rejectd_status match_channels(const struct rejectd_epochs *epochs,
     return REJECTD_OK;
 }
 
+static const struct rejectd_model_type *find_type(const struct rejectd_model *model,
+                                                  enum rejectd_channel_type type)
+{
+    for (size_t i = 0; i < model->n_types; i++)
+        if (model->types[i].type == type)
+            return &model->types[i];
+    return NULL;
+}
+
+static enum rejectd_status check_model(const struct rejectd_model *model,
+                                       struct rejectd_error *error)
+{
+    if (model->n_channels < 2)
+        return REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, "model",
+                            "the model has %zu channels; at least 2 are needed", model->n_channels);
+    for (size_t i = 0; i < model->n_channels; i++)
+        if (find_type(model, model->channels[i].type) == NULL)
+            return REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, "model",
+                                "the model has channels of type %s and no consensus for them",
+                                checks_type_name(model->channels[i].type));
+    return REJECTD_OK;
+}
+
 enum rejectd_status apply_check(const struct rejectd_epochs *epochs,
                                 const struct rejectd_model *model, struct rejectd_error *error)
 {
     enum rejectd_status status = checks_shape(epochs, 1, error);
     if (status != REJECTD_OK)
         return status;
-    if (model->n_channels < 2 || model->n_types != 1)
-        return REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, "model",
-                            "the model has %zu channels of %zu types; at least 2 of type eeg are "
-                            "needed",
-                            model->n_channels, model->n_types);
+    status = check_model(model, error);
+    if (status != REJECTD_OK)
+        return status;
     struct pick *picks = malloc(model->n_channels * sizeof *picks);
     size_t *channels = malloc(model->n_channels * sizeof *channels);
     if (picks == NULL || channels == NULL)
@@ -75,7 +96,7 @@ enum rejectd_status apply_check(const struct rejectd_epochs *epochs,
     for (size_t i = 0; i < model->n_channels && status == REJECTD_OK; i++)
         channels[i] = picks[i].channel;
     if (status == REJECTD_OK)
-        status = checks_interpolation(epochs, channels, model->n_channels, error);
+        status = checks_sensors(epochs, channels, model->n_channels, error);
     free(picks);
     free(channels);
     return status;
@@ -97,14 +118,11 @@ static enum rejectd_status log_init(struct rejectd_reject_log *log, size_t n_epo
     return REJECTD_OK;
 }
 
-static enum rejectd_status measure_ptp(const struct backend *backend,
-                                       const struct rejectd_epochs *epochs, const size_t *picks,
-                                       size_t n_picks,
-                                       const struct rejectd_compute_options *options, double *ptp,
-                                       struct rejectd_error *error)
+static enum rejectd_status
+measure_ptp(const struct backend *backend, const struct rejectd_epochs *epochs, const size_t *picks,
+            size_t n_picks, const struct rejectd_compute_options *options,
+            struct progress *progress, double *ptp, struct rejectd_error *error)
 {
-    struct progress progress = {.monitor = &options->monitor};
-    progress_step(&progress, "apply", 0.0, 1.0);
     const struct backend_samples samples = {
         epochs->samples, epochs->dtype, epochs->n_epochs, epochs->n_channels,
         epochs->n_times, picks,         n_picks};
@@ -112,13 +130,49 @@ static enum rejectd_status measure_ptp(const struct backend *backend,
         .n_threads = fit_threads(options),
         .precision = REJECTD_PRECISION_DEFAULT,
         .instruction_set = options->instruction_set,
-        .progress = progress_for_backend(&progress),
+        .progress = progress_for_backend(progress),
     };
     struct backend_session *session;
     enum rejectd_status status = backend->open(&samples, &backend_options, &session, error);
     if (status == REJECTD_OK)
         status = backend->peak_to_peak(session, ptp, error);
     backend->close(session);
+    return status;
+}
+
+/* The votes of one type's channels, matched [n] of the model, into the log. */
+static enum rejectd_status vote(const struct backend *backend, const struct rejectd_epochs *epochs,
+                                const struct rejectd_model_type *type, const struct pick *matched,
+                                size_t n, const struct rejectd_compute_options *options,
+                                struct progress *progress, struct rejectd_reject_log *log,
+                                struct rejectd_error *error)
+{
+    struct votes votes = {0};
+    size_t n_picks = 0, *picks = malloc(n * sizeof *picks);
+    double *thresholds = malloc(n * sizeof *thresholds);
+    double *ptp = malloc(epochs->n_epochs * n * sizeof *ptp);
+    enum rejectd_status status = REJECTD_OK;
+    if (picks == NULL || thresholds == NULL || ptp == NULL) {
+        status = REJECTD_FAIL_MEMORY(error, epochs->n_epochs * n * sizeof *ptp);
+        goto cleanup;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (epochs->channels[matched[i].channel].type == type->type) {
+            picks[n_picks] = matched[i].channel;
+            thresholds[n_picks++] = matched[i].threshold;
+        }
+    if (n_picks == 0)
+        goto cleanup;
+    status = measure_ptp(backend, epochs, picks, n_picks, options, progress, ptp, error);
+    if (status == REJECTD_OK)
+        status = votes_init(&votes, ptp, thresholds, epochs->n_epochs, n_picks, error);
+    if (status == REJECTD_OK)
+        votes_fill_log(&votes, picks, type->consensus, type->n_interpolate, log);
+cleanup:
+    votes_free(&votes);
+    free(picks);
+    free(thresholds);
+    free(ptp);
     return status;
 }
 
@@ -132,37 +186,21 @@ enum rejectd_status apply_run(const struct backend *backend, const struct reject
     if (status != REJECTD_OK)
         return status;
     const size_t n = model->n_channels;
-    struct votes votes = {0};
     struct pick *matched = malloc(n * sizeof *matched);
-    size_t *picks = malloc(n * sizeof *picks);
-    double *thresholds = malloc(n * sizeof *thresholds);
-    double *ptp = malloc(epochs->n_epochs * n * sizeof *ptp);
-    if (matched == NULL || picks == NULL || thresholds == NULL || ptp == NULL) {
-        status = REJECTD_FAIL_MEMORY(error, epochs->n_epochs * n * sizeof *ptp);
-        goto cleanup;
-    }
+    if (matched == NULL)
+        return REJECTD_FAIL_MEMORY(error, n * sizeof *matched);
     status = match_channels(epochs, model, matched, error);
-    if (status != REJECTD_OK)
-        goto cleanup;
-    for (size_t i = 0; i < n; i++) {
-        picks[i] = matched[i].channel;
-        thresholds[i] = matched[i].threshold;
-    }
-    status = measure_ptp(backend, epochs, picks, n, options, ptp, error);
-    if (status == REJECTD_OK)
-        status = votes_init(&votes, ptp, thresholds, epochs->n_epochs, n, error);
     if (status == REJECTD_OK)
         status = log_init(log, epochs->n_epochs, epochs->n_channels, error);
-    if (status == REJECTD_OK)
-        votes_fill_log(&votes, picks, model->types[0].consensus, model->types[0].n_interpolate,
-                       log);
-    else
-        rejectd_reject_log_clear(log);
-cleanup:
-    votes_free(&votes);
+    struct progress progress = {.monitor = &options->monitor};
+    for (size_t i = 0; i < model->n_types && status == REJECTD_OK; i++) {
+        const double share = 1.0 / (double)model->n_types;
+        progress_step(&progress, "apply", (double)i * share, share);
+        status =
+            vote(backend, epochs, &model->types[i], matched, n, options, &progress, log, error);
+    }
     free(matched);
-    free(picks);
-    free(thresholds);
-    free(ptp);
+    if (status != REJECTD_OK)
+        rejectd_reject_log_clear(log);
     return status;
 }

@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const double coincident = 1e-6; /* m: electrodes nearer than this are one place */
-
 static const struct {
     const char *name;
     bool analysed;
@@ -18,6 +16,11 @@ static const struct {
 const char *checks_type_name(enum rejectd_channel_type type)
 {
     return types[type].name;
+}
+
+bool checks_is_analysed(enum rejectd_channel_type type)
+{
+    return types[type].analysed;
 }
 
 void checks_resolve_picks(const struct rejectd_epochs *epochs,
@@ -34,6 +37,16 @@ void checks_resolve_picks(const struct rejectd_epochs *epochs,
                 picks[n++] = c;
     }
     *n_picks = n;
+}
+
+size_t checks_picks_of_type(const struct rejectd_epochs *epochs, const size_t *picks,
+                            size_t n_picks, enum rejectd_channel_type type, size_t *of_type)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < n_picks; i++)
+        if (epochs->channels[picks[i]].type == type)
+            of_type[n++] = picks[i];
+    return n;
 }
 
 enum rejectd_status checks_shape(const struct rejectd_epochs *epochs, size_t least_epochs,
@@ -68,60 +81,6 @@ static enum rejectd_status check_picks(const struct rejectd_epochs *epochs,
         if (i > 0 && parameters->picks[i] <= parameters->picks[i - 1])
             return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, field,
                                 "picks must be ascending and without repeats");
-    }
-    return REJECTD_OK;
-}
-
-static enum rejectd_status check_one_position(const struct rejectd_channel *channel, size_t index,
-                                              struct rejectd_error *error)
-{
-    char field[48];
-    snprintf(field, sizeof field, "channels[%zu].position", index);
-    if (!channel->has_position)
-        return REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, field,
-                            "channel \"%s\" has no position; interpolation needs the position of "
-                            "every picked channel, in metres",
-                            channel->name);
-    const double *p = channel->position;
-    if (!isfinite(p[0]) || !isfinite(p[1]) || !isfinite(p[2]))
-        return REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, field,
-                            "the position of channel \"%s\" is not finite", channel->name);
-    if (sqrt(p[0] * p[0] + p[1] * p[1] + p[2] * p[2]) < coincident)
-        return REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, field,
-                            "the position of channel \"%s\" is the origin of the head frame; "
-                            "positions are in metres on the head",
-                            channel->name);
-    return REJECTD_OK;
-}
-
-enum rejectd_status checks_interpolation(const struct rejectd_epochs *epochs, const size_t *picks,
-                                         size_t n_picks, struct rejectd_error *error)
-{
-    for (size_t i = 0; i < n_picks; i++) {
-        const struct rejectd_channel *channel = &epochs->channels[picks[i]];
-        if (channel->type != REJECTD_CHANNEL_EEG)
-            return REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, "parameters.picks",
-                                "channel \"%s\" is of type %s; this version analyses eeg channels "
-                                "only: pass \"picks\": [\"eeg\"]",
-                                channel->name, checks_type_name(channel->type));
-        enum rejectd_status status = check_one_position(channel, picks[i], error);
-        if (status != REJECTD_OK)
-            return status;
-        for (size_t j = 0; j < i; j++) {
-            const struct rejectd_channel *other = &epochs->channels[picks[j]];
-            double square = 0.0;
-            for (int axis = 0; axis < 3; axis++) {
-                double d = channel->position[axis] - other->position[axis];
-                square += d * d;
-            }
-            if (square < coincident * coincident) {
-                char field[48];
-                snprintf(field, sizeof field, "channels[%zu].position", picks[i]);
-                return REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, field,
-                                    "channels \"%s\" and \"%s\" have the same position",
-                                    other->name, channel->name);
-            }
-        }
     }
     return REJECTD_OK;
 }
@@ -242,12 +201,12 @@ enum rejectd_status checks_fit(const struct rejectd_epochs *epochs,
     if (n_picks < 2)
         status = REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, "parameters.picks",
                               "%zu channels are picked; a fit needs at least 2 that are not marked "
-                              "bad, of type eeg",
-                              n_picks);
+                              "bad, of type %s",
+                              n_picks, CHECKS_ANALYSED_TYPES);
     if (status == REJECTD_OK)
         status = check_n_interpolate(parameters, n_picks, error);
     if (status == REJECTD_OK)
-        status = checks_interpolation(epochs, picks, n_picks, error);
+        status = checks_sensors(epochs, picks, n_picks, error);
     if (status == REJECTD_OK)
         status = check_thresholds(epochs, parameters, picks, n_picks, error);
     if (status == REJECTD_OK)

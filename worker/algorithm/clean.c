@@ -2,17 +2,30 @@
  * Repaired epochs, streamed: a few epochs at a time are repaired on the backend and handed to the
  * sink, so that memory does not grow with the dataset.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "worker/algorithm/apply.h"
 #include "worker/algorithm/checks.h"
 #include "worker/algorithm/fit.h"
-#include "worker/algorithm/progress.h"
-#include "worker/algorithm/spline.h"
+#include "worker/algorithm/interpolation.h"
 
 static const size_t batch_bytes = (size_t)64 << 20; /* of repaired rows, at most, per batch */
+
+/* The channels of the log that are interpolated from each other, and their repairs in a batch. */
+struct family {
+    enum interpolation_kind kind;
+    size_t *picks; /* [n_channels] */
+    size_t n_picks;
+    size_t n_repaired; /* entries of the whole log */
+    struct interpolation interpolation;
+    size_t *offsets;    /* [batch + 1] */
+    uint16_t *channels; /* [batch * n_picks] */
+    uint16_t *prefix;   /* [batch] */
+    struct backend_session *session;
+};
+
+enum { FAMILIES = 2 };
 
 /* What cleaning works with from batch to batch. */
 struct cleaner {
@@ -21,67 +34,77 @@ struct cleaner {
     const struct rejectd_reject_log *log;
     const struct rejectd_compute_options *options;
     const struct rejectd_sink *sink;
+    struct progress progress;
+    struct family families[FAMILIES];
     size_t epoch_bytes;
-    size_t *picks; /* channels that the log considers */
-    size_t n_picks;
-    double *precision;  /* [C][C] */
-    size_t batch;       /* epochs */
-    size_t *offsets;    /* [batch + 1] */
-    uint16_t *channels; /* [batch * C] */
-    uint16_t *prefix;   /* [batch] */
-    double *rows;       /* [C][T] */
-    char *epoch;        /* one repaired epoch in the dataset's dtype */
+    size_t batch; /* epochs */
+    double *rows; /* [C][T] */
+    char *epoch;  /* one repaired epoch in the dataset's dtype */
 };
 
 static void cleaner_free(struct cleaner *cleaner)
 {
-    free(cleaner->picks);
-    free(cleaner->precision);
-    free(cleaner->offsets);
-    free(cleaner->channels);
-    free(cleaner->prefix);
+    for (size_t f = 0; f < FAMILIES; f++) {
+        struct family *family = &cleaner->families[f];
+        interpolation_close(&family->interpolation);
+        free(family->picks);
+        free(family->offsets);
+        free(family->channels);
+        free(family->prefix);
+    }
     free(cleaner->rows);
     free(cleaner->epoch);
 }
 
-/* Channels that some epoch of the log considers; *repairs tells whether any is to be repaired. */
-static void list_picks(struct cleaner *cleaner, bool *repairs)
+/* Channels that some epoch of the log considers, and how many entries are to be repaired. */
+static void list_picks(const struct cleaner *cleaner, struct family *family)
 {
     const struct rejectd_reject_log *log = cleaner->log;
-    *repairs = false;
-    cleaner->n_picks = 0;
     for (size_t c = 0; c < log->n_channels; c++) {
         bool considered = false;
+        if (interpolation_kind_of(cleaner->epochs->channels[c].type) != family->kind)
+            continue;
         for (size_t e = 0; e < log->n_epochs; e++) {
             int8_t label = log->labels[e * log->n_channels + c];
             considered |= label != REJECTD_LABEL_NOT_CONSIDERED;
-            *repairs |= label == REJECTD_LABEL_INTERPOLATED && !log->bad_epochs[e];
+            family->n_repaired += label == REJECTD_LABEL_INTERPOLATED && !log->bad_epochs[e];
         }
         if (considered)
-            cleaner->picks[cleaner->n_picks++] = c;
+            family->picks[family->n_picks++] = c;
     }
 }
 
-static enum rejectd_status make_precision(struct cleaner *cleaner, struct rejectd_error *error)
+/* Where the log repairs nothing of a family, its sensors may be anywhere. */
+static enum rejectd_status family_init(struct cleaner *cleaner, enum interpolation_kind kind,
+                                       enum rejectd_meg_legendre legendre, struct family *family,
+                                       struct rejectd_error *error)
 {
-    const size_t n = cleaner->n_picks;
-    enum rejectd_status status = checks_interpolation(cleaner->epochs, cleaner->picks, n, error);
-    if (status != REJECTD_OK)
-        return status;
-    double(*positions)[3] = malloc(n * sizeof *positions);
-    if (positions == NULL)
-        return REJECTD_FAIL_MEMORY(error, n * sizeof *positions);
-    for (size_t i = 0; i < n; i++)
-        memcpy(positions[i], cleaner->epochs->channels[cleaner->picks[i]].position,
-               sizeof positions[i]);
-    status = spline_precision((const double(*)[3])positions, n, cleaner->precision, error);
-    free(positions);
+    const size_t c = cleaner->epochs->n_channels;
+    family->kind = kind;
+    family->picks = malloc(c * sizeof(size_t));
+    if (family->picks == NULL)
+        return REJECTD_FAIL_MEMORY(error, c * sizeof(size_t));
+    list_picks(cleaner, family);
+    if (family->n_repaired == 0)
+        return REJECTD_OK;
+    const size_t n = family->n_picks;
+    family->offsets = malloc((cleaner->batch + 1) * sizeof(size_t));
+    family->channels = malloc(cleaner->batch * n * sizeof(uint16_t));
+    family->prefix = malloc(cleaner->batch * sizeof(uint16_t));
+    if (family->offsets == NULL || family->channels == NULL || family->prefix == NULL)
+        return REJECTD_FAIL_MEMORY(error, cleaner->batch * n * sizeof(uint16_t));
+    enum rejectd_status status = checks_sensors_of_log(cleaner->epochs, family->picks, n, error);
+    if (status == REJECTD_OK)
+        status = interpolation_open(cleaner->epochs, family->picks, n, legendre,
+                                    fit_threads(cleaner->options), &family->interpolation, error);
     return status;
 }
 
-static enum rejectd_status cleaner_init(struct cleaner *cleaner, bool *repairs,
+static enum rejectd_status cleaner_init(struct cleaner *cleaner, enum rejectd_meg_legendre legendre,
                                         struct rejectd_error *error)
 {
+    static const enum interpolation_kind kinds[FAMILIES] = {INTERPOLATION_SPLINE,
+                                                            INTERPOLATION_FIELD_MAP};
     const struct rejectd_epochs *epochs = cleaner->epochs;
     const size_t item = epochs->dtype == REJECTD_FLOAT64 ? sizeof(double) : sizeof(float);
     const size_t c = epochs->n_channels;
@@ -89,42 +112,69 @@ static enum rejectd_status cleaner_init(struct cleaner *cleaner, bool *repairs,
     cleaner->batch = batch_bytes / (c * epochs->n_times * sizeof(double)) + 1;
     if (cleaner->batch > epochs->n_epochs)
         cleaner->batch = epochs->n_epochs;
-    cleaner->picks = malloc(c * sizeof(size_t));
-    cleaner->precision = malloc(c * c * sizeof(double));
-    cleaner->offsets = malloc((cleaner->batch + 1) * sizeof(size_t));
-    cleaner->channels = malloc(cleaner->batch * c * sizeof(uint16_t));
-    cleaner->prefix = malloc(cleaner->batch * sizeof(uint16_t));
     cleaner->rows = malloc(c * epochs->n_times * sizeof(double));
     cleaner->epoch = malloc(cleaner->epoch_bytes);
-    if (cleaner->picks == NULL || cleaner->precision == NULL || cleaner->offsets == NULL ||
-        cleaner->channels == NULL || cleaner->prefix == NULL || cleaner->rows == NULL ||
-        cleaner->epoch == NULL)
+    if (cleaner->rows == NULL || cleaner->epoch == NULL)
         return REJECTD_FAIL_MEMORY(error, c * epochs->n_times * sizeof(double));
-    list_picks(cleaner, repairs);
-    return *repairs ? make_precision(cleaner, error) : REJECTD_OK;
+    enum rejectd_status status = REJECTD_OK;
+    for (size_t f = 0; f < FAMILIES && status == REJECTD_OK; f++)
+        status = family_init(cleaner, kinds[f], legendre, &cleaner->families[f], error);
+    return status;
 }
 
 /* Lists the sensors to repair in epochs first..first+n-1; a bad epoch lists none. */
-static enum rejectd_status list_repairs(struct cleaner *cleaner, size_t first, size_t n,
-                                        struct rejectd_error *error)
+static enum rejectd_status list_repairs(const struct cleaner *cleaner, struct family *family,
+                                        size_t first, size_t n, struct rejectd_error *error)
 {
     const struct rejectd_reject_log *log = cleaner->log;
     size_t at = 0;
     for (size_t i = 0; i < n; i++) {
         const int8_t *labels = log->labels + (first + i) * log->n_channels;
-        cleaner->offsets[i] = at;
-        for (size_t p = 0; p < cleaner->n_picks && !log->bad_epochs[first + i]; p++)
-            if (labels[cleaner->picks[p]] == REJECTD_LABEL_INTERPOLATED)
-                cleaner->channels[at++] = (uint16_t)p;
-        cleaner->prefix[i] = (uint16_t)(at - cleaner->offsets[i]);
-        if (cleaner->prefix[i] == cleaner->n_picks && cleaner->n_picks > 0)
+        family->offsets[i] = at;
+        for (size_t p = 0; p < family->n_picks && !log->bad_epochs[first + i]; p++)
+            if (labels[family->picks[p]] == REJECTD_LABEL_INTERPOLATED)
+                family->channels[at++] = (uint16_t)p;
+        family->prefix[i] = (uint16_t)(at - family->offsets[i]);
+        if (family->prefix[i] == family->n_picks)
             return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "labels",
                                 "every sensor of epoch %zu is to be interpolated: none is left to "
                                 "interpolate from",
                                 first + i);
     }
-    cleaner->offsets[n] = at;
+    family->offsets[n] = at;
     return REJECTD_OK;
+}
+
+/* Repairs the family's sensors in epochs first..first+n-1; the session stays open for the rows. */
+static enum rejectd_status repair_family(struct cleaner *cleaner, struct family *family,
+                                         size_t first, size_t n, struct rejectd_error *error)
+{
+    const struct rejectd_epochs *epochs = cleaner->epochs;
+    enum rejectd_status status = list_repairs(cleaner, family, first, n, error);
+    if (status != REJECTD_OK || family->offsets[n] == 0)
+        return status;
+    const struct backend_samples samples = {
+        .data = (const char *)epochs->samples + first * cleaner->epoch_bytes,
+        .dtype = epochs->dtype,
+        .n_epochs = n,
+        .n_channels = epochs->n_channels,
+        .n_times = epochs->n_times,
+        .picks = family->picks,
+        .n_picks = family->n_picks,
+    };
+    const struct backend_options options = {
+        .n_threads = fit_threads(cleaner->options),
+        .precision = REJECTD_PRECISION_DEFAULT,
+        .instruction_set = cleaner->options->instruction_set,
+        .progress = progress_for_backend(&cleaner->progress),
+    };
+    const struct backend_repairs repairs = {n, 1, family->offsets, family->channels,
+                                            family->prefix};
+    status = cleaner->backend->open(&samples, &options, &family->session, error);
+    if (status == REJECTD_OK)
+        status = interpolation_repair(&family->interpolation, cleaner->backend, family->session,
+                                      &repairs, &cleaner->progress, error);
+    return status;
 }
 
 /* Puts one repaired row into the epoch, in the dtype of the dataset. */
@@ -140,97 +190,108 @@ static void store_row(const struct cleaner *cleaner, size_t channel, const doubl
         out[t] = (float)row[t];
 }
 
+/* Puts the family's repaired rows into the epoch. */
+static enum rejectd_status store_family(struct cleaner *cleaner, const struct family *family,
+                                        size_t at, struct rejectd_error *error)
+{
+    enum rejectd_status status =
+        cleaner->backend->read_repaired(family->session, at, 0, cleaner->rows, error);
+    for (size_t i = 0; i < family->prefix[at] && status == REJECTD_OK; i++)
+        store_row(cleaner, family->picks[family->channels[family->offsets[at] + i]],
+                  cleaner->rows + i * cleaner->epochs->n_times);
+    return status;
+}
+
 /* Writes one kept epoch; `at` is its place in the batch. */
-static enum rejectd_status write_epoch(struct cleaner *cleaner, struct backend_session *session,
-                                       size_t first, size_t at, struct rejectd_error *error)
+static enum rejectd_status write_epoch(struct cleaner *cleaner, size_t first, size_t at,
+                                       struct rejectd_error *error)
 {
     const char *source =
         (const char *)cleaner->epochs->samples + (first + at) * cleaner->epoch_bytes;
-    const size_t n = cleaner->prefix[at];
-    if (n == 0)
-        return cleaner->sink->write(cleaner->sink->context, source, cleaner->epoch_bytes, error);
-    enum rejectd_status status =
-        cleaner->backend->read_repaired(session, at, 0, cleaner->rows, error);
+    bool copied = false;
+    enum rejectd_status status = REJECTD_OK;
+    for (size_t f = 0; f < FAMILIES && status == REJECTD_OK; f++) {
+        const struct family *family = &cleaner->families[f];
+        if (family->session == NULL || family->prefix[at] == 0)
+            continue;
+        if (!copied)
+            memcpy(cleaner->epoch, source, cleaner->epoch_bytes);
+        copied = true;
+        status = store_family(cleaner, family, at, error);
+    }
     if (status != REJECTD_OK)
         return status;
-    memcpy(cleaner->epoch, source, cleaner->epoch_bytes);
-    for (size_t i = 0; i < n; i++)
-        store_row(cleaner, cleaner->picks[cleaner->channels[cleaner->offsets[at] + i]],
-                  cleaner->rows + i * cleaner->epochs->n_times);
-    return cleaner->sink->write(cleaner->sink->context, cleaner->epoch, cleaner->epoch_bytes,
-                                error);
-}
-
-/* Opens a session on the batch and repairs it. */
-static enum rejectd_status repair_batch(struct cleaner *cleaner, size_t first, size_t n,
-                                        struct progress *progress, struct backend_session **session,
-                                        struct rejectd_error *error)
-{
-    const struct rejectd_epochs *epochs = cleaner->epochs;
-    const struct backend_samples samples = {(const char *)epochs->samples +
-                                                first * cleaner->epoch_bytes,
-                                            epochs->dtype,
-                                            n,
-                                            epochs->n_channels,
-                                            epochs->n_times,
-                                            cleaner->picks,
-                                            cleaner->n_picks};
-    const struct backend_options options = {
-        .n_threads = fit_threads(cleaner->options),
-        .precision = REJECTD_PRECISION_DEFAULT,
-        .instruction_set = cleaner->options->instruction_set,
-        .progress = progress_for_backend(progress),
-    };
-    const struct backend_repairs repairs = {n, 1, cleaner->offsets, cleaner->channels,
-                                            cleaner->prefix};
-    enum rejectd_status status = cleaner->backend->open(&samples, &options, session, error);
-    if (status == REJECTD_OK)
-        status =
-            cleaner->backend->interpolate_epochs(*session, cleaner->precision, &repairs, error);
-    return status;
+    return cleaner->sink->write(cleaner->sink->context, copied ? cleaner->epoch : source,
+                                cleaner->epoch_bytes, error);
 }
 
 static enum rejectd_status clean_batch(struct cleaner *cleaner, size_t first, size_t n,
-                                       bool repairs, struct progress *progress,
                                        struct rejectd_error *error)
 {
-    struct backend_session *session = NULL;
-    enum rejectd_status status = list_repairs(cleaner, first, n, error);
-    if (status == REJECTD_OK && repairs && cleaner->offsets[n] > 0)
-        status = repair_batch(cleaner, first, n, progress, &session, error);
+    enum rejectd_status status = REJECTD_OK;
+    for (size_t f = 0; f < FAMILIES && status == REJECTD_OK; f++)
+        if (cleaner->families[f].n_repaired > 0)
+            status = repair_family(cleaner, &cleaner->families[f], first, n, error);
     for (size_t i = 0; i < n && status == REJECTD_OK; i++)
         if (!cleaner->log->bad_epochs[first + i])
-            status = write_epoch(cleaner, session, first, i, error);
-    cleaner->backend->close(session);
+            status = write_epoch(cleaner, first, i, error);
+    for (size_t f = 0; f < FAMILIES; f++) {
+        cleaner->backend->close(cleaner->families[f].session);
+        cleaner->families[f].session = NULL;
+    }
     return status;
 }
 
-enum rejectd_status clean_run(const struct backend *backend, const struct rejectd_epochs *epochs,
-                              const struct rejectd_reject_log *log,
-                              const struct rejectd_compute_options *options,
-                              const struct rejectd_sink *sink, struct rejectd_error *error)
+/* Only channels that are analysed have anything to be interpolated. */
+static enum rejectd_status check_log(const struct rejectd_epochs *epochs,
+                                     const struct rejectd_reject_log *log,
+                                     struct rejectd_error *error)
 {
-    enum rejectd_status status = checks_shape(epochs, 1, error);
-    if (status != REJECTD_OK)
-        return status;
     if (log->n_epochs != epochs->n_epochs || log->n_channels != epochs->n_channels)
         return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "labels",
                             "the reject log is of %zu epochs x %zu channels; the dataset has %zu x "
                             "%zu",
                             log->n_epochs, log->n_channels, epochs->n_epochs, epochs->n_channels);
+    for (size_t c = 0; c < log->n_channels; c++) {
+        const struct rejectd_channel *channel = &epochs->channels[c];
+        for (size_t e = 0; !checks_is_analysed(channel->type) && e < log->n_epochs; e++)
+            if (log->labels[e * log->n_channels + c] == REJECTD_LABEL_INTERPOLATED)
+                return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "labels",
+                                    "channel \"%s\" is of type %s, which is not interpolated; its "
+                                    "label in epoch %zu may not be 2",
+                                    channel->name, checks_type_name(channel->type), e);
+    }
+    return REJECTD_OK;
+}
+
+enum rejectd_status clean_run(const struct backend *backend, const struct rejectd_epochs *epochs,
+                              const struct rejectd_reject_log *log,
+                              enum rejectd_meg_legendre legendre,
+                              const struct rejectd_compute_options *options,
+                              const struct rejectd_sink *sink, struct rejectd_error *error)
+{
+    enum rejectd_status status = checks_shape(epochs, 1, error);
+    if (status == REJECTD_OK)
+        status = check_log(epochs, log, error);
+    if (status != REJECTD_OK)
+        return status;
     struct cleaner cleaner = {
-        .backend = backend, .epochs = epochs, .log = log, .options = options, .sink = sink};
-    struct progress progress = {.monitor = &options->monitor};
-    bool repairs = false;
-    status = cleaner_init(&cleaner, &repairs, error);
+        .backend = backend,
+        .epochs = epochs,
+        .log = log,
+        .options = options,
+        .sink = sink,
+        .progress = {.monitor = &options->monitor},
+    };
+    status = cleaner_init(&cleaner, legendre, error);
     for (size_t first = 0; first < epochs->n_epochs && status == REJECTD_OK;
          first += cleaner.batch) {
         size_t n =
             epochs->n_epochs - first < cleaner.batch ? epochs->n_epochs - first : cleaner.batch;
-        progress_step(&progress, "clean", (double)first / (double)epochs->n_epochs,
+        progress_step(&cleaner.progress, "clean", (double)first / (double)epochs->n_epochs,
                       (double)n / (double)epochs->n_epochs);
-        status = clean_batch(&cleaner, first, n, repairs, &progress, error);
-        if (status == REJECTD_OK && !progress_advance(&progress, 1.0))
+        status = clean_batch(&cleaner, first, n, error);
+        if (status == REJECTD_OK && !progress_advance(&cleaner.progress, 1.0))
             status = REJECTD_FAIL(error, REJECTD_CANCELLED, "", "the work was cancelled");
     }
     cleaner_free(&cleaner);

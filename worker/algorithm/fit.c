@@ -7,9 +7,9 @@
 #include <time.h>
 
 #include "worker/algorithm/checks.h"
+#include "worker/algorithm/interpolation.h"
 #include "worker/algorithm/local_cv.h"
 #include "worker/algorithm/progress.h"
-#include "worker/algorithm/spline.h"
 #include "worker/algorithm/thresholds.h"
 #include "worker/algorithm/votes.h"
 #include "worker/algorithm/warnings.h"
@@ -21,8 +21,8 @@ static const double thresholds_share = 0.75, local_cv_share = 0.25;
 struct type_work {
     struct backend_samples samples;
     struct backend_session *session;
-    double *ptp;        /* [E][C] */
-    double *precision;  /* [C][C] */
+    double *ptp; /* [E][C] */
+    struct interpolation interpolation;
     double *thresholds; /* [C] */
     double *losses;     /* [C] */
     struct votes votes;
@@ -68,7 +68,7 @@ static enum rejectd_status fit_new(const struct rejectd_epochs *epochs, struct r
     made->n_channels = epochs->n_channels;
     made->thresholds = malloc(epochs->n_channels * sizeof(double));
     made->threshold_losses = malloc(epochs->n_channels * sizeof(double));
-    made->types = calloc(1, sizeof *made->types);
+    made->types = calloc(REJECTD_CHANNEL_TYPE_COUNT, sizeof *made->types);
     made->log = (struct rejectd_reject_log){
         .n_epochs = epochs->n_epochs,
         .n_channels = epochs->n_channels,
@@ -112,7 +112,7 @@ static void work_free(const struct backend *backend, struct type_work *work)
 {
     backend->close(work->session);
     free(work->ptp);
-    free(work->precision);
+    interpolation_close(&work->interpolation);
     free(work->thresholds);
     free(work->losses);
     votes_free(&work->votes);
@@ -120,6 +120,7 @@ static void work_free(const struct backend *backend, struct type_work *work)
 
 static enum rejectd_status work_init(struct type_work *work, const struct rejectd_epochs *epochs,
                                      const size_t *picks, size_t n_picks,
+                                     enum rejectd_meg_legendre legendre, int n_threads,
                                      struct rejectd_error *error)
 {
     work->samples = (struct backend_samples){
@@ -132,21 +133,12 @@ static enum rejectd_status work_init(struct type_work *work, const struct reject
         .n_picks = n_picks,
     };
     work->ptp = malloc(epochs->n_epochs * n_picks * sizeof(double));
-    work->precision = malloc(n_picks * n_picks * sizeof(double));
     work->thresholds = malloc(n_picks * sizeof(double));
     work->losses = malloc(n_picks * sizeof(double));
-    if (work->ptp == NULL || work->precision == NULL || work->thresholds == NULL ||
-        work->losses == NULL)
+    if (work->ptp == NULL || work->thresholds == NULL || work->losses == NULL)
         return REJECTD_FAIL_MEMORY(error, epochs->n_epochs * n_picks * sizeof(double));
-    double(*positions)[3] = malloc(n_picks * sizeof *positions);
-    if (positions == NULL)
-        return REJECTD_FAIL_MEMORY(error, n_picks * sizeof *positions);
-    for (size_t i = 0; i < n_picks; i++)
-        memcpy(positions[i], epochs->channels[picks[i]].position, sizeof positions[i]);
-    enum rejectd_status status =
-        spline_precision((const double(*)[3])positions, n_picks, work->precision, error);
-    free(positions);
-    return status;
+    return interpolation_open(epochs, picks, n_picks, legendre, n_threads, &work->interpolation,
+                              error);
 }
 
 /* Of finite samples every candidate has a finite loss, unless sums or squares of them overflow. */
@@ -182,10 +174,13 @@ find_thresholds(const struct backend *backend, const struct rejectd_channel *cha
             .n_threads = fit_threads(options),
             .memory_budget = options->memory_budget,
         };
+        const double *weights;
         progress_step(progress, "thresholds", 0.0, thresholds_share);
         enum rejectd_status status =
-            thresholds_search(backend, work->session, &work->samples, work->ptp, work->precision,
-                              &request, progress, work->thresholds, work->losses, error);
+            interpolation_leave_one_out(&work->interpolation, &weights, error);
+        if (status == REJECTD_OK)
+            status = thresholds_search(backend, work->session, &work->samples, work->ptp, weights,
+                                       &request, progress, work->thresholds, work->losses, error);
         if (status == REJECTD_OK)
             status = check_losses(channels, work, error);
         if (status != REJECTD_OK)
@@ -198,12 +193,11 @@ find_thresholds(const struct backend *backend, const struct rejectd_channel *cha
     return REJECTD_OK;
 }
 
-static enum rejectd_status fit_type(const struct backend *backend,
-                                    const struct rejectd_epochs *epochs, const size_t *picks,
-                                    size_t n_picks, const struct rejectd_fit_parameters *parameters,
-                                    const struct rejectd_compute_options *options,
-                                    struct progress *progress, struct rejectd_fit *fit,
-                                    struct rejectd_error *error)
+static enum rejectd_status
+fit_type(const struct backend *backend, const struct rejectd_epochs *epochs, const size_t *picks,
+         size_t n_picks, size_t n_all_picks, const struct rejectd_fit_parameters *parameters,
+         const struct rejectd_compute_options *options, struct progress *progress,
+         struct rejectd_fit *fit, struct rejectd_error *error)
 {
     struct type_work work = {0};
     struct rejectd_type_fit *type = &fit->types[fit->n_types++];
@@ -215,9 +209,10 @@ static enum rejectd_status fit_type(const struct backend *backend,
     };
     const double start = now();
     type->type = epochs->channels[picks[0]].type;
-    enum rejectd_status status = fill_grids(parameters, n_picks, type, error);
+    enum rejectd_status status = fill_grids(parameters, n_all_picks, type, error);
     if (status == REJECTD_OK)
-        status = work_init(&work, epochs, picks, n_picks, error);
+        status = work_init(&work, epochs, picks, n_picks, parameters->meg_legendre,
+                           fit_threads(options), error);
     if (status == REJECTD_OK)
         status = backend->open(&work.samples, &backend_options, &work.session, error);
     if (status != REJECTD_OK)
@@ -242,7 +237,7 @@ static enum rejectd_status fit_type(const struct backend *backend,
                                        type->n_interpolate_grid, type->n_n_interpolate,
                                        type->n_folds};
     struct local_cv_choice choice;
-    status = local_cv_run(backend, work.session, &work.votes, work.precision, &grid, progress,
+    status = local_cv_run(backend, work.session, &work.votes, &work.interpolation, &grid, progress,
                           1.0 - local_cv_share, local_cv_share, type->loss, &choice, error);
     if (status != REJECTD_OK)
         goto cleanup;
@@ -258,12 +253,41 @@ cleanup:
     return status;
 }
 
+/* Fits the picks of each type, in the order of their first channels, and joins the results. */
+static enum rejectd_status fit_types(const struct backend *backend,
+                                     const struct rejectd_epochs *epochs, const size_t *picks,
+                                     size_t n_picks,
+                                     const struct rejectd_fit_parameters *parameters,
+                                     const struct rejectd_compute_options *options,
+                                     struct rejectd_fit *fit, struct rejectd_error *error)
+{
+    struct progress progress = {.monitor = &options->monitor};
+    bool done[REJECTD_CHANNEL_TYPE_COUNT] = {false};
+    enum rejectd_status status = REJECTD_OK;
+    size_t n_done = 0, *same = malloc(n_picks * sizeof *same);
+    if (same == NULL)
+        return REJECTD_FAIL_MEMORY(error, n_picks * sizeof *same);
+    fit->meg_legendre = parameters->meg_legendre;
+    for (size_t i = 0; i < n_picks && status == REJECTD_OK; i++) {
+        const enum rejectd_channel_type type = epochs->channels[picks[i]].type;
+        if (done[type])
+            continue;
+        done[type] = true;
+        const size_t n = checks_picks_of_type(epochs, picks, n_picks, type, same);
+        progress_part(&progress, (double)n_done / (double)n_picks, (double)n / (double)n_picks);
+        status =
+            fit_type(backend, epochs, same, n, n_picks, parameters, options, &progress, fit, error);
+        n_done += n;
+    }
+    free(same);
+    return status;
+}
+
 enum rejectd_status fit_run(const struct backend *backend, const struct rejectd_epochs *epochs,
                             const struct rejectd_fit_parameters *parameters,
                             const struct rejectd_compute_options *options, struct rejectd_fit **fit,
                             struct rejectd_error *error)
 {
-    struct progress progress = {.monitor = &options->monitor};
     struct rejectd_fit *made = NULL;
     size_t n_picks = 0, *picks = NULL;
     *fit = NULL;
@@ -276,8 +300,7 @@ enum rejectd_status fit_run(const struct backend *backend, const struct rejectd_
     checks_resolve_picks(epochs, parameters, picks, &n_picks);
     status = fit_new(epochs, &made, error);
     if (status == REJECTD_OK)
-        status =
-            fit_type(backend, epochs, picks, n_picks, parameters, options, &progress, made, error);
+        status = fit_types(backend, epochs, picks, n_picks, parameters, options, made, error);
     if (status == REJECTD_OK)
         status = warnings_about_log(made, error);
     free(picks);

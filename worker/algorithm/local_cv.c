@@ -109,7 +109,8 @@ static struct local_cv_choice choose_cell(const struct local_cv_grid *grid, cons
 }
 
 enum rejectd_status local_cv_run(const struct backend *backend, struct backend_session *session,
-                                 const struct votes *votes, const double *precision,
+                                 const struct votes *votes,
+                                 const struct interpolation *interpolation,
                                  const struct local_cv_grid *grid, struct progress *progress,
                                  double start, double share, double *losses,
                                  struct local_cv_choice *choice, struct rejectd_error *error)
@@ -132,7 +133,7 @@ enum rejectd_status local_cv_run(const struct backend *backend, struct backend_s
         .first_good = plan.first_good,
     };
     progress_step(progress, "repair", start, 0.4 * share);
-    status = backend->interpolate_epochs(session, precision, &repairs, error);
+    status = interpolation_repair(interpolation, backend, session, &repairs, progress, error);
     progress_step(progress, "local_cv", start + 0.4 * share, 0.6 * share);
     if (status == REJECTD_OK)
         status = backend->local_cv_losses(session, &cv, plan.losses, error);

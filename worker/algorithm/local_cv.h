@@ -5,6 +5,7 @@
 #ifndef WORKER_ALGORITHM_LOCAL_CV_H
 #define WORKER_ALGORITHM_LOCAL_CV_H
 
+#include "worker/algorithm/interpolation.h"
 #include "worker/algorithm/progress.h"
 #include "worker/algorithm/votes.h"
 #include "worker/backend.h"
@@ -27,13 +28,13 @@ struct local_cv_choice {
 /*
  * Repairs the epochs on the session, evaluates the grid and chooses the first smallest mean over
  * folds, consensus-major.
- *   precision [C][C]    interpolation of the type
  *   losses [n_consensus][n_n_interpolate][n_folds] in the order of the grid; infinite where
  *          consensus * C <= n_interpolate, or where no training epoch is kept
  *   start, share        where the two steps, "repair" and "local_cv", lie in the whole call
  */
 enum rejectd_status local_cv_run(const struct backend *backend, struct backend_session *session,
-                                 const struct votes *votes, const double *precision,
+                                 const struct votes *votes,
+                                 const struct interpolation *interpolation,
                                  const struct local_cv_grid *grid, struct progress *progress,
                                  double start, double share, double *losses,
                                  struct local_cv_choice *choice, struct rejectd_error *error);

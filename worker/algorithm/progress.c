@@ -1,5 +1,11 @@
 #include "worker/algorithm/progress.h"
 
+void progress_part(struct progress *progress, double start, double share)
+{
+    progress->part_start = start;
+    progress->part_share = share;
+}
+
 void progress_step(struct progress *progress, const char *stage, double start, double share)
 {
     progress->stage = stage;
@@ -13,6 +19,8 @@ bool progress_advance(void *context, double fraction)
     if (progress->monitor == NULL || progress->monitor->report == NULL)
         return true;
     double whole = progress->start + progress->share * fraction;
+    if (progress->part_share > 0.0)
+        whole = progress->part_start + progress->part_share * whole;
     if (whole > progress->told)
         progress->told = whole;
     return progress->monitor->report(progress->monitor->context, progress->stage, progress->told);

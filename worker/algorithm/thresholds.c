@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "worker/algorithm/folds.h"
-#include "worker/algorithm/spline.h"
 #include "worker/algorithm/threshold_search.h"
 
 /* Tables of one block of picks: M = 2 E rows each. */
@@ -156,7 +155,7 @@ static enum rejectd_status search_block(const struct thresholds_request *request
 
 enum rejectd_status
 thresholds_search(const struct backend *backend, struct backend_session *session,
-                  const struct backend_samples *samples, const double *ptp, const double *precision,
+                  const struct backend_samples *samples, const double *ptp, const double *weights,
                   const struct thresholds_request *request, struct progress *progress,
                   double *thresholds, double *losses, struct rejectd_error *error)
 {
@@ -165,15 +164,11 @@ thresholds_search(const struct backend *backend, struct backend_session *session
     const double start = progress->start, share = progress->share;
     struct block block = {0};
     uint8_t *is_test = NULL;
-    double *weights = malloc(n_picks * n_picks * sizeof *weights);
-    enum rejectd_status status =
-        weights != NULL ? block_init(&block, size, samples->n_epochs, error)
-                        : REJECTD_FAIL_MEMORY(error, n_picks * n_picks * sizeof *weights);
+    enum rejectd_status status = block_init(&block, size, samples->n_epochs, error);
     if (status == REJECTD_OK)
         status = folds_shuffle_split(samples->n_epochs, request->seed, &is_test, error);
     if (status != REJECTD_OK)
         goto cleanup;
-    spline_leave_one_out(precision, n_picks, weights);
     const struct backend_splits splits = {FOLDS_SHUFFLE_SPLITS, m, is_test};
     for (size_t first = 0; first < n_picks && status == REJECTD_OK; first += size) {
         const size_t count = n_picks - first < size ? n_picks - first : size;
@@ -193,7 +188,6 @@ thresholds_search(const struct backend *backend, struct backend_session *session
                 search_block(request, &block, count, m, thresholds + first, losses + first, error);
     }
 cleanup:
-    free(weights);
     free(is_test);
     block_free(&block);
     return status;

@@ -16,14 +16,14 @@ struct thresholds_request {
  * Predicts every pick from the others, block by block, evaluates the loss of every candidate and
  * searches.
  *   ptp        [E][C] of the epochs themselves
- *   precision  [C][C] interpolation of the type
+ *   weights    [C][C] of leave-one-out prediction
  *   thresholds, losses [C] are filled
  * The result does not depend on how the picks are cut into blocks. Progress goes from 0 to 1 of
  * the step that `progress` is in; the session must have been opened with it.
  */
 enum rejectd_status
 thresholds_search(const struct backend *backend, struct backend_session *session,
-                  const struct backend_samples *samples, const double *ptp, const double *precision,
+                  const struct backend_samples *samples, const double *ptp, const double *weights,
                   const struct thresholds_request *request, struct progress *progress,
                   double *thresholds, double *losses, struct rejectd_error *error);
 

@@ -56,6 +56,7 @@ const struct backend cpu_backend = {
     .read_predictions = cpu_read_predictions,
     .threshold_losses = cpu_threshold_losses,
     .interpolate_epochs = cpu_interpolate_epochs,
+    .weigh_epochs = cpu_weigh_epochs,
     .read_repaired = cpu_read_repaired,
     .local_cv_losses = cpu_local_cv_losses,
 };

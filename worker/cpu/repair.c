@@ -5,8 +5,8 @@
  * its leading blocks factor the prefixes. From it come the interpolation weights of every prefix,
  *   W = -inverse(P_BB) P_BR  (no weight within the set),
  * a few dozen rows of small solves, and one matrix product with the epoch's samples makes all the
- * repaired rows of all prefixes at once. A prefix that is no longer than the one before is the
- * same repair, and shares its rows.
+ * repaired rows of all prefixes at once. Or the weights are given. A prefix that is no longer than
+ * the one before is the same repair, and shares its rows.
  */
 #include <math.h>
 #include <omp.h>
@@ -183,9 +183,27 @@ static void prefix_weights(size_t c, const uint16_t *set, size_t n, size_t prefi
             weights[i * c + set[k]] = 0.0;
 }
 
+/* Where the weights of a repair come from: one of the two. */
+struct repair_source {
+    const double *precision;
+    const struct backend_weights *weights;
+};
+
+/* Copies the given rows of the first `prefix` sensors of an epoch. */
+static void copy_weights(const struct backend_session *session,
+                         const struct backend_weights *weights, size_t value, size_t epoch,
+                         size_t prefix, double *out)
+{
+    const struct backend_repairs *repairs = &session->repairs;
+    const size_t c = session->samples.n_picks, n_listed = repairs->offsets[repairs->n_epochs];
+    const uint32_t *row = weights->row + value * n_listed + repairs->offsets[epoch];
+    for (size_t i = 0; i < prefix; i++)
+        memcpy(out + i * c, weights->rows + row[i] * c, c * sizeof *out);
+}
+
 /* Repairs one epoch; false when its set cannot be interpolated. */
-static bool repair_epoch(struct backend_session *session, const double *precision, size_t epoch,
-                         struct repair_scratch *scratch)
+static bool repair_epoch(struct backend_session *session, const struct repair_source *source,
+                         size_t epoch, struct repair_scratch *scratch)
 {
     const struct backend_repairs *repairs = &session->repairs;
     const size_t c = session->samples.n_picks;
@@ -193,15 +211,19 @@ static bool repair_epoch(struct backend_session *session, const double *precisio
     const size_t n = prefix_of(repairs, repairs->n_values - 1, epoch);
     if (n == 0)
         return true;
-    if (!factor_set(precision, c, set, n, scratch->factor, scratch->forward))
+    if (source->weights == NULL &&
+        !factor_set(source->precision, c, set, n, scratch->factor, scratch->forward))
         return false;
     size_t rows = 0, done = 0;
     for (size_t v = 0; v < repairs->n_values; v++) {
         size_t prefix = prefix_of(repairs, v, epoch);
         if (prefix == done)
             continue;
-        prefix_weights(c, set, n, prefix, scratch->factor, scratch->forward,
-                       scratch->weights + rows * c);
+        if (source->weights != NULL)
+            copy_weights(session, source->weights, v, epoch, prefix, scratch->weights + rows * c);
+        else
+            prefix_weights(c, set, n, prefix, scratch->factor, scratch->forward,
+                           scratch->weights + rows * c);
         rows += prefix;
         done = prefix;
     }
@@ -212,9 +234,10 @@ static bool repair_epoch(struct backend_session *session, const double *precisio
     return true;
 }
 
-enum rejectd_status cpu_interpolate_epochs(struct backend_session *session, const double *precision,
-                                           const struct backend_repairs *repairs,
-                                           struct rejectd_error *error)
+static enum rejectd_status repair_epochs(struct backend_session *session,
+                                         const struct repair_source *source,
+                                         const struct backend_repairs *repairs,
+                                         struct rejectd_error *error)
 {
     enum rejectd_status status = keep_repairs(session, repairs, error);
     if (status != REJECTD_OK || repairs->n_values == 0)
@@ -237,7 +260,7 @@ enum rejectd_status cpu_interpolate_epochs(struct backend_session *session, cons
         for (size_t e = 0; e < repairs->n_epochs; e++) {
             if (loop_stopped(&loop))
                 continue;
-            if (!repair_epoch(session, precision, e, &scratch)) {
+            if (!repair_epoch(session, source, e, &scratch)) {
 #pragma omp critical(singular_epoch)
                 singular = e < singular ? e : singular;
             }
@@ -250,6 +273,23 @@ enum rejectd_status cpu_interpolate_epochs(struct backend_session *session, cons
                             "the sensors to repair in epoch %zu cannot be told from the others",
                             singular);
     return loop_end(&loop, error);
+}
+
+enum rejectd_status cpu_interpolate_epochs(struct backend_session *session, const double *precision,
+                                           const struct backend_repairs *repairs,
+                                           struct rejectd_error *error)
+{
+    const struct repair_source source = {.precision = precision};
+    return repair_epochs(session, &source, repairs, error);
+}
+
+enum rejectd_status cpu_weigh_epochs(struct backend_session *session,
+                                     const struct backend_weights *weights,
+                                     const struct backend_repairs *repairs,
+                                     struct rejectd_error *error)
+{
+    const struct repair_source source = {.weights = weights};
+    return repair_epochs(session, &source, repairs, error);
 }
 
 enum rejectd_status cpu_read_repaired(struct backend_session *session, size_t epoch, size_t value,

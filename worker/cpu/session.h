@@ -94,6 +94,10 @@ enum rejectd_status cpu_threshold_losses(struct backend_session *session,
 enum rejectd_status cpu_interpolate_epochs(struct backend_session *session, const double *precision,
                                            const struct backend_repairs *repairs,
                                            struct rejectd_error *error);
+enum rejectd_status cpu_weigh_epochs(struct backend_session *session,
+                                     const struct backend_weights *weights,
+                                     const struct backend_repairs *repairs,
+                                     struct rejectd_error *error);
 enum rejectd_status cpu_read_repaired(struct backend_session *session, size_t epoch, size_t value,
                                       double *rows, struct rejectd_error *error);
 enum rejectd_status cpu_local_cv_losses(struct backend_session *session,

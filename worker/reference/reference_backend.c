@@ -182,6 +182,7 @@ const struct backend reference_backend = {
     .read_predictions = reference_read_predictions,
     .threshold_losses = reference_threshold_losses,
     .interpolate_epochs = reference_interpolate_epochs,
+    .weigh_epochs = reference_weigh_epochs,
     .read_repaired = reference_read_repaired,
     .local_cv_losses = reference_local_cv_losses,
 };

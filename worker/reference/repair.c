@@ -1,4 +1,5 @@
-/* x_B - inverse(P_BB) P_B. x, solved by Gaussian elimination with pivoting, time by time. */
+/* x_B - inverse(P_BB) P_B. x, solved by Gaussian elimination with pivoting, time by time; or rows
+ * of given weights. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,5 +112,31 @@ enum rejectd_status reference_interpolate_epochs(struct backend_session *session
             status = reference_advance(session, e + 1, session->n_epochs, error);
     }
     free(scratch);
+    return status;
+}
+
+enum rejectd_status reference_weigh_epochs(struct backend_session *session,
+                                           const struct backend_weights *weights,
+                                           const struct backend_repairs *repairs,
+                                           struct rejectd_error *error)
+{
+    const size_t c = session->n_picks, n_listed = repairs->offsets[repairs->n_epochs];
+    enum rejectd_status status = keep_lists(session, repairs, error);
+    for (size_t e = 0; e < session->n_epochs && status == REJECTD_OK; e++) {
+        const double *in = reference_row(session->samples, session, e, 0);
+        for (size_t v = 0; v < session->n_values; v++)
+            for (size_t i = 0; i < session->prefix[v * session->n_epochs + e]; i++) {
+                const size_t at = repairs->offsets[e] + i;
+                const double *row = weights->rows + weights->row[v * n_listed + at] * c;
+                double *out =
+                    reference_row(session->repaired[v], session, e, repairs->channels[at]);
+                for (size_t t = 0; t < session->n_times; t++) {
+                    out[t] = 0.0;
+                    for (size_t j = 0; j < c; j++)
+                        out[t] += row[j] * in[j * session->n_times + t];
+                }
+            }
+        status = reference_advance(session, e + 1, session->n_epochs, error);
+    }
     return status;
 }

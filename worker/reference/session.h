@@ -40,6 +40,10 @@ enum rejectd_status reference_interpolate_epochs(struct backend_session *session
                                                  const double *precision,
                                                  const struct backend_repairs *repairs,
                                                  struct rejectd_error *error);
+enum rejectd_status reference_weigh_epochs(struct backend_session *session,
+                                           const struct backend_weights *weights,
+                                           const struct backend_repairs *repairs,
+                                           struct rejectd_error *error);
 enum rejectd_status reference_local_cv_losses(struct backend_session *session,
                                               const struct backend_local_cv *cv, double *losses,
                                               struct rejectd_error *error);

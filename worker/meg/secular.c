@@ -1,0 +1,165 @@
+#include "worker/meg/secular.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+/* LAPACK: root i (from 1) of 1/rho + sum z_j^2 / (d_j - lambda), and delta_j = d_j - lambda. */
+extern void dlaed4_(const int *n, const int *i, const double *d, const double *z, double *delta,
+                    const double *rho, double *lambda, int *info);
+
+/* In place of an infinite rho; d is scaled to at most 1. */
+static const double rho = 1e40;
+
+/* One eigenvalue of what is left; `root` is the row of its deltas, or n_roots when the eigenvalue
+ * does not move (a multiple one, or one whose eigenvector has nothing of the sensor). */
+struct eigenvalue {
+    double value;
+    size_t root;
+};
+
+struct secular {
+    size_t capacity;
+    double *poles, *weights; /* [n] of the poles that matter: scaled d, and sqrt(sum v^2) */
+    size_t *pole;            /* [n] the pole of each d; n where it does not matter */
+    double *deltas;          /* [n][n] poles minus root */
+    double *factors;         /* [n] over the poles */
+    struct eigenvalue *eigenvalues;
+};
+
+struct secular *secular_open(size_t n)
+{
+    struct secular *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return NULL;
+    made->capacity = n;
+    made->poles = malloc(n * sizeof(double));
+    made->weights = malloc(n * sizeof(double));
+    made->pole = malloc(n * sizeof(size_t));
+    made->deltas = malloc(n * n * sizeof(double));
+    made->factors = malloc(n * sizeof(double));
+    made->eigenvalues = malloc(n * sizeof(struct eigenvalue));
+    if (made->poles == NULL || made->weights == NULL || made->pole == NULL ||
+        made->deltas == NULL || made->factors == NULL || made->eigenvalues == NULL) {
+        secular_close(made);
+        return NULL;
+    }
+    return made;
+}
+
+void secular_close(struct secular *secular)
+{
+    if (secular == NULL)
+        return;
+    free(secular->poles);
+    free(secular->weights);
+    free(secular->pole);
+    free(secular->deltas);
+    free(secular->factors);
+    free(secular->eigenvalues);
+    free(secular);
+}
+
+/*
+ * Lists the poles: equal eigenvalues are one pole with their weights together, eigenvalues without
+ * weight are none. What does not move goes to the eigenvalues at once; returns how many do not.
+ */
+static size_t list_poles(struct secular *s, const double *d, const double *v, size_t n,
+                         double scale, size_t *n_poles)
+{
+    size_t m = 0, fixed = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double value = d[i] / scale;
+        const bool same = m > 0 && value - s->poles[m - 1] <= 4.0 * DBL_EPSILON;
+        s->pole[i] = n;
+        if (fabs(v[i]) <= DBL_EPSILON || same)
+            s->eigenvalues[fixed++] = (struct eigenvalue){value, n};
+        if (fabs(v[i]) <= DBL_EPSILON)
+            continue;
+        if (same) {
+            s->weights[m - 1] = hypot(s->weights[m - 1], v[i]);
+            s->pole[i] = m - 1;
+        } else {
+            s->poles[m] = value;
+            s->weights[m] = fabs(v[i]);
+            s->pole[i] = m++;
+        }
+    }
+    *n_poles = m;
+    return fixed;
+}
+
+/* Root i between poles i and i + 1. */
+static bool find_root(struct secular *s, size_t n_poles, size_t i, double *root)
+{
+    double *delta = s->deltas + i * s->capacity;
+    if (n_poles == 2) {
+        const double a = s->weights[0] * s->weights[0], b = s->weights[1] * s->weights[1];
+        const double gap = s->poles[1] - s->poles[0];
+        *root = s->poles[0] + gap * (a / (a + b));
+        delta[0] = -gap * (a / (a + b));
+        delta[1] = gap * (b / (a + b));
+        return true;
+    }
+    const int n = (int)n_poles, number = (int)i + 1;
+    int info;
+    dlaed4_(&n, &number, s->poles, s->weights, delta, &rho, root, &info);
+    return info == 0;
+}
+
+static int by_magnitude(const void *a, const void *b)
+{
+    const struct eigenvalue *x = a, *y = b;
+    const double p = fabs(x->value), q = fabs(y->value);
+    if (p != q)
+        return p > q ? -1 : 1;
+    return (x->value < y->value) - (x->value > y->value);
+}
+
+/* Adds one kept eigenvector to the factors of the poles. */
+static void add_eigenvector(struct secular *s, size_t n_poles, const struct eigenvalue *kept)
+{
+    const double *delta = s->deltas + kept->root * s->capacity;
+    double square = 0.0;
+    for (size_t j = 0; j < n_poles; j++)
+        square += (s->weights[j] / delta[j]) * (s->weights[j] / delta[j]);
+    const double scale = 1.0 / (kept->value * square);
+    for (size_t j = 0; j < n_poles; j++)
+        s->factors[j] += scale / delta[j];
+}
+
+bool secular_leave_out(struct secular *s, const double *d, const double *v, size_t n, double miss,
+                       double *y)
+{
+    const double scale = fmax(fabs(d[0]), fabs(d[n - 1]));
+    size_t n_poles;
+    if (n < 2 || !(scale > 0.0))
+        return false;
+    size_t n_values = list_poles(s, d, v, n, scale, &n_poles);
+    double norm = 0.0;
+    for (size_t j = 0; j < n_poles; j++) {
+        s->factors[j] = 0.0;
+        norm = hypot(norm, s->weights[j]);
+    }
+    for (size_t j = 0; j < n_poles; j++)
+        s->weights[j] /= norm;
+    for (size_t i = 0; i + 1 < n_poles; i++) {
+        s->eigenvalues[n_values].root = i;
+        if (!find_root(s, n_poles, i, &s->eigenvalues[n_values++].value))
+            return false;
+    }
+    double total = 0.0, sum = 0.0;
+    for (size_t k = 0; k < n_values; k++)
+        total += fabs(s->eigenvalues[k].value);
+    if (!(total > 0.0))
+        return false;
+    qsort(s->eigenvalues, n_values, sizeof *s->eigenvalues, by_magnitude);
+    for (size_t k = 0; k < n_values && sum < (1.0 - miss) * total; k++) {
+        sum += fabs(s->eigenvalues[k].value);
+        if (s->eigenvalues[k].root < n)
+            add_eigenvector(s, n_poles, &s->eigenvalues[k]);
+    }
+    for (size_t i = 0; i < n; i++)
+        y[i] = s->pole[i] < n ? v[i] * s->factors[s->pole[i]] : 0.0;
+    return true;
+}
