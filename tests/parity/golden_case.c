@@ -159,6 +159,37 @@ static void read_coils(struct golden_case *golden)
             json_number_value(json_array_get(json_array_get(rows, i / 4), i % 4));
 }
 
+static size_t channel_number(const struct golden_case *golden, const char *name)
+{
+    for (size_t c = 0; c < golden->epochs.n_channels; c++)
+        if (strcmp(golden->channels[c].name, name) == 0)
+            return c;
+    give_up(name, "is no channel of the case");
+}
+
+static void read_projectors(struct golden_case *golden)
+{
+    json_t *projs = json_object_get(golden->meta, "projs");
+    const size_t n = json_array_size(projs), n_channels = golden->epochs.n_channels;
+    golden->projectors = need(calloc(n + 1, sizeof *golden->projectors));
+    for (size_t p = 0; p < n; p++) {
+        json_t *proj = json_array_get(projs, p), *names = json_object_get(proj, "channels");
+        json_t *vectors = json_object_get(proj, "vectors");
+        struct rejectd_projector *projector = &golden->projectors[p];
+        projector->active = json_is_true(json_object_get(proj, "active"));
+        projector->n_vectors = json_array_size(vectors);
+        projector->vectors = need(calloc(projector->n_vectors * n_channels, sizeof(double)));
+        for (size_t i = 0; i < json_array_size(names); i++) {
+            const size_t c = channel_number(golden, json_string_value(json_array_get(names, i)));
+            for (size_t v = 0; v < projector->n_vectors; v++)
+                projector->vectors[v * n_channels + c] =
+                    json_number_value(json_array_get(json_array_get(vectors, v), i));
+        }
+    }
+    golden->epochs.projectors = golden->projectors;
+    golden->epochs.n_projectors = n;
+}
+
 static void read_channels(struct golden_case *golden)
 {
     json_t *names = json_object_get(golden->meta, "ch_names");
@@ -184,6 +215,7 @@ static void read_channels(struct golden_case *golden)
     golden->epochs.n_channels = n;
     golden->epochs.channels = golden->channels;
     read_coils(golden);
+    read_projectors(golden);
 }
 
 static void read_samples(struct golden_case *golden)
@@ -266,6 +298,9 @@ void golden_close(struct golden_case *golden)
     json_decref(golden->meta);
     json_decref(golden->expected);
     free(golden->channels);
+    for (size_t p = 0; p < golden->epochs.n_projectors; p++)
+        free(golden->projectors[p].vectors);
+    free(golden->projectors);
     free((void *)(uintptr_t)golden->epochs.samples);
     free(golden->picks);
     free(golden->all_picks);

@@ -19,6 +19,7 @@ struct golden_case {
     json_t *meta;
     json_t *expected;
     struct rejectd_channel *channels;
+    struct rejectd_projector *projectors;
     struct rejectd_epochs epochs; /* samples in the dtype of the file; owned here */
     size_t *picks;                /* the EEG picks, channel indices */
     size_t n_picks;

@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "service"), str(ROOT / "tests" / "parity")]
 
+import make_meg_reference  # noqa: E402
 import make_reference  # noqa: E402
 import numpy as np  # noqa: E402
 from daemon import Daemon, program  # noqa: E402
@@ -37,14 +38,20 @@ def dataset_of(epochs, dtype):
     types = epochs.get_channel_types()
     channels = []
     for name, kind, channel in zip(epochs.ch_names, types, epochs.info["chs"]):
-        place = [float(x) for x in channel["loc"][:3]]
-        made = {"name": name, "type": kind, "bad": name in epochs.info["bads"]}
-        channels.append(made | ({"position": place} if np.isfinite(place).all() else {}))
+        loc = [float(x) if np.isfinite(x) else None for x in channel["loc"]]
+        made = {"name": name, "type": kind, "bad": name in epochs.info["bads"], "loc": loc}
+        channels.append(made | {"coil_type": int(channel["coil_type"])})
     description = {
         "name": "live", "sfreq": epochs.info["sfreq"], "tmin": float(epochs.tmin), "dtype": dtype,
         "n_epochs": len(epochs), "n_times": len(epochs.times), "channels": channels,
         "events": epochs.events.tolist(), "event_id": epochs.event_id,
+        "projectors": [{
+            "description": proj["desc"], "active": proj["active"],
+            "channels": proj["data"]["col_names"], "vectors": proj["data"]["data"].tolist(),
+        } for proj in epochs.info["projs"]],
     }  # fmt: skip
+    if epochs.info["dev_head_t"] is not None:
+        description["device_to_head"] = epochs.info["dev_head_t"]["trans"].tolist()
     return description, epochs.get_data(copy=True).astype(dtype)
 
 
@@ -59,12 +66,12 @@ def largest_error(cleaned, want, data):
     return float((np.abs(cleaned - want) / span).max()) if want.size else 0.0
 
 
-def compare_over_http(api, folder):
+def compare_over_http(api, folder, reference):
     """One case: with autoreject's thresholds given, and as a whole."""
     case = Case(folder)
     params = case.expected["autoreject"]["params"]
     given = {key: params[key] for key in params["given"]}
-    epochs = make_reference.epochs_array(case.data, case.meta)
+    epochs = reference.epochs_array(case.data, case.meta)
     theirs = make_reference.autoreject_of(given, params["random_state"])
     clean, log = theirs.fit_transform(epochs.copy(), return_log=True)
     want, labels = clean.get_data(copy=True), labels_of(log)
@@ -87,12 +94,21 @@ def compare_over_http(api, folder):
             report(name, few, f"{sum(same)} of {len(same)} thresholds are equal, {differ} labels differ")
             continue
         report(name, differ == 0, f"{differ} labels differ")
-        choice = (result["consensus"]["eeg"], result["n_interpolate"]["eeg"])
-        theirs_choice = (float(theirs.consensus_["eeg"]), int(theirs.n_interpolate_["eeg"]))
+        choice = result["consensus"], result["n_interpolate"]
+        theirs_choice = dict(theirs.consensus_), {k: int(v) for k, v in theirs.n_interpolate_.items()}
         report(name, choice == theirs_choice, f"consensus, n_interpolate {choice}, {theirs_choice} expected")
         cleaned = api.get(f"/v1/jobs/{job['id']}/result/cleaned.npy").array()
         error = largest_error(cleaned, want, epochs.get_data(copy=True))
         report(name, error <= precision, f"cleaned differs by {error:.1e} of a channel's range")
+
+
+def compare_in_c(test, folders):
+    global failed
+    parity = subprocess.run([program(test), *folders], text=True, stdout=subprocess.PIPE)
+    print("\n".join(line for line in parity.stdout.splitlines() if " passed, " not in line))
+    if parity.returncode != 0:
+        failed += 1
+        report(test, "FAIL" in parity.stdout, f"exit status {parity.returncode}")
 
 
 def main():
@@ -101,19 +117,17 @@ def main():
     seed = parser.parse_args().seed
     with tempfile.TemporaryDirectory(prefix="rejectd-live-") as temporary:
         print(f"seed {seed}")
-        folders = make_reference.write_cases(temporary, make_reference.fresh_cases(seed))
-        parity = subprocess.run([program("test_golden"), *folders], text=True, stdout=subprocess.PIPE)
-        print("\n".join(line for line in parity.stdout.splitlines() if " passed, " not in line))
-        if parity.returncode != 0:
-            report("test_golden", "FAIL" in parity.stdout, f"exit status {parity.returncode}")
         daemon = Daemon(temporary).start()
         try:
-            for folder in folders:
-                compare_over_http(daemon.api, folder)
+            for reference, test in ((make_reference, "test_golden"), (make_meg_reference, "test_golden_meg")):
+                folders = reference.write_cases(temporary, reference.fresh_cases(seed))
+                compare_in_c(test, folders)
+                for folder in folders:
+                    compare_over_http(daemon.api, folder, reference)
         finally:
             daemon.stop()
     print(", ".join(f"{name} {version}" for name, version in make_reference.software().items()))
-    return 1 if failed or parity.returncode != 0 else 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -270,17 +270,15 @@ static enum rejectd_status leave_out_factors(const double *values, const double 
     return failed ? MAPPING_FAIL(error) : REJECTD_OK;
 }
 
-enum rejectd_status field_map_leave_one_out(const struct field_map *map, int n_threads,
-                                            double *weights, struct rejectd_error *error)
+static enum rejectd_status leave_out_by_secular_equation(const struct field_map *map, int n_threads,
+                                                         double *weights,
+                                                         struct rejectd_error *error)
 {
     const size_t n = map->n;
-    if (map->n_vectors > 0)
-        return leave_out_one_by_one(map, n_threads, weights, error);
     double *values = malloc(n * sizeof *values);
     double *vectors = malloc(n * n * sizeof *vectors);
     double *factors = malloc(n * n * sizeof *factors);
     enum rejectd_status status = REJECTD_OK;
-    const int blas_threads_before = blas_threads_pin();
     if (values == NULL || vectors == NULL || factors == NULL)
         status = REJECTD_FAIL_MEMORY(error, n * n * sizeof *factors);
     if (status == REJECTD_OK)
@@ -299,9 +297,19 @@ enum rejectd_status field_map_leave_one_out(const struct field_map *map, int n_t
                     j == b ? 0.0
                            : weights[b * n + j] * map->inverse_noise[j] / map->inverse_noise[b];
     }
-    blas_threads_restore(blas_threads_before);
     free(values);
     free(vectors);
     free(factors);
+    return status;
+}
+
+enum rejectd_status field_map_leave_one_out(const struct field_map *map, int n_threads,
+                                            double *weights, struct rejectd_error *error)
+{
+    const int blas_threads_before = blas_threads_pin();
+    enum rejectd_status status =
+        map->n_vectors > 0 ? leave_out_one_by_one(map, n_threads, weights, error)
+                           : leave_out_by_secular_equation(map, n_threads, weights, error);
+    blas_threads_restore(blas_threads_before);
     return status;
 }

@@ -34,7 +34,8 @@ const double *field_map_products(const struct field_map *map);
 enum rejectd_status field_map_leave_one_out(const struct field_map *map, int n_threads,
                                             double *weights, struct rejectd_error *error);
 
-/* weights [n_to][n_from]: predicts sensors `to` from `from` (positions in picks, n_from >= 1). */
+/* Call with BLAS pinned (blas_threads.h), from several threads if you like.
+ * weights [n_to][n_from]: predicts sensors `to` from `from` (positions in picks, n_from >= 1). */
 enum rejectd_status field_map_between(const struct field_map *map, const size_t *from,
                                       size_t n_from, const size_t *to, size_t n_to, double *weights,
                                       struct rejectd_error *error);
