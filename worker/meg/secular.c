@@ -23,7 +23,8 @@ struct secular {
     double *poles, *weights; /* [n] of the poles that matter: scaled d, and sqrt(sum v^2) */
     size_t *pole;            /* [n] the pole of each d; n where it does not matter */
     double *deltas;          /* [n][n] poles minus root */
-    double *factors;         /* [n] over the poles */
+    double *factors;         /* [n] corrected weight of a pole over its weight */
+    double *sums;            /* [n] of the poles over the kept eigenvalues */
     struct eigenvalue *eigenvalues;
 };
 
@@ -38,9 +39,11 @@ struct secular *secular_open(size_t n)
     made->pole = malloc(n * sizeof(size_t));
     made->deltas = malloc(n * n * sizeof(double));
     made->factors = malloc(n * sizeof(double));
+    made->sums = malloc(n * sizeof(double));
     made->eigenvalues = malloc(n * sizeof(struct eigenvalue));
     if (made->poles == NULL || made->weights == NULL || made->pole == NULL ||
-        made->deltas == NULL || made->factors == NULL || made->eigenvalues == NULL) {
+        made->deltas == NULL || made->factors == NULL || made->sums == NULL ||
+        made->eigenvalues == NULL) {
         secular_close(made);
         return NULL;
     }
@@ -56,6 +59,7 @@ void secular_close(struct secular *secular)
     free(secular->pole);
     free(secular->deltas);
     free(secular->factors);
+    free(secular->sums);
     free(secular->eigenvalues);
     free(secular);
 }
@@ -107,6 +111,23 @@ static bool find_root(struct secular *s, size_t n_poles, size_t i, double *root)
     return info == 0;
 }
 
+/*
+ * The weights for which the roots that were found are exact (Gu M, Eisenstat SC (1994). A stable
+ * and efficient algorithm for the rank-one modification of the symmetric eigenproblem. SIAM J
+ * Matrix Anal Appl 15:1266-1276): with them the eigenvectors of close roots stay orthogonal.
+ */
+static void correct_weights(struct secular *s, size_t n_poles)
+{
+    for (size_t i = 0; i < n_poles; i++) {
+        double square = 1.0;
+        for (size_t k = 0; k + 1 < n_poles; k++)
+            square *= s->deltas[k * s->capacity + i] / (s->poles[i] - s->poles[k < i ? k : k + 1]);
+        const double weight = sqrt(fabs(square));
+        s->factors[i] = weight / s->weights[i];
+        s->weights[i] = weight;
+    }
+}
+
 static int by_magnitude(const void *a, const void *b)
 {
     const struct eigenvalue *x = a, *y = b;
@@ -116,7 +137,7 @@ static int by_magnitude(const void *a, const void *b)
     return (x->value < y->value) - (x->value > y->value);
 }
 
-/* Adds one kept eigenvector to the factors of the poles. */
+/* Adds one kept eigenvector to the sums of the poles. */
 static void add_eigenvector(struct secular *s, size_t n_poles, const struct eigenvalue *kept)
 {
     const double *delta = s->deltas + kept->root * s->capacity;
@@ -125,7 +146,7 @@ static void add_eigenvector(struct secular *s, size_t n_poles, const struct eige
         square += (s->weights[j] / delta[j]) * (s->weights[j] / delta[j]);
     const double scale = 1.0 / (kept->value * square);
     for (size_t j = 0; j < n_poles; j++)
-        s->factors[j] += scale / delta[j];
+        s->sums[j] += scale / delta[j];
 }
 
 bool secular_leave_out(struct secular *s, const double *d, const double *v, size_t n, double miss,
@@ -138,7 +159,7 @@ bool secular_leave_out(struct secular *s, const double *d, const double *v, size
     size_t n_values = list_poles(s, d, v, n, scale, &n_poles);
     double norm = 0.0;
     for (size_t j = 0; j < n_poles; j++) {
-        s->factors[j] = 0.0;
+        s->sums[j] = 0.0;
         norm = hypot(norm, s->weights[j]);
     }
     for (size_t j = 0; j < n_poles; j++)
@@ -148,6 +169,7 @@ bool secular_leave_out(struct secular *s, const double *d, const double *v, size
         if (!find_root(s, n_poles, i, &s->eigenvalues[n_values++].value))
             return false;
     }
+    correct_weights(s, n_poles);
     double total = 0.0, sum = 0.0;
     for (size_t k = 0; k < n_values; k++)
         total += fabs(s->eigenvalues[k].value);
@@ -160,6 +182,6 @@ bool secular_leave_out(struct secular *s, const double *d, const double *v, size
             add_eigenvector(s, n_poles, &s->eigenvalues[k]);
     }
     for (size_t i = 0; i < n; i++)
-        y[i] = s->pole[i] < n ? v[i] * s->factors[s->pole[i]] : 0.0;
+        y[i] = s->pole[i] < n ? v[i] / norm * s->factors[s->pole[i]] * s->sums[s->pole[i]] : 0.0;
     return true;
 }
