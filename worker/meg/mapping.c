@@ -1,7 +1,7 @@
 /*
- * The matrix is made tridiagonal; eigenvectors are then found only for the eigenvalues that are
- * kept, and applied to the columns as products of the tridiagonal eigenvectors and the reflections,
- * so that neither the pseudo-inverse nor the eigenvectors of the matrix itself are ever formed.
+ * The matrix is made tridiagonal, and the columns are taken through the eigenvectors of the
+ * tridiagonal form and the reflections that led to it: neither the pseudo-inverse nor the
+ * eigenvectors of the matrix itself are ever formed.
  */
 #include "worker/meg/mapping.h"
 
@@ -14,7 +14,6 @@
 
 extern void dsytrd_(const char *uplo, const int *n, double *a, const int *lda, double *d, double *e,
                     double *tau, double *work, const int *lwork, int *info);
-extern void dsterf_(const int *n, double *d, double *e, int *info);
 extern void dstemr_(const char *jobz, const char *range, const int *n, double *d, double *e,
                     const double *vl, const double *vu, const int *il, const int *iu, int *m,
                     double *w, double *z, const int *ldz, const int *nzc, int *isuppz, int *tryrac,
@@ -65,10 +64,9 @@ void mapping_project(double *matrix, size_t n, const double *basis, size_t n_bas
 struct tridiagonal {
     double *diagonal, *off; /* [n] */
     double *tau;            /* [n] */
+    double *off_copy;       /* [n] */
     double *values;         /* [n] ascending */
-    double *diagonal_copy, *off_copy;
-    double *found;   /* [n] eigenvalues with their vectors */
-    double *vectors; /* [n_vectors][n] */
+    double *vectors;        /* [n][n] of each eigenvalue */
     double *work;
     int *integers; /* isuppz [2 n], iwork [10 n] */
     double *storage;
@@ -77,7 +75,7 @@ struct tridiagonal {
 static bool tridiagonal_init(struct tridiagonal *t, size_t n, size_t n_columns)
 {
     const size_t work = BLOCK * (n + n_columns) + 18 * n;
-    t->storage = malloc((7 * n + work) * sizeof(double));
+    t->storage = malloc((5 * n + work) * sizeof(double));
     t->integers = malloc(12 * n * sizeof(int));
     t->vectors = malloc(n * n * sizeof(double));
     if (t->storage == NULL || t->integers == NULL || t->vectors == NULL)
@@ -85,11 +83,9 @@ static bool tridiagonal_init(struct tridiagonal *t, size_t n, size_t n_columns)
     t->diagonal = t->storage;
     t->off = t->storage + n;
     t->tau = t->storage + 2 * n;
-    t->values = t->storage + 3 * n;
-    t->diagonal_copy = t->storage + 4 * n;
-    t->off_copy = t->storage + 5 * n;
-    t->found = t->storage + 6 * n;
-    t->work = t->storage + 7 * n;
+    t->off_copy = t->storage + 3 * n;
+    t->values = t->storage + 4 * n;
+    t->work = t->storage + 5 * n;
     return true;
 }
 
@@ -120,35 +116,34 @@ static bool choose(const double *values, size_t n, size_t *n_low, size_t *n_high
     return total > 0.0 && isfinite(total);
 }
 
-/* Adds vectors diag(1 / values) vectors' columns, over the eigenvalues first .. first + count - 1
- * of the tridiagonal matrix, to sums. */
-static bool add_range(struct tridiagonal *t, size_t n, size_t first, size_t count,
+/* All eigenvectors: to find but some of them LAPACK would bisect, which takes longer. */
+static bool find_vectors(struct tridiagonal *t, size_t n)
+{
+    const int order = (int)n, work_size = 18 * order, integer_size = 10 * order, none = 0;
+    const double no_bound = 0.0;
+    int found = 0, accurate = 1, info = 0;
+    memcpy(t->off_copy, t->off, n * sizeof(double));
+    dstemr_("V", "A", &order, t->diagonal, t->off_copy, &no_bound, &no_bound, &none, &none, &found,
+            t->values, t->vectors, &order, &order, t->integers, &accurate, t->work, &work_size,
+            t->integers + 2 * n, &integer_size, &info);
+    return info == 0 && found == order;
+}
+
+/* Adds vectors diag(1 / values) vectors' columns, over eigenvalues first .. first + count - 1, to
+ * sums. */
+static void add_range(const struct tridiagonal *t, size_t n, size_t first, size_t count,
                       const double *columns, size_t n_columns, double *sums)
 {
-    const int order = (int)n, from = (int)first + 1, to = (int)(first + count), most = (int)count,
-              work_size = 18 * order, integer_size = 10 * order;
-    const double none = 0.0;
-    int found = 0, accurate = 1, info = 0;
-    if (count == 0)
-        return true;
-    memcpy(t->diagonal_copy, t->diagonal, n * sizeof(double));
-    memcpy(t->off_copy, t->off, n * sizeof(double));
-    dstemr_("V", "I", &order, t->diagonal_copy, t->off_copy, &none, &none, &from, &to, &found,
-            t->found, t->vectors, &order, &most, t->integers, &accurate, t->work, &work_size,
-            t->integers + 2 * n, &integer_size, &info);
-    if (info != 0 || found != most)
-        return false;
     for (size_t b = 0; b < n_columns; b++)
-        for (size_t k = 0; k < count; k++) {
+        for (size_t k = first; k < first + count; k++) {
             const double *vector = t->vectors + k * n;
             double along = 0.0;
             for (size_t i = 0; i < n; i++)
                 along += vector[i] * columns[b * n + i];
-            along /= t->found[k];
+            along /= t->values[k];
             for (size_t i = 0; i < n; i++)
                 sums[b * n + i] += along * vector[i];
         }
-    return true;
 }
 
 /* columns <- Q columns, or Q' columns; Q are the reflections that dsytrd left in the matrix. */
@@ -179,17 +174,13 @@ enum rejectd_status mapping_solve(struct mapping *mapping, struct rejectd_error 
     t.off[n - 1] = 0.0;
     dsytrd_("L", &order, mapping->matrix, &order, t.diagonal, t.off, t.tau, t.work, &work_size,
             &info);
-    memcpy(t.values, t.diagonal, n * sizeof(double));
-    memcpy(t.off_copy, t.off, n * sizeof(double));
-    if (info == 0)
-        dsterf_(&order, t.values, t.off_copy, &info);
-    const bool solved =
-        info == 0 && choose(t.values, n, &n_low, &n_high) &&
-        reflect(mapping, &t, "T", mapping->columns) &&
-        add_range(&t, n, n - n_high, n_high, mapping->columns, mapping->n_columns, sums) &&
-        add_range(&t, n, 0, n_low, mapping->columns, mapping->n_columns, sums) &&
-        reflect(mapping, &t, "N", sums);
-    if (!solved)
+    const bool solved = info == 0 && find_vectors(&t, n) && choose(t.values, n, &n_low, &n_high) &&
+                        reflect(mapping, &t, "T", mapping->columns);
+    if (solved) {
+        add_range(&t, n, n - n_high, n_high, mapping->columns, mapping->n_columns, sums);
+        add_range(&t, n, 0, n_low, mapping->columns, mapping->n_columns, sums);
+    }
+    if (!solved || !reflect(mapping, &t, "N", sums))
         status = MAPPING_FAIL(error);
     memcpy(mapping->columns, sums, mapping->n_columns * n * sizeof *sums);
 cleanup:
