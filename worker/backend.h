@@ -11,9 +11,9 @@
  * one dataset on one device, with what has been computed from them; it belongs to the thread that
  * opened it, and uses up to options.n_threads threads inside a call.
  *
- * Symbols: E epochs, C picks (channels of one type), T samples, M = 2 E rows of one channel: rows
- * 0..E-1 are its epochs, rows E..2E-1 its leave-one-out predictions. All host arrays are C order,
- * owned by the caller, and only used during the call.
+ * Symbols: E epochs, C picks (channels of one type), T samples, M rows of one channel: rows 0..E-1
+ * are its epochs, rows E..2E-1, where they were predicted, its leave-one-out predictions. All host
+ * arrays are C order, owned by the caller, and only used during the call.
  *
  * Every function returns REJECTD_OK or an error; after an error the session may only be closed.
  *
@@ -115,8 +115,9 @@ struct backend {
      * Predicts picks first..first+count-1 of every epoch from all picks: weights[c] is the row of
      * pick first + c, [count][C], applied to the epoch's C x T samples. first is a multiple of
      * backend_panel(). The predictions stay in the session until the next call of predict() or
-     * interpolate_epochs().
-     *   ptp[e][c]  their peak-to-peak, [E][count]
+     * interpolate_epochs(). weights of NULL: nothing is predicted, and the picks' rows are their
+     * epochs alone.
+     *   ptp[e][c]  their peak-to-peak, [E][count]; not touched where nothing is predicted
      */
     enum rejectd_status (*predict)(struct backend_session *session, const double *weights,
                                    size_t first, size_t count, double *ptp,

@@ -47,6 +47,36 @@ void rejectd_fit_free(struct rejectd_fit *fit)
     fit_free(fit);
 }
 
+enum rejectd_status rejectd_thresholds_check(const struct rejectd_epochs *epochs,
+                                             const struct rejectd_thresholds_parameters *parameters,
+                                             struct rejectd_error *error)
+{
+    return thresholds_only_check(epochs, parameters, error);
+}
+
+enum rejectd_status rejectd_thresholds(const struct rejectd_epochs *epochs,
+                                       const struct rejectd_thresholds_parameters *parameters,
+                                       const struct rejectd_compute_options *options,
+                                       struct rejectd_thresholds **thresholds,
+                                       struct rejectd_error *error)
+{
+    const struct backend *backend;
+    *thresholds = NULL;
+    enum rejectd_status status = choose_backend(options, &backend, error);
+    if (status != REJECTD_OK)
+        return status;
+    return thresholds_only_run(backend, epochs, parameters, options, thresholds, error);
+}
+
+void rejectd_thresholds_free(struct rejectd_thresholds *thresholds)
+{
+    if (thresholds == NULL)
+        return;
+    free(thresholds->thresholds);
+    free(thresholds->losses);
+    free(thresholds);
+}
+
 enum rejectd_status rejectd_model_from_fit(const struct rejectd_fit *fit,
                                            const struct rejectd_epochs *epochs,
                                            struct rejectd_model **model,

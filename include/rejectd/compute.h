@@ -68,6 +68,21 @@ enum rejectd_status rejectd_fit(const struct rejectd_epochs *epochs,
 void rejectd_fit_free(struct rejectd_fit *fit); /* NULL is allowed */
 
 /*
+ * The thresholds of a fit alone, with or without predictions to augment the epochs: the check
+ * without looking at the samples, and the search. On success *thresholds is owned by the caller:
+ * rejectd_thresholds_free(); NULL on failure.
+ */
+enum rejectd_status rejectd_thresholds_check(const struct rejectd_epochs *epochs,
+                                             const struct rejectd_thresholds_parameters *parameters,
+                                             struct rejectd_error *error);
+enum rejectd_status rejectd_thresholds(const struct rejectd_epochs *epochs,
+                                       const struct rejectd_thresholds_parameters *parameters,
+                                       const struct rejectd_compute_options *options,
+                                       struct rejectd_thresholds **thresholds,
+                                       struct rejectd_error *error);
+void rejectd_thresholds_free(struct rejectd_thresholds *thresholds); /* NULL is allowed */
+
+/*
  * What of a fit is needed to apply it elsewhere. *model is owned by the caller:
  * rejectd_model_free().
  */

@@ -134,6 +134,23 @@ struct rejectd_fit_parameters {
 /* The arithmetic used unless asked otherwise, whatever the dtype of the dataset. */
 #define REJECTD_PRECISION_DEFAULT REJECTD_FLOAT64
 
+/* How to search thresholds alone (autoreject.compute_thresholds). */
+struct rejectd_thresholds_parameters {
+    enum rejectd_threshold_method thresh_method;
+    uint32_t random_state;
+    const size_t *picks; /* ascending channel indices; NULL: every data channel not bad */
+    size_t n_picks;
+    enum rejectd_dtype precision;
+    enum rejectd_meg_legendre meg_legendre;
+    bool without_augmentation; /* no leave-one-out predictions, and so no positions needed */
+};
+
+struct rejectd_thresholds {
+    size_t n_channels;
+    double *thresholds; /* [n_channels] SI unit of the channel; NaN where not picked */
+    double *losses;     /* [n_channels] at the threshold; NaN where not picked */
+};
+
 /* Labels of a reject log. */
 enum {
     REJECTD_LABEL_GOOD = 0,

@@ -130,7 +130,7 @@ static bool run_steps(const struct golden_case *golden, const struct backend *ba
     ok = ok &&
          backend->predict(steps->session, weights, 0, c, steps->predicted_ptp, &error) ==
              REJECTD_OK &&
-         folds_shuffle_split(n, golden->seed, &is_test, &error) == REJECTD_OK;
+         folds_shuffle_split(n, 2, golden->seed, &is_test, &error) == REJECTD_OK;
     for (size_t i = 0; ok && i < c; i++)
         rank_pick(golden, steps, i);
     const struct backend_splits splits = {FOLDS_SHUFFLE_SPLITS, m, is_test};
@@ -570,7 +570,8 @@ static void compare_splits(const struct golden_case *golden)
     uint8_t *is_test = NULL;
     const size_t m = 2 * golden->epochs.n_epochs;
     size_t wrong = 0, n_test = 0;
-    if (folds_shuffle_split(golden->epochs.n_epochs, golden->seed, &is_test, &error) != REJECTD_OK)
+    if (folds_shuffle_split(golden->epochs.n_epochs, 2, golden->seed, &is_test, &error) !=
+        REJECTD_OK)
         exit(2);
     for (size_t f = 0; f < test.shape[0]; f++)
         for (size_t i = 0; i < test.shape[1]; i++)

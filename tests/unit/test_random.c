@@ -171,7 +171,7 @@ static uint8_t *shuffle_split(size_t n_epochs, uint32_t seed)
 {
     struct rejectd_error error;
     uint8_t *is_test = NULL;
-    ck_assert_int_eq(folds_shuffle_split(n_epochs, seed, &is_test, &error), REJECTD_OK);
+    ck_assert_int_eq(folds_shuffle_split(n_epochs, 2, seed, &is_test, &error), REJECTD_OK);
     return is_test;
 }
 

@@ -23,22 +23,6 @@ bool checks_is_analysed(enum rejectd_channel_type type)
     return types[type].analysed;
 }
 
-void checks_resolve_picks(const struct rejectd_epochs *epochs,
-                          const struct rejectd_fit_parameters *parameters, size_t *picks,
-                          size_t *n_picks)
-{
-    size_t n = 0;
-    if (parameters->picks != NULL) {
-        for (; n < parameters->n_picks; n++)
-            picks[n] = parameters->picks[n];
-    } else {
-        for (size_t c = 0; c < epochs->n_channels; c++)
-            if (types[epochs->channels[c].type].analysed && !epochs->channels[c].bad)
-                picks[n++] = c;
-    }
-    *n_picks = n;
-}
-
 size_t checks_picks_of_type(const struct rejectd_epochs *epochs, const size_t *picks,
                             size_t n_picks, enum rejectd_channel_type type, size_t *of_type)
 {
@@ -67,21 +51,36 @@ enum rejectd_status checks_shape(const struct rejectd_epochs *epochs, size_t lea
     return REJECTD_OK;
 }
 
-static enum rejectd_status check_picks(const struct rejectd_epochs *epochs,
-                                       const struct rejectd_fit_parameters *parameters,
-                                       struct rejectd_error *error)
+enum rejectd_status checks_picks(const struct rejectd_epochs *epochs, const size_t *picks,
+                                 size_t n_picks, struct rejectd_error *error)
 {
-    for (size_t i = 0; parameters->picks != NULL && i < parameters->n_picks; i++) {
+    for (size_t i = 0; picks != NULL && i < n_picks; i++) {
         char field[48];
         snprintf(field, sizeof field, "parameters.picks[%zu]", i);
-        if (parameters->picks[i] >= epochs->n_channels)
+        if (picks[i] >= epochs->n_channels)
             return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, field,
                                 "channel %zu does not exist; the dataset has %zu channels",
-                                parameters->picks[i], epochs->n_channels);
-        if (i > 0 && parameters->picks[i] <= parameters->picks[i - 1])
+                                picks[i], epochs->n_channels);
+        if (i > 0 && picks[i] <= picks[i - 1])
             return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, field,
                                 "picks must be ascending and without repeats");
     }
+    return REJECTD_OK;
+}
+
+enum rejectd_status checks_resolve_copy(const struct rejectd_epochs *epochs, const size_t *given,
+                                        size_t n_given, size_t **picks, size_t *n_picks,
+                                        struct rejectd_error *error)
+{
+    *picks = malloc(epochs->n_channels * sizeof **picks);
+    *n_picks = 0;
+    if (*picks == NULL)
+        return REJECTD_FAIL_MEMORY(error, epochs->n_channels * sizeof **picks);
+    for (size_t i = 0; given != NULL && i < n_given; i++)
+        (*picks)[(*n_picks)++] = given[i];
+    for (size_t c = 0; given == NULL && c < epochs->n_channels; c++)
+        if (types[epochs->channels[c].type].analysed && !epochs->channels[c].bad)
+            (*picks)[(*n_picks)++] = c;
     return REJECTD_OK;
 }
 
@@ -187,17 +186,18 @@ enum rejectd_status checks_fit(const struct rejectd_epochs *epochs,
     const size_t cv = parameters->cv != 0 ? parameters->cv : 10;
     enum rejectd_status status = checks_shape(epochs, 3, error);
     if (status == REJECTD_OK)
-        status = check_picks(epochs, parameters, error);
+        status = checks_picks(epochs, parameters->picks, parameters->n_picks, error);
     if (status == REJECTD_OK)
         status = check_cv(epochs, cv, error);
     if (status == REJECTD_OK)
         status = check_consensus(parameters, error);
     if (status != REJECTD_OK)
         return status;
-    size_t n_picks, *picks = malloc(epochs->n_channels * sizeof *picks);
-    if (picks == NULL)
-        return REJECTD_FAIL_MEMORY(error, epochs->n_channels * sizeof *picks);
-    checks_resolve_picks(epochs, parameters, picks, &n_picks);
+    size_t n_picks, *picks;
+    status = checks_resolve_copy(epochs, parameters->picks, parameters->n_picks, &picks, &n_picks,
+                                 error);
+    if (status != REJECTD_OK)
+        return status;
     if (n_picks < 2)
         status = REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, "parameters.picks",
                               "%zu channels are picked; a fit needs at least 2 that are not marked "

@@ -8,14 +8,6 @@
 /* Most cells of consensus x n_interpolate x cv that a fit may ask for. */
 enum { CHECKS_MAX_CELLS = 100000 };
 
-/*
- * The picks of a fit: parameters->picks, or every data channel not marked bad. picks [n_channels]
- * is filled with ascending channel indices, *n_picks of them.
- */
-void checks_resolve_picks(const struct rejectd_epochs *epochs,
-                          const struct rejectd_fit_parameters *parameters, size_t *picks,
-                          size_t *n_picks);
-
 /* Those of picks [n_picks] that are of a type, into of_type [n_picks]; returns how many. */
 size_t checks_picks_of_type(const struct rejectd_epochs *epochs, const size_t *picks,
                             size_t n_picks, enum rejectd_channel_type type, size_t *of_type);
@@ -23,6 +15,19 @@ size_t checks_picks_of_type(const struct rejectd_epochs *epochs, const size_t *p
 /* The dataset is not empty, nor larger than anything this library computes with. */
 enum rejectd_status checks_shape(const struct rejectd_epochs *epochs, size_t least_epochs,
                                  struct rejectd_error *error);
+
+/* Given picks are channels of the dataset, ascending and without repeats. */
+enum rejectd_status checks_picks(const struct rejectd_epochs *epochs, const size_t *picks,
+                                 size_t n_picks, struct rejectd_error *error);
+
+/* Given picks, or every data channel not marked bad, as a copy: free() it. */
+enum rejectd_status checks_resolve_copy(const struct rejectd_epochs *epochs, const size_t *given,
+                                        size_t n_given, size_t **picks, size_t *n_picks,
+                                        struct rejectd_error *error);
+
+/* Every pick is of a type that is analysed. */
+enum rejectd_status checks_types(const struct rejectd_epochs *epochs, const size_t *picks,
+                                 size_t n_picks, struct rejectd_error *error);
 
 /* Everything rejectd_fit_check() promises. */
 enum rejectd_status checks_fit(const struct rejectd_epochs *epochs,

@@ -152,10 +152,9 @@ enum rejectd_status checks_sensors_of_log(const struct rejectd_epochs *epochs, c
     return REJECTD_OK;
 }
 
-enum rejectd_status checks_sensors(const struct rejectd_epochs *epochs, const size_t *picks,
-                                   size_t n_picks, struct rejectd_error *error)
+enum rejectd_status checks_types(const struct rejectd_epochs *epochs, const size_t *picks,
+                                 size_t n_picks, struct rejectd_error *error)
 {
-    size_t counts[REJECTD_CHANNEL_TYPE_COUNT] = {0};
     for (size_t i = 0; i < n_picks; i++) {
         const struct rejectd_channel *channel = &epochs->channels[picks[i]];
         if (!checks_is_analysed(channel->type))
@@ -164,8 +163,18 @@ enum rejectd_status checks_sensors(const struct rejectd_epochs *epochs, const si
                 "channel \"%s\" is of type %s; only channels of type " CHECKS_ANALYSED_TYPES
                 " are analysed",
                 channel->name, checks_type_name(channel->type));
-        counts[channel->type]++;
     }
-    enum rejectd_status status = checks_sensors_of_log(epochs, picks, n_picks, error);
+    return REJECTD_OK;
+}
+
+enum rejectd_status checks_sensors(const struct rejectd_epochs *epochs, const size_t *picks,
+                                   size_t n_picks, struct rejectd_error *error)
+{
+    size_t counts[REJECTD_CHANNEL_TYPE_COUNT] = {0};
+    for (size_t i = 0; i < n_picks; i++)
+        counts[epochs->channels[picks[i]].type]++;
+    enum rejectd_status status = checks_types(epochs, picks, n_picks, error);
+    if (status == REJECTD_OK)
+        status = checks_sensors_of_log(epochs, picks, n_picks, error);
     return status == REJECTD_OK ? check_counts(counts, error) : status;
 }

@@ -7,26 +7,13 @@
 #include <time.h>
 
 #include "worker/algorithm/checks.h"
-#include "worker/algorithm/interpolation.h"
 #include "worker/algorithm/local_cv.h"
-#include "worker/algorithm/progress.h"
-#include "worker/algorithm/thresholds.h"
+#include "worker/algorithm/type_work.h"
 #include "worker/algorithm/votes.h"
 #include "worker/algorithm/warnings.h"
 
 /* Shares of the whole fit, for progress. */
 static const double thresholds_share = 0.75, local_cv_share = 0.25;
-
-/* The picks of one type while it is being fitted. */
-struct type_work {
-    struct backend_samples samples;
-    struct backend_session *session;
-    double *ptp; /* [E][C] */
-    struct interpolation interpolation;
-    double *thresholds; /* [C] */
-    double *losses;     /* [C] */
-    struct votes votes;
-};
 
 static double now(void)
 {
@@ -108,89 +95,26 @@ static enum rejectd_status fill_grids(const struct rejectd_fit_parameters *param
     return REJECTD_OK;
 }
 
-static void work_free(const struct backend *backend, struct type_work *work)
-{
-    backend->close(work->session);
-    free(work->ptp);
-    interpolation_close(&work->interpolation);
-    free(work->thresholds);
-    free(work->losses);
-    votes_free(&work->votes);
-}
-
-static enum rejectd_status work_init(struct type_work *work, const struct rejectd_epochs *epochs,
-                                     const size_t *picks, size_t n_picks,
-                                     enum rejectd_meg_legendre legendre, int n_threads,
-                                     struct rejectd_error *error)
-{
-    work->samples = (struct backend_samples){
-        .data = epochs->samples,
-        .dtype = epochs->dtype,
-        .n_epochs = epochs->n_epochs,
-        .n_channels = epochs->n_channels,
-        .n_times = epochs->n_times,
-        .picks = picks,
-        .n_picks = n_picks,
-    };
-    work->ptp = malloc(epochs->n_epochs * n_picks * sizeof(double));
-    work->thresholds = malloc(n_picks * sizeof(double));
-    work->losses = malloc(n_picks * sizeof(double));
-    if (work->ptp == NULL || work->thresholds == NULL || work->losses == NULL)
-        return REJECTD_FAIL_MEMORY(error, epochs->n_epochs * n_picks * sizeof(double));
-    return interpolation_open(epochs, picks, n_picks, legendre, n_threads, &work->interpolation,
-                              error);
-}
-
-/* Of finite samples every candidate has a finite loss, unless sums or squares of them overflow. */
-static enum rejectd_status check_losses(const struct rejectd_channel *channels,
-                                        const struct type_work *work, struct rejectd_error *error)
-{
-    for (size_t i = 0; i < work->samples.n_picks; i++)
-        if (!isfinite(work->losses[i]))
-            return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "samples",
-                                "the samples of channel \"%s\" or its neighbours are too large to "
-                                "compute with; samples are in SI units, volts for eeg",
-                                channels[work->samples.picks[i]].name);
-    return REJECTD_OK;
-}
-
 /* Given thresholds, or the search for them; into the fit as well. */
-static enum rejectd_status
-find_thresholds(const struct backend *backend, const struct rejectd_channel *channels,
-                struct type_work *work, const struct rejectd_fit_parameters *parameters,
-                const struct rejectd_compute_options *options, struct progress *progress,
-                struct rejectd_fit *fit, struct rejectd_error *error)
+static enum rejectd_status find_thresholds(struct type_work *work,
+                                           const struct rejectd_channel *channels,
+                                           const struct rejectd_fit_parameters *parameters,
+                                           const struct rejectd_compute_options *options,
+                                           struct progress *progress, struct rejectd_fit *fit,
+                                           struct rejectd_error *error)
 {
-    const size_t n_picks = work->samples.n_picks;
-    if (parameters->thresholds != NULL) {
-        for (size_t i = 0; i < n_picks; i++) {
-            work->thresholds[i] = parameters->thresholds[work->samples.picks[i]];
-            work->losses[i] = NAN;
-        }
-    } else {
-        const struct thresholds_request request = {
-            .method = parameters->thresh_method,
-            .seed = parameters->random_state,
-            .n_threads = fit_threads(options),
-            .memory_budget = options->memory_budget,
-        };
-        const double *weights;
-        progress_step(progress, "thresholds", 0.0, thresholds_share);
-        enum rejectd_status status =
-            interpolation_leave_one_out(&work->interpolation, &weights, error);
-        if (status == REJECTD_OK)
-            status = thresholds_search(backend, work->session, &work->samples, work->ptp, weights,
-                                       &request, progress, work->thresholds, work->losses, error);
-        if (status == REJECTD_OK)
-            status = check_losses(channels, work, error);
-        if (status != REJECTD_OK)
-            return status;
-    }
-    for (size_t i = 0; i < n_picks; i++) {
+    enum rejectd_status status = REJECTD_OK;
+    progress_step(progress, "thresholds", 0.0, thresholds_share);
+    if (parameters->thresholds != NULL)
+        type_work_give_thresholds(work, parameters->thresholds);
+    else
+        status = type_work_search(work, channels, parameters->thresh_method,
+                                  parameters->random_state, options, progress, error);
+    for (size_t i = 0; i < work->samples.n_picks && status == REJECTD_OK; i++) {
         fit->thresholds[work->samples.picks[i]] = work->thresholds[i];
         fit->threshold_losses[work->samples.picks[i]] = work->losses[i];
     }
-    return REJECTD_OK;
+    return status;
 }
 
 static enum rejectd_status
@@ -199,35 +123,25 @@ fit_type(const struct backend *backend, const struct rejectd_epochs *epochs, con
          const struct rejectd_compute_options *options, struct progress *progress,
          struct rejectd_fit *fit, struct rejectd_error *error)
 {
-    struct type_work work = {0};
+    struct type_work work = {.backend = backend};
     struct rejectd_type_fit *type = &fit->types[fit->n_types++];
-    const struct backend_options backend_options = {
-        .n_threads = fit_threads(options),
-        .precision = parameters->precision,
-        .instruction_set = options->instruction_set,
-        .progress = progress_for_backend(progress),
-    };
+    struct votes votes = {0};
     const double start = now();
     type->type = epochs->channels[picks[0]].type;
     enum rejectd_status status = fill_grids(parameters, n_all_picks, type, error);
     if (status == REJECTD_OK)
-        status = work_init(&work, epochs, picks, n_picks, parameters->meg_legendre,
-                           fit_threads(options), error);
+        status = type_work_open(&work, epochs, picks, n_picks, parameters->precision, options,
+                                progress, error);
     if (status == REJECTD_OK)
-        status = backend->open(&work.samples, &backend_options, &work.session, error);
-    if (status != REJECTD_OK)
-        goto cleanup;
-    progress_step(progress, "thresholds", 0.0, 0.0);
-    status = backend->peak_to_peak(work.session, work.ptp, error);
+        status = type_work_interpolate(&work, epochs, parameters->meg_legendre, error);
     if (status == REJECTD_OK)
         status = warnings_about_flat(fit, epochs->channels, picks, n_picks, work.ptp,
                                      epochs->n_epochs, error);
     if (status == REJECTD_OK)
-        status = find_thresholds(backend, epochs->channels, &work, parameters, options, progress,
-                                 fit, error);
-    if (status == REJECTD_OK)
         status =
-            votes_init(&work.votes, work.ptp, work.thresholds, epochs->n_epochs, n_picks, error);
+            find_thresholds(&work, epochs->channels, parameters, options, progress, fit, error);
+    if (status == REJECTD_OK)
+        status = votes_init(&votes, work.ptp, work.thresholds, epochs->n_epochs, n_picks, error);
     if (status != REJECTD_OK)
         goto cleanup;
     fit->seconds_thresholds += now() - start;
@@ -237,7 +151,7 @@ fit_type(const struct backend *backend, const struct rejectd_epochs *epochs, con
                                        type->n_interpolate_grid, type->n_n_interpolate,
                                        type->n_folds};
     struct local_cv_choice choice;
-    status = local_cv_run(backend, work.session, &work.votes, &work.interpolation, &grid, progress,
+    status = local_cv_run(backend, work.session, &votes, &work.interpolation, &grid, progress,
                           1.0 - local_cv_share, local_cv_share, type->loss, &choice, error);
     if (status != REJECTD_OK)
         goto cleanup;
@@ -246,10 +160,11 @@ fit_type(const struct backend *backend, const struct rejectd_epochs *epochs, con
     if (!choice.finite)
         status = warnings_add(fit, error, "no-finite-loss",
                               "every cell of the grid has an infinite loss; the first was taken");
-    votes_fill_log(&work.votes, picks, type->consensus, type->n_interpolate, &fit->log);
+    votes_fill_log(&votes, picks, type->consensus, type->n_interpolate, &fit->log);
     fit->seconds_local_cv += now() - cv_start;
 cleanup:
-    work_free(backend, &work);
+    votes_free(&votes);
+    type_work_close(&work);
     return status;
 }
 
@@ -294,11 +209,10 @@ enum rejectd_status fit_run(const struct backend *backend, const struct rejectd_
     enum rejectd_status status = checks_fit(epochs, parameters, error);
     if (status != REJECTD_OK)
         return status;
-    picks = malloc(epochs->n_channels * sizeof *picks);
-    if (picks == NULL)
-        return REJECTD_FAIL_MEMORY(error, epochs->n_channels * sizeof *picks);
-    checks_resolve_picks(epochs, parameters, picks, &n_picks);
-    status = fit_new(epochs, &made, error);
+    status = checks_resolve_copy(epochs, parameters->picks, parameters->n_picks, &picks, &n_picks,
+                                 error);
+    if (status == REJECTD_OK)
+        status = fit_new(epochs, &made, error);
     if (status == REJECTD_OK)
         status = fit_types(backend, epochs, picks, n_picks, parameters, options, made, error);
     if (status == REJECTD_OK)

@@ -14,6 +14,17 @@ enum rejectd_status fit_run(const struct backend *backend, const struct rejectd_
                             const struct rejectd_compute_options *options, struct rejectd_fit **fit,
                             struct rejectd_error *error);
 
+/* rejectd_thresholds_check() and rejectd_thresholds(). */
+enum rejectd_status thresholds_only_check(const struct rejectd_epochs *epochs,
+                                          const struct rejectd_thresholds_parameters *parameters,
+                                          struct rejectd_error *error);
+enum rejectd_status thresholds_only_run(const struct backend *backend,
+                                        const struct rejectd_epochs *epochs,
+                                        const struct rejectd_thresholds_parameters *parameters,
+                                        const struct rejectd_compute_options *options,
+                                        struct rejectd_thresholds **thresholds,
+                                        struct rejectd_error *error);
+
 /* Threads that options ask for: at least one. */
 int fit_threads(const struct rejectd_compute_options *options);
 

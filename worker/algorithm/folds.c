@@ -6,8 +6,8 @@
 #include "worker/algorithm/mt19937.h"
 
 /*
- * Shares n_draws between two classes in proportion to their sizes: floors first, then one each to
- * the largest remainders; equal remainders are put in random order
+ * Shares n_draws between two classes, of which the second may be empty, by their sizes: floors
+ * first, then one each to the largest remainders; equal remainders are put in random order
  * (sklearn.utils.extmath._approximate_mode).
  */
 static void share_draws(struct mt19937 *generator, const size_t sizes[2], size_t n_draws,
@@ -32,10 +32,10 @@ static void share_draws(struct mt19937 *generator, const size_t sizes[2], size_t
         shares[order[i]]++;
 }
 
-enum rejectd_status folds_shuffle_split(size_t n_epochs, uint32_t seed, uint8_t **is_test,
-                                        struct rejectd_error *error)
+enum rejectd_status folds_shuffle_split(size_t n_epochs, size_t n_classes, uint32_t seed,
+                                        uint8_t **is_test, struct rejectd_error *error)
 {
-    const size_t n_rows = 2 * n_epochs;
+    const size_t n_rows = n_classes * n_epochs, second = n_classes == 2 ? n_epochs : 0;
     const size_t n_test = (size_t)ceil(0.2 * (double)n_rows), n_train = n_rows - n_test;
     uint8_t *test = calloc(FOLDS_SHUFFLE_SPLITS * n_rows, sizeof *test);
     uint32_t *permutation = malloc(n_rows * sizeof *permutation);
@@ -48,11 +48,11 @@ enum rejectd_status folds_shuffle_split(size_t n_epochs, uint32_t seed, uint8_t 
     mt19937_seed(&generator, seed);
     for (size_t f = 0; f < FOLDS_SHUFFLE_SPLITS; f++) {
         size_t train_share[2], test_share[2];
-        share_draws(&generator, (const size_t[2]){n_epochs, n_epochs}, n_train, train_share);
+        share_draws(&generator, (const size_t[2]){n_epochs, second}, n_train, train_share);
         share_draws(&generator,
-                    (const size_t[2]){n_epochs - train_share[0], n_epochs - train_share[1]}, n_test,
+                    (const size_t[2]){n_epochs - train_share[0], second - train_share[1]}, n_test,
                     test_share);
-        for (size_t class = 0; class < 2; class ++) {
+        for (size_t class = 0; class < n_classes; class ++) {
             for (size_t i = 0; i < n_epochs; i++)
                 permutation[i] = (uint32_t)i;
             mt19937_permute(&generator, permutation, n_epochs);

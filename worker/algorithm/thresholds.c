@@ -7,7 +7,7 @@
 #include "worker/algorithm/folds.h"
 #include "worker/algorithm/threshold_search.h"
 
-/* Tables of one block of picks: M = 2 E rows each. */
+/* Tables of one block of picks, M rows each: 2 E, or E where nothing is predicted. */
 struct block {
     size_t capacity;       /* picks */
     double *predicted_ptp; /* [E][count] */
@@ -25,9 +25,9 @@ static void block_free(struct block *block)
 }
 
 static enum rejectd_status block_init(struct block *block, size_t capacity, size_t n_epochs,
-                                      struct rejectd_error *error)
+                                      size_t m, struct rejectd_error *error)
 {
-    const size_t rows = capacity * 2 * n_epochs;
+    const size_t rows = capacity * m;
     *block = (struct block){
         .capacity = capacity,
         .predicted_ptp = malloc(capacity * n_epochs * sizeof(double)),
@@ -70,28 +70,30 @@ static int by_ptp(const void *a, const void *b)
     return x->number < y->number ? -1 : 1;
 }
 
-/* Ranks the rows of one pick. rows is scratch [M]. */
+/* Ranks the m rows of one pick. rows is scratch [M]. */
 static void rank_rows(const double *ptp, size_t stride, const double *predicted, size_t count,
-                      size_t n_epochs, struct row *rows, uint32_t *order, double *candidates)
+                      size_t n_epochs, size_t m, struct row *rows, uint32_t *order,
+                      double *candidates)
 {
-    for (size_t e = 0; e < n_epochs; e++) {
+    for (size_t e = 0; e < n_epochs; e++)
         rows[e] = (struct row){ptp[e * stride], (uint32_t)e};
+    for (size_t e = 0; e < m - n_epochs; e++) {
         /* Of samples too large for the arithmetic; NaN has no rank. */
         double ptp_there = isnan(predicted[e * count]) ? INFINITY : predicted[e * count];
         rows[n_epochs + e] = (struct row){ptp_there, (uint32_t)(n_epochs + e)};
     }
-    qsort(rows, 2 * n_epochs, sizeof *rows, by_ptp);
-    for (size_t i = 0; i < 2 * n_epochs; i++) {
+    qsort(rows, m, sizeof *rows, by_ptp);
+    for (size_t i = 0; i < m; i++) {
         order[i] = rows[i].number;
         candidates[i] = rows[i].ptp;
     }
 }
 
 static enum rejectd_status rank_block(const struct backend_samples *samples, const double *ptp,
-                                      size_t first, size_t count, int n_threads,
+                                      size_t first, size_t count, size_t m, int n_threads,
                                       struct block *block, struct rejectd_error *error)
 {
-    const size_t n = samples->n_epochs, m = 2 * n;
+    const size_t n = samples->n_epochs;
     bool failed = false;
 #pragma omp parallel num_threads(n_threads)
     {
@@ -103,7 +105,7 @@ static enum rejectd_status rank_block(const struct backend_samples *samples, con
 #pragma omp for schedule(dynamic, 1)
         for (size_t c = 0; c < count; c++)
             if (rows != NULL)
-                rank_rows(ptp + first + c, samples->n_picks, block->predicted_ptp + c, count, n,
+                rank_rows(ptp + first + c, samples->n_picks, block->predicted_ptp + c, count, n, m,
                           rows, block->order + c * m, block->candidates + c * m);
         free(rows);
     }
@@ -159,14 +161,15 @@ thresholds_search(const struct backend *backend, struct backend_session *session
                   const struct thresholds_request *request, struct progress *progress,
                   double *thresholds, double *losses, struct rejectd_error *error)
 {
-    const size_t n_picks = samples->n_picks, m = 2 * samples->n_epochs;
+    const size_t n_classes = weights != NULL ? 2 : 1;
+    const size_t n_picks = samples->n_picks, m = n_classes * samples->n_epochs;
     const size_t size = block_size(samples, request);
     const double start = progress->start, share = progress->share;
     struct block block = {0};
     uint8_t *is_test = NULL;
-    enum rejectd_status status = block_init(&block, size, samples->n_epochs, error);
+    enum rejectd_status status = block_init(&block, size, samples->n_epochs, m, error);
     if (status == REJECTD_OK)
-        status = folds_shuffle_split(samples->n_epochs, request->seed, &is_test, error);
+        status = folds_shuffle_split(samples->n_epochs, n_classes, request->seed, &is_test, error);
     if (status != REJECTD_OK)
         goto cleanup;
     const struct backend_splits splits = {FOLDS_SHUFFLE_SPLITS, m, is_test};
@@ -175,10 +178,10 @@ thresholds_search(const struct backend *backend, struct backend_session *session
         const double before = start + share * (double)first / (double)n_picks;
         const double block_share = share * (double)count / (double)n_picks;
         progress_step(progress, "thresholds", before, 0.4 * block_share);
-        status = backend->predict(session, weights + first * n_picks, first, count,
-                                  block.predicted_ptp, error);
+        status = backend->predict(session, weights != NULL ? weights + first * n_picks : NULL,
+                                  first, count, block.predicted_ptp, error);
         if (status == REJECTD_OK)
-            status = rank_block(samples, ptp, first, count, request->n_threads, &block, error);
+            status = rank_block(samples, ptp, first, count, m, request->n_threads, &block, error);
         progress_step(progress, "thresholds", before + 0.4 * block_share, 0.55 * block_share);
         if (status == REJECTD_OK)
             status = backend->threshold_losses(session, &splits, block.order, block.candidates,

@@ -13,10 +13,10 @@ struct thresholds_request {
 };
 
 /*
- * Predicts every pick from the others, block by block, evaluates the loss of every candidate and
- * searches.
+ * Predicts every pick from the others, block by block, evaluates the loss of every candidate
+ * threshold and searches.
  *   ptp        [E][C] of the epochs themselves
- *   weights    [C][C] of leave-one-out prediction
+ *   weights    [C][C] of leave-one-out prediction; NULL: the epochs alone, without predictions
  *   thresholds, losses [C] are filled
  * The result does not depend on how the picks are cut into blocks. Progress goes from 0 to 1 of
  * the step that `progress` is in; the session must have been opened with it.

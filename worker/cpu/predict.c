@@ -78,7 +78,13 @@ enum rejectd_status cpu_predict(struct backend_session *session, const double *w
 {
     const struct backend_samples *s = &session->samples;
     session->count = 0;
+    session->predicted = weights != NULL;
     repairs_clear(session);
+    if (weights == NULL) {
+        session->first = first;
+        session->count = count;
+        return REJECTD_OK;
+    }
     size_t samples, bytes;
     if (!checked_multiply3(count, s->n_epochs, s->n_times, &samples) ||
         !checked_multiply(samples, session->work_size, &bytes))
@@ -121,7 +127,7 @@ enum rejectd_status cpu_predict(struct backend_session *session, const double *w
 enum rejectd_status cpu_read_predictions(struct backend_session *session, size_t pick, double *rows,
                                          struct rejectd_error *error)
 {
-    if (pick < session->first || pick >= session->first + session->count)
+    if (!session->predicted || pick < session->first || pick >= session->first + session->count)
         return REJECTD_FAIL(error, REJECTD_INTERNAL, "", "pick %zu is not predicted", pick);
     size_t n = session->samples.n_epochs * session->samples.n_times;
     kernels_select(NULL, REJECTD_FLOAT64)

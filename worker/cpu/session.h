@@ -24,7 +24,8 @@ struct backend_session {
     /* Predictions [count][E][T] or, later, repaired rows of T, all values of one epoch together:
      * never both, so that fewer pages are touched for the first time. */
     struct arena rows;
-    size_t first, count;            /* picks that are predicted; count 0: none */
+    size_t first, count;            /* picks of the last predict(); count 0: none */
+    bool predicted;                 /* they have predictions in rows */
     struct backend_repairs repairs; /* a view of repairs_storage */
     void *repairs_storage;          /* owned */
     size_t *repaired_offsets;       /* [E + 1] first row of each epoch */

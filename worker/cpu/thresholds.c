@@ -71,21 +71,23 @@ static size_t list_ranks(const struct backend_splits *splits, const uint32_t *or
 }
 
 /* Where the row of each rank is: an epoch of the channel, or its prediction. */
-static void find_sources(const struct backend_session *session, size_t pick, const uint32_t *order,
-                         struct row_source *sources)
+static void find_sources(const struct backend_session *session, size_t pick, size_t n_rows,
+                         const uint32_t *order, struct row_source *sources)
 {
     const struct backend_samples *s = &session->samples;
-    const char *predictions = (const char *)session->rows.data + (pick - session->first) *
-                                                                     s->n_epochs * s->n_times *
-                                                                     session->work_size;
-    for (size_t rank = 0; rank < 2 * s->n_epochs; rank++) {
+    const size_t row_bytes = s->n_times * session->work_size;
+    const char *predictions = NULL;
+    if (session->predicted)
+        predictions =
+            (const char *)session->rows.data + (pick - session->first) * s->n_epochs * row_bytes;
+    for (size_t rank = 0; rank < n_rows; rank++) {
         size_t row = order[rank];
         if (row < s->n_epochs)
             sources[rank] = session_row(session, row, s->picks[pick]);
         else
-            sources[rank] = (struct row_source){
-                .samples = predictions + (row - s->n_epochs) * s->n_times * session->work_size,
-                .dtype = session->kernels->work};
+            sources[rank] =
+                (struct row_source){.samples = predictions + (row - s->n_epochs) * row_bytes,
+                                    .dtype = session->kernels->work};
     }
 }
 
@@ -145,7 +147,7 @@ static void channel_losses(struct backend_session *session, const struct backend
     const struct fold_rows test = {splits->n_folds, test_offsets, scratch->rows};
     const struct fold_rows train = {splits->n_folds, train_offsets, train_rows};
 
-    find_sources(session, pick, order, scratch->sources);
+    find_sources(session, pick, m, order, scratch->sources);
     const double offset = channel_offset(session, &scratch->sources[m / 2]);
     memset(scratch->sums, 0, n_train * sizeof *scratch->sums);
     const size_t strip = session_strip(session, m);

@@ -117,12 +117,16 @@ static enum rejectd_status reference_predict(struct backend_session *session, co
     const size_t n_times = session->n_times, n_picks = session->n_picks;
     const size_t n = session->n_epochs * count * n_times;
     free(session->predictions);
-    session->count = 0;
-    session->predictions = malloc(n * sizeof *session->predictions);
-    if (session->predictions == NULL)
-        return REJECTD_FAIL_MEMORY(error, n * sizeof *session->predictions);
+    session->predictions = NULL;
     session->first = first;
     session->count = count;
+    if (weights == NULL)
+        return reference_advance(session, 1, 1, error);
+    session->predictions = malloc(n * sizeof *session->predictions);
+    if (session->predictions == NULL) {
+        session->count = 0;
+        return REJECTD_FAIL_MEMORY(error, n * sizeof *session->predictions);
+    }
     for (size_t e = 0; e < session->n_epochs; e++) {
         for (size_t c = 0; c < count; c++) {
             double *row = session->predictions + (e * count + c) * n_times;
@@ -145,7 +149,8 @@ static enum rejectd_status reference_predict(struct backend_session *session, co
 static enum rejectd_status reference_read_predictions(struct backend_session *session, size_t pick,
                                                       double *rows, struct rejectd_error *error)
 {
-    if (pick < session->first || pick >= session->first + session->count)
+    if (session->predictions == NULL || pick < session->first ||
+        pick >= session->first + session->count)
         return REJECTD_FAIL(error, REJECTD_INTERNAL, "", "pick %zu is not predicted", pick);
     for (size_t e = 0; e < session->n_epochs; e++)
         memcpy(rows + e * session->n_times,

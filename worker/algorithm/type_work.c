@@ -1,0 +1,103 @@
+#include "worker/algorithm/type_work.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "worker/algorithm/fit.h"
+#include "worker/algorithm/thresholds.h"
+
+enum rejectd_status type_work_open(struct type_work *work, const struct rejectd_epochs *epochs,
+                                   const size_t *picks, size_t n_picks,
+                                   enum rejectd_dtype precision,
+                                   const struct rejectd_compute_options *options,
+                                   struct progress *progress, struct rejectd_error *error)
+{
+    const struct backend_options backend_options = {
+        .n_threads = fit_threads(options),
+        .precision = precision,
+        .instruction_set = options->instruction_set,
+        .progress = progress_for_backend(progress),
+    };
+    work->n_threads = backend_options.n_threads;
+    work->samples = (struct backend_samples){
+        .data = epochs->samples,
+        .dtype = epochs->dtype,
+        .n_epochs = epochs->n_epochs,
+        .n_channels = epochs->n_channels,
+        .n_times = epochs->n_times,
+        .picks = picks,
+        .n_picks = n_picks,
+    };
+    work->ptp = malloc(epochs->n_epochs * n_picks * sizeof(double));
+    work->thresholds = malloc(n_picks * sizeof(double));
+    work->losses = malloc(n_picks * sizeof(double));
+    if (work->ptp == NULL || work->thresholds == NULL || work->losses == NULL)
+        return REJECTD_FAIL_MEMORY(error, epochs->n_epochs * n_picks * sizeof(double));
+    progress_step(progress, "thresholds", 0.0, 0.0);
+    enum rejectd_status status =
+        work->backend->open(&work->samples, &backend_options, &work->session, error);
+    if (status == REJECTD_OK)
+        status = work->backend->peak_to_peak(work->session, work->ptp, error);
+    return status;
+}
+
+void type_work_close(struct type_work *work)
+{
+    work->backend->close(work->session);
+    interpolation_close(&work->interpolation);
+    free(work->ptp);
+    free(work->thresholds);
+    free(work->losses);
+    *work = (struct type_work){.backend = work->backend};
+}
+
+enum rejectd_status type_work_interpolate(struct type_work *work,
+                                          const struct rejectd_epochs *epochs,
+                                          enum rejectd_meg_legendre legendre,
+                                          struct rejectd_error *error)
+{
+    return interpolation_open(epochs, work->samples.picks, work->samples.n_picks, legendre,
+                              work->n_threads, &work->interpolation, error);
+}
+
+void type_work_give_thresholds(struct type_work *work, const double *thresholds)
+{
+    for (size_t i = 0; i < work->samples.n_picks; i++) {
+        work->thresholds[i] = thresholds[work->samples.picks[i]];
+        work->losses[i] = NAN;
+    }
+}
+
+/* Of finite samples every candidate has a finite loss, unless sums or squares of them overflow. */
+static enum rejectd_status check_losses(const struct rejectd_channel *channels,
+                                        const struct type_work *work, struct rejectd_error *error)
+{
+    for (size_t i = 0; i < work->samples.n_picks; i++)
+        if (!isfinite(work->losses[i]))
+            return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "samples",
+                                "the samples of channel \"%s\" or its neighbours are too large to "
+                                "compute with; samples are in SI units, volts for eeg",
+                                channels[work->samples.picks[i]].name);
+    return REJECTD_OK;
+}
+
+enum rejectd_status type_work_search(struct type_work *work, const struct rejectd_channel *channels,
+                                     enum rejectd_threshold_method method, uint32_t seed,
+                                     const struct rejectd_compute_options *options,
+                                     struct progress *progress, struct rejectd_error *error)
+{
+    const struct thresholds_request request = {
+        .method = method,
+        .seed = seed,
+        .n_threads = work->n_threads,
+        .memory_budget = options->memory_budget,
+    };
+    const double *weights = NULL;
+    enum rejectd_status status = REJECTD_OK;
+    if (work->interpolation.n > 0)
+        status = interpolation_leave_one_out(&work->interpolation, &weights, error);
+    if (status == REJECTD_OK)
+        status = thresholds_search(work->backend, work->session, &work->samples, work->ptp, weights,
+                                   &request, progress, work->thresholds, work->losses, error);
+    return status == REJECTD_OK ? check_losses(channels, work, error) : status;
+}

@@ -1,0 +1,42 @@
+/* The picks of one channel type on their way through a job: what fits and threshold jobs share. */
+#ifndef WORKER_ALGORITHM_TYPE_WORK_H
+#define WORKER_ALGORITHM_TYPE_WORK_H
+
+#include "worker/algorithm/interpolation.h"
+
+struct type_work {
+    const struct backend *backend; /* set by the caller, the rest zero */
+    struct backend_samples samples;
+    struct backend_session *session;
+    int n_threads;
+    double *ptp;                        /* [E][C] */
+    struct interpolation interpolation; /* after type_work_interpolate() */
+    double *thresholds;                 /* [C] */
+    double *losses;                     /* [C] at the thresholds; NaN where they were given */
+};
+
+/* Opens a session on the picks [n_picks], which stay the caller's, and measures their peak-to-peak
+ * amplitudes. type_work_close() in any case. */
+enum rejectd_status type_work_open(struct type_work *work, const struct rejectd_epochs *epochs,
+                                   const size_t *picks, size_t n_picks,
+                                   enum rejectd_dtype precision,
+                                   const struct rejectd_compute_options *options,
+                                   struct progress *progress, struct rejectd_error *error);
+void type_work_close(struct type_work *work);
+
+/* Prepares interpolation among the picks, which passed checks_sensors(). */
+enum rejectd_status type_work_interpolate(struct type_work *work,
+                                          const struct rejectd_epochs *epochs,
+                                          enum rejectd_meg_legendre legendre,
+                                          struct rejectd_error *error);
+
+/* Takes thresholds [n_channels] as they are. */
+void type_work_give_thresholds(struct type_work *work, const double *thresholds);
+
+/* Searches them, among the epochs and, where interpolation was prepared, their predictions. */
+enum rejectd_status type_work_search(struct type_work *work, const struct rejectd_channel *channels,
+                                     enum rejectd_threshold_method method, uint32_t seed,
+                                     const struct rejectd_compute_options *options,
+                                     struct progress *progress, struct rejectd_error *error);
+
+#endif
