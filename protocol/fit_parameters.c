@@ -14,8 +14,7 @@
 #include "protocol/job_json.h"
 #include "protocol/json_reader.h"
 #include "protocol/names.h"
-
-enum { DEFAULT_RANDOM_STATE = 42 };
+#include "protocol/parameters.h"
 
 void fit_parameters_clear(struct fit_parameters *parameters)
 {
@@ -74,126 +73,13 @@ static enum rejectd_status read_consensus(const struct json_object *root,
 static enum rejectd_status read_plain_fields(const struct json_object *root,
                                              struct rejectd_fit_parameters *out)
 {
-    int method = REJECTD_THRESHOLD_BAYESIAN_OPTIMIZATION;
-    int precision = REJECTD_PRECISION_DEFAULT;
-    int legendre = REJECTD_MEG_LEGENDRE_EXACT;
-    int64_t random_state = DEFAULT_RANDOM_STATE;
     enum rejectd_status status;
     if ((status = json_read_size(root, "cv", 2, REJECTD_MAX_FOLDS, &out->cv)) != 0 ||
-        (status = json_read_name(root, "thresh_method", threshold_method_names,
-                                 REJECTD_THRESHOLD_METHOD_COUNT, &method)) != 0 ||
-        (status = json_read_integer(root, "random_state", 0, UINT32_MAX, &random_state)) != 0 ||
-        (status = json_read_name(root, "precision", dtype_names, 2, &precision)) != 0 ||
-        (status = json_read_name(root, "meg_legendre", meg_legendre_names,
-                                 REJECTD_MEG_LEGENDRE_COUNT, &legendre)) != 0)
+        (status = parameters_read_method(root, &out->thresh_method)) != 0 ||
+        (status = parameters_read_random_state(root, &out->random_state)) != 0 ||
+        (status = parameters_read_precision(root, &out->precision)) != 0)
         return status;
-    out->thresh_method = (enum rejectd_threshold_method)method;
-    out->random_state = (uint32_t)random_state;
-    out->precision = (enum rejectd_dtype)precision;
-    out->meg_legendre = (enum rejectd_meg_legendre)legendre;
-    return REJECTD_OK;
-}
-
-/* ---- picks ---- */
-
-static enum rejectd_status check_picks(const struct json_object *root, const json_t *array,
-                                       const struct channel_index *index, bool *by_name)
-{
-    bool all_names = true, all_types = true;
-    for (size_t i = 0; i < json_array_size(array); i++) {
-        const json_t *value = json_array_get(array, i);
-        char key[48];
-        snprintf(key, sizeof key, "picks[%zu]", i);
-        if (!json_is_string(value))
-            return json_fail(root, key, "must be a string, not %s", json_kind(value));
-        const char *pick = json_string_value(value);
-        enum rejectd_channel_type type;
-        bool is_name = channel_index_find(index, pick) != CHANNEL_INDEX_NONE;
-        bool is_type = channel_type_from_name(pick, &type);
-        all_names = all_names && is_name;
-        all_types = all_types && is_type;
-        if (!is_name && !is_type)
-            return json_fail(root, key,
-                             "\"%.80s\" is neither a channel of the dataset nor a channel type",
-                             pick);
-        if (!all_names && !all_types)
-            return json_fail(root, key,
-                             "\"%.80s\" mixes names and types; all channel names or all channel "
-                             "types are accepted",
-                             pick);
-    }
-    if (all_names && all_types)
-        return json_fail(root, "picks",
-                         "can be read as channel names and as channel types alike; rename the "
-                         "channels");
-    *by_name = all_names;
-    return REJECTD_OK;
-}
-
-static enum rejectd_status mark_names(const struct json_object *root, const json_t *array,
-                                      const struct channel_index *index, bool *picked)
-{
-    for (size_t i = 0; i < json_array_size(array); i++) {
-        const char *name = json_string_value(json_array_get(array, i));
-        long channel = channel_index_find(index, name);
-        if (picked[channel]) {
-            char key[48];
-            snprintf(key, sizeof key, "picks[%zu]", i);
-            return json_fail(root, key, "\"%s\" is picked twice", name);
-        }
-        picked[channel] = true;
-    }
-    return REJECTD_OK;
-}
-
-static enum rejectd_status mark_types(const struct json_object *root, const json_t *array,
-                                      const struct channel_index *index, bool *picked)
-{
-    for (size_t i = 0; i < json_array_size(array); i++) {
-        enum rejectd_channel_type type = REJECTD_CHANNEL_TYPE_COUNT;
-        bool any = false;
-        (void)channel_type_from_name(json_string_value(json_array_get(array, i)), &type);
-        for (size_t c = 0; c < index->n_channels; c++)
-            if (index->channels[c].type == type && !index->channels[c].bad)
-                picked[c] = any = true;
-        if (!any) {
-            char key[48];
-            snprintf(key, sizeof key, "picks[%zu]", i);
-            return json_fail(root, key,
-                             "the dataset has no channel of type \"%s\" that isn't marked bad",
-                             channel_type_names[type]);
-        }
-    }
-    return REJECTD_OK;
-}
-
-static enum rejectd_status read_picks(const struct json_object *root,
-                                      const struct channel_index *index, bool *picked,
-                                      struct fit_parameters *out)
-{
-    json_t *array;
-    bool by_name = false;
-    enum rejectd_status status = json_read_array(root, "picks", 1, REJECTD_MAX_CHANNELS, &array);
-    if (status == REJECTD_OK && array == NULL) {
-        for (size_t c = 0; c < index->n_channels; c++)
-            picked[c] =
-                channel_type_is_analysed(index->channels[c].type) && !index->channels[c].bad;
-        return REJECTD_OK;
-    }
-    if (status != REJECTD_OK || (status = check_picks(root, array, index, &by_name)) != REJECTD_OK)
-        return status;
-    status =
-        by_name ? mark_names(root, array, index, picked) : mark_types(root, array, index, picked);
-    if (status != REJECTD_OK)
-        return status;
-    out->picks = calloc(index->n_channels, sizeof *out->picks);
-    if (out->picks == NULL)
-        return REJECTD_FAIL_MEMORY(root->error, index->n_channels * sizeof *out->picks);
-    for (size_t c = 0; c < index->n_channels; c++)
-        if (picked[c])
-            out->picks[out->parameters.n_picks++] = c;
-    out->parameters.picks = out->picks;
-    return REJECTD_OK;
+    return parameters_read_legendre(root, &out->meg_legendre);
 }
 
 /* ---- thresholds ---- */
@@ -260,8 +146,10 @@ static enum rejectd_status read_parameters(const struct json_object *root,
         (status = read_n_interpolate(root, out)) != 0 ||
         (status = read_consensus(root, out)) != 0 ||
         (status = read_plain_fields(root, &out->parameters)) != 0 ||
-        (status = read_picks(root, index, picked, out)) != 0)
+        (status = parameters_read_picks(root, index, picked, &out->picks,
+                                        &out->parameters.n_picks)) != 0)
         goto cleanup;
+    out->parameters.picks = out->picks;
     status = read_thresholds(root, index, picked, out);
 cleanup:
     free(picked);

@@ -52,11 +52,16 @@ static enum rejectd_status read_parameters(const struct json_object *root,
     enum rejectd_status status = REJECTD_OK;
     if (value != NULL)
         status = json_object_open(value, "parameters", &object, root->error);
-    if (status == REJECTD_OK && value != NULL && request->type == JOB_APPLY)
-        status = json_check_fields(&object, NULL, 0);
     if (status != REJECTD_OK)
         return status;
-    request->parameters_json = value != NULL ? json_to_text(value) : strdup("{}");
+    json_t *channels = json_field(root, "channels");
+    if (channels != NULL && json_object_get(value, "channels") != NULL)
+        return json_fail(root, "channels", "is there twice: here and in \"parameters\"");
+    json_t *parameters = value != NULL ? json_copy(value) : json_object();
+    const bool whole = parameters != NULL &&
+                       (channels == NULL || json_object_set(parameters, "channels", channels) == 0);
+    request->parameters_json = whole ? json_to_text(parameters) : NULL;
+    json_decref(parameters);
     return request->parameters_json != NULL ? REJECTD_OK : REJECTD_FAIL_MEMORY(root->error, 0);
 }
 
@@ -66,14 +71,16 @@ static enum rejectd_status read_request(const struct json_object *root, struct j
     int64_t priority = 0;
     enum rejectd_status status;
     if ((status = JSON_CHECK_FIELDS(root, "type", "dataset", "model", "device", "priority",
-                                    "parameters")) != 0 ||
+                                    "parameters", "channels")) != 0 ||
         (status = json_require(root, "type")) != 0 ||
         (status = json_read_name(root, "type", job_type_names, JOB_TYPE_COUNT, &type)) != 0 ||
         (status = read_id(root, "dataset", "ds_", request->dataset)) != 0)
         return status;
     request->type = (enum job_type)type;
-    if (request->type == JOB_FIT && json_field(root, "model") != NULL)
+    if (request->type != JOB_APPLY && json_field(root, "model") != NULL)
         return json_fail(root, "model", "is only accepted for type \"apply\"");
+    if (request->type != JOB_INTERPOLATE && json_field(root, "channels") != NULL)
+        return json_fail(root, "channels", "is only accepted for type \"interpolate\"");
     if (request->type == JOB_APPLY &&
         (status = read_id(root, "model", "md_", request->model)) != REJECTD_OK)
         return status;

@@ -14,7 +14,9 @@
 /* X(symbol, name on the wire) */
 #define JOB_TYPE_LIST(X)                                                                           \
     X(FIT, "fit")                                                                                  \
-    X(APPLY, "apply")
+    X(APPLY, "apply")                                                                              \
+    X(THRESHOLDS, "thresholds")                                                                    \
+    X(INTERPOLATE, "interpolate")
 
 enum job_type {
 #define JOB_TYPE_ENUM(symbol, name) JOB_##symbol,
@@ -60,6 +62,27 @@ enum rejectd_status fit_parameters_from_json(const char *text, size_t length,
                                              struct rejectd_error *error);
 void fit_parameters_clear(struct fit_parameters *parameters);
 
+/*
+ * The parameters of a job of any type, resolved against its dataset; owns what they point to. Only
+ * the part of the type is filled.
+ */
+struct job_parameters {
+    struct fit_parameters fit;
+    struct rejectd_thresholds_parameters thresholds;
+    size_t *picks;                          /* of all types but the fit */
+    struct rejectd_reject_log log;          /* of an interpolation; of an apply, if it is given one:
+                                               labels is NULL when there is none */
+    enum rejectd_meg_legendre meg_legendre; /* of an interpolation */
+    uint32_t random_state;                  /* as the result states it */
+};
+
+/* Zero-initialised epochs of the shape are enough: the samples are not looked at. */
+enum rejectd_status job_parameters_from_json(enum job_type type, const char *text, size_t length,
+                                             const struct rejectd_epochs *epochs,
+                                             struct job_parameters *parameters,
+                                             struct rejectd_error *error);
+void job_parameters_clear(struct job_parameters *parameters);
+
 /* Facts about a finished job that the numerics do not know. */
 struct result_context {
     const char *model;           /* "md_...", or NULL */
@@ -81,6 +104,18 @@ char *fit_result_to_json(const struct rejectd_fit *fit, const struct rejectd_cha
 char *apply_result_to_json(const struct rejectd_reject_log *log, const struct rejectd_model *model,
                            const struct rejectd_channel *channels,
                            const struct result_context *context);
+
+/* Result of a thresholds job: {"thresholds": {...}, "threshold_losses": {...}, ...}. free() it. */
+char *thresholds_result_to_json(const struct rejectd_thresholds *thresholds,
+                                enum rejectd_meg_legendre meg_legendre,
+                                const struct rejectd_channel *channels,
+                                const struct result_context *context);
+
+/* Result of an interpolation: {"interpolated": {name: number of epochs, ...}, ...}. free() it. */
+char *interpolate_result_to_json(const struct rejectd_reject_log *log,
+                                 enum rejectd_meg_legendre meg_legendre,
+                                 const struct rejectd_channel *channels,
+                                 const struct result_context *context);
 
 /* Models as JSON: {"channels": [{"name", "type", "threshold"}], "types": [...]}. */
 char *model_to_json(const struct rejectd_model *model);

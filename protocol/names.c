@@ -55,6 +55,12 @@ const char *const dataset_state_names[DATASET_STATE_COUNT] = {
 #undef NAME
 };
 
+static const char *const artifact_names[ARTIFACT_COUNT] = {
+#define NAME(symbol, name) [ARTIFACT_##symbol] = name,
+    ARTIFACT_LIST(NAME)
+#undef NAME
+};
+
 /* The index of a name; n_names when it isn't there. */
 static int find(const char *name, const char *const *names, int n_names)
 {
@@ -87,6 +93,11 @@ const char *job_state_name(enum job_state state)
     return job_state_names[state];
 }
 
+const char *artifact_name(enum artifact artifact)
+{
+    return artifact_names[artifact];
+}
+
 const char *job_type_name(enum job_type type)
 {
     return job_type_names[type];
@@ -111,6 +122,14 @@ bool job_state_from_name(const char *name, enum job_state *state)
     if (i < JOB_STATE_COUNT)
         *state = (enum job_state)i;
     return i < JOB_STATE_COUNT;
+}
+
+bool artifact_from_name(const char *name, enum artifact *artifact)
+{
+    int i = find(name, artifact_names, ARTIFACT_COUNT);
+    if (i < ARTIFACT_COUNT)
+        *artifact = (enum artifact)i;
+    return i < ARTIFACT_COUNT;
 }
 
 bool job_type_from_name(const char *name, enum job_type *type)

@@ -52,7 +52,20 @@ enum job_state {
         JOB_STATE_COUNT
 };
 
+/* X(symbol, name below /result/): the arrays that jobs leave behind, as .npy files */
+#define ARTIFACT_LIST(X)                                                                           \
+    X(LABELS, "labels.npy")                                                                        \
+    X(CLEANED, "cleaned.npy")
+
+enum artifact {
+#define ARTIFACT_ENUM(symbol, name) ARTIFACT_##symbol,
+    ARTIFACT_LIST(ARTIFACT_ENUM)
+#undef ARTIFACT_ENUM
+        ARTIFACT_COUNT
+};
+
 /* Static storage; valid for every value of the enums. */
+const char *artifact_name(enum artifact artifact);
 const char *dataset_state_name(enum dataset_state state);
 const char *job_state_name(enum job_state state);
 const char *job_type_name(enum job_type type);
@@ -60,6 +73,7 @@ bool job_state_is_final(enum job_state state);
 /* False when there is no such name; *state is then unchanged. */
 bool dataset_state_from_name(const char *name, enum dataset_state *state);
 bool job_state_from_name(const char *name, enum job_state *state);
+bool artifact_from_name(const char *name, enum artifact *artifact);
 bool job_type_from_name(const char *name, enum job_type *type);
 
 /* A dataset: GET /v1/datasets/{id}. */

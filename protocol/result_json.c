@@ -45,37 +45,30 @@ static void append_type_key(struct buffer *text, enum rejectd_channel_type type,
     buffer_append_text(text, ":");
 }
 
-static void append_fit_thresholds(struct buffer *text, const struct rejectd_fit *fit,
-                                  const struct rejectd_channel *channels)
+/* {"name": value, ...} of the channels whose value is a number; values may be NULL. */
+static void append_by_channel(struct buffer *text, const struct rejectd_channel *channels,
+                              size_t n_channels, const double *values)
 {
     size_t written = 0;
-    buffer_append_text(text, "{\"thresholds\":{");
-    for (size_t c = 0; c < fit->n_channels; c++) {
-        if (isnan(fit->thresholds[c]))
+    buffer_append_text(text, "{");
+    for (size_t c = 0; values != NULL && c < n_channels; c++) {
+        if (isnan(values[c]))
             continue;
         append_separator(text, written++);
         json_append_string(text, channels[c].name);
         buffer_append_text(text, ":");
-        json_append_double(text, fit->thresholds[c]);
+        json_append_double(text, values[c]);
     }
     buffer_append_text(text, "}");
 }
 
-static void append_threshold_losses(struct buffer *text, const struct rejectd_fit *fit,
-                                    const struct rejectd_channel *channels)
+static void append_thresholds(struct buffer *text, const struct rejectd_channel *channels,
+                              size_t n_channels, const double *thresholds, const double *losses)
 {
-    size_t written = 0;
+    buffer_append_text(text, "{\"thresholds\":");
+    append_by_channel(text, channels, n_channels, thresholds);
     append_key(text, "threshold_losses");
-    buffer_append_text(text, "{");
-    for (size_t c = 0; c < fit->n_channels; c++) {
-        if (fit->threshold_losses == NULL || isnan(fit->threshold_losses[c]))
-            continue;
-        append_separator(text, written++);
-        json_append_string(text, channels[c].name);
-        buffer_append_text(text, ":");
-        json_append_double(text, fit->threshold_losses[c]);
-    }
-    buffer_append_text(text, "}");
+    append_by_channel(text, channels, n_channels, losses);
 }
 
 static void append_loss(struct buffer *text, const struct rejectd_type_fit *type)
@@ -216,13 +209,20 @@ static void append_origin(struct buffer *text, const struct result_context *cont
     json_append_double(text, context->seconds_running);
 }
 
+static char *finish_plain(struct buffer *text, const struct result_context *context)
+{
+    append_origin(text, context);
+    buffer_append_text(text, "}");
+    append_provenance(text, context);
+    return buffer_take(text, NULL);
+}
+
 char *fit_result_to_json(const struct rejectd_fit *fit, const struct rejectd_channel *channels,
                          const struct result_context *context)
 {
     struct buffer text;
     buffer_init(&text, max_result_bytes);
-    append_fit_thresholds(&text, fit, channels);
-    append_threshold_losses(&text, fit, channels);
+    append_thresholds(&text, channels, fit->n_channels, fit->thresholds, fit->threshold_losses);
     append_fit_types(&text, fit);
     append_legendre(&text, fit->meg_legendre);
     append_log(&text, &fit->log);
@@ -286,8 +286,42 @@ char *apply_result_to_json(const struct rejectd_reject_log *log, const struct re
     append_legendre(&text, model->meg_legendre);
     append_log(&text, log);
     append_warnings(&text, &warning, apply_warnings(log, &warning));
-    append_origin(&text, context);
+    return finish_plain(&text, context);
+}
+
+char *thresholds_result_to_json(const struct rejectd_thresholds *thresholds,
+                                enum rejectd_meg_legendre meg_legendre,
+                                const struct rejectd_channel *channels,
+                                const struct result_context *context)
+{
+    struct buffer text;
+    buffer_init(&text, max_result_bytes);
+    append_thresholds(&text, channels, thresholds->n_channels, thresholds->thresholds,
+                      thresholds->losses);
+    append_legendre(&text, meg_legendre);
+    return finish_plain(&text, context);
+}
+
+char *interpolate_result_to_json(const struct rejectd_reject_log *log,
+                                 enum rejectd_meg_legendre meg_legendre,
+                                 const struct rejectd_channel *channels,
+                                 const struct result_context *context)
+{
+    struct buffer text;
+    size_t written = 0;
+    buffer_init(&text, max_result_bytes);
+    buffer_append_text(&text, "{\"interpolated\":{");
+    for (size_t c = 0; c < log->n_channels; c++) {
+        size_t n = 0;
+        for (size_t e = 0; e < log->n_epochs; e++)
+            n += log->labels[e * log->n_channels + c] == REJECTD_LABEL_INTERPOLATED;
+        if (n == 0)
+            continue;
+        append_separator(&text, written++);
+        json_append_string(&text, channels[c].name);
+        buffer_append_format(&text, ":%zu", n);
+    }
     buffer_append_text(&text, "}");
-    append_provenance(&text, context);
-    return buffer_take(&text, NULL);
+    append_legendre(&text, meg_legendre);
+    return finish_plain(&text, context);
 }

@@ -8,8 +8,8 @@
 struct executor {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct task *first;
-    struct task **end;
+    struct executor_task *first;
+    struct executor_task **end;
     bool closing;
     size_t n_threads;
     pthread_t threads[];
@@ -23,7 +23,7 @@ static void *executor_main(void *argument)
         while (executor->first == NULL && !executor->closing) {
             pthread_cond_wait(&executor->changed, &executor->lock);
         }
-        struct task *task = executor->first;
+        struct executor_task *task = executor->first;
         if (task == NULL) {
             break;
         }
@@ -81,7 +81,7 @@ void executor_close(struct executor *executor)
     free(executor);
 }
 
-void executor_submit(struct executor *executor, struct task *task)
+void executor_submit(struct executor *executor, struct executor_task *task)
 {
     task->next = NULL;
     pthread_mutex_lock(&executor->lock);

@@ -6,10 +6,10 @@
 #include <stddef.h>
 
 /* Owned by who submits it; must stay until run() was called. */
-struct task {
+struct executor_task {
     void (*run)(void *context);
     void *context;
-    struct task *next; /* the executor's */
+    struct executor_task *next; /* the executor's */
 };
 
 struct executor;
@@ -21,6 +21,6 @@ enum rejectd_status executor_open(size_t n_threads, struct executor **executor,
 void executor_close(struct executor *executor);
 
 /* Any thread. The task may be over before this returns. */
-void executor_submit(struct executor *executor, struct task *task);
+void executor_submit(struct executor *executor, struct executor_task *task);
 
 #endif

@@ -200,7 +200,7 @@ static enum MHD_Result answer(struct request *request)
     }
     if (request->phase == REQUEST_BODY) {
         request->phase = REQUEST_WORKING;
-        request->task = (struct task){.run = work, .context = request};
+        request->task = (struct executor_task){.run = work, .context = request};
         executor_submit(thread == ROUTE_UPLOADS ? request->service->uploads
                                                 : request->service->commits,
                         &request->task);

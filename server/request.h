@@ -57,7 +57,7 @@ struct request {
     uint64_t content_length;
     struct buffer body;
     struct upload *upload;
-    struct task task;
+    struct executor_task task;
     struct waiter waiter;
     struct response response;
 

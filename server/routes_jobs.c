@@ -172,7 +172,7 @@ void job_show_result(struct request *request, struct response *response)
     }
 }
 
-static void send_array(struct request *request, bool cleaned, struct response *response)
+static void send_array(struct request *request, enum artifact artifact, struct response *response)
 {
     struct store *store = request->service->store;
     struct rejectd_error error = {0};
@@ -180,10 +180,14 @@ static void send_array(struct request *request, bool cleaned, struct response *r
     int file = -1;
     uint64_t bytes = 0;
     enum rejectd_status status = store->functions->job_result(store, request->id, &result, &error);
+    const char *sha256 = result.artifacts[artifact];
+    if (status == REJECTD_OK && sha256[0] == '\0') {
+        status =
+            REJECTD_FAIL(&error, REJECTD_NOT_FOUND, "", "job %.40s is of a type that makes no %s",
+                         request->id, artifact_name(artifact));
+    }
     if (status == REJECTD_OK) {
-        status = blobs_open_file(request->service->blobs,
-                                 cleaned ? result.cleaned_sha256 : result.labels_sha256, &file,
-                                 &bytes, &error);
+        status = blobs_open_file(request->service->blobs, sha256, &file, &bytes, &error);
     }
     if (status == REJECTD_OK) {
         respond_file(response, "application/x-npy", file, bytes);
@@ -195,10 +199,10 @@ static void send_array(struct request *request, bool cleaned, struct response *r
 
 void job_send_labels(struct request *request, struct response *response)
 {
-    send_array(request, false, response);
+    send_array(request, ARTIFACT_LABELS, response);
 }
 
 void job_send_cleaned(struct request *request, struct response *response)
 {
-    send_array(request, true, response);
+    send_array(request, ARTIFACT_CLEANED, response);
 }

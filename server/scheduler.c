@@ -12,20 +12,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "protocol/dataset_json.h"
 #include "protocol/npy.h"
+#include "server/job_open.h"
 
 struct running {
     struct pool_job job; /* first: its ticket is this */
     struct store_claim claim;
     char device[32];
-    char dataset_sha256[SHA256_TEXT_SIZE];
-    struct dataset_description description;
+    struct job_inputs inputs;
     struct blob_map samples;
-    struct fit_parameters parameters;
-    struct rejectd_model *model;
-    struct blob_writer *cleaned;
-    struct running *next; /* the rest under the scheduler's lock */
+    struct blob_writer *writers[ARTIFACT_COUNT]; /* of the arrays it makes, as far as it has */
+    struct running *next;                        /* the rest under the scheduler's lock */
     bool cancelled;
     char stage[RESOURCE_STAGE_SIZE];
     double fraction;
@@ -44,79 +41,37 @@ static void finish_in_store(struct scheduler *scheduler, const struct store_clai
 
 static void running_free(struct running *running)
 {
-    blob_writer_close(running->cleaned);
+    for (int i = 0; i < ARTIFACT_COUNT; i++) {
+        blob_writer_close(running->writers[i]);
+    }
     blobs_unmap(&running->samples);
-    fit_parameters_clear(&running->parameters);
-    dataset_description_clear(&running->description);
-    rejectd_model_free(running->model);
+    job_inputs_clear(&running->inputs);
     store_claim_clear(&running->claim);
     free(running);
 }
 
 /* ---- claim ---- */
 
-static enum rejectd_status open_dataset(struct scheduler *scheduler, struct running *running,
-                                        struct rejectd_error *error)
-{
-    struct store *store = scheduler->options.store;
-    struct dataset_view dataset;
-    void *inline_samples = NULL;
-    enum rejectd_status status =
-        store->functions->dataset_get(store, running->claim.dataset, &dataset, error);
-    if (status != REJECTD_OK) {
-        return status;
-    }
-    memcpy(running->dataset_sha256, dataset.sha256, sizeof running->dataset_sha256);
-    status = dataset_from_json(dataset.description_json, strlen(dataset.description_json),
-                               &running->description, &inline_samples, error);
-    free(inline_samples);
-    if (status == REJECTD_OK) {
-        status = blobs_map(scheduler->options.blobs, dataset.sha256,
-                           dataset_sample_bytes(&running->description), &running->samples, error);
-    }
-    dataset_view_clear(&dataset);
-    running->job.epochs = dataset_epochs(&running->description, running->samples.data);
-    return status;
-}
-
-static enum rejectd_status open_model(struct scheduler *scheduler, struct running *running,
-                                      struct rejectd_error *error)
-{
-    struct store *store = scheduler->options.store;
-    struct model_view model;
-    enum rejectd_status status =
-        store->functions->model_get(store, running->claim.model, &model, error);
-    if (status == REJECTD_OK) {
-        status =
-            model_from_json(model.model_json, strlen(model.model_json), &running->model, error);
-        model_view_clear(&model);
-    }
-    running->job.model = running->model;
-    return status;
-}
-
 static enum rejectd_status open_job(struct scheduler *scheduler, struct running *running,
                                     struct rejectd_error *error)
 {
     const struct store_claim *claim = &running->claim;
-    enum rejectd_status status = open_dataset(scheduler, running, error);
-    if (status != REJECTD_OK) {
-        return status;
+    const struct job_terms terms = {
+        .type = claim->type,
+        .dataset = claim->dataset,
+        .model = claim->model,
+        .parameters_json = claim->parameters_json,
+    };
+    struct job_inputs *inputs = &running->inputs;
+    enum rejectd_status status = job_open(scheduler->options.store, &terms, inputs, error);
+    if (status == REJECTD_OK) {
+        status = blobs_map(scheduler->options.blobs, inputs->dataset_sha256,
+                           dataset_sample_bytes(&inputs->description), &running->samples, error);
     }
-    if (claim->type == JOB_APPLY) {
-        running->job.type = POOL_APPLY;
-        return open_model(scheduler, running, error);
-    }
-    running->job.type = POOL_FIT;
-    status = fit_parameters_from_json(claim->parameters_json, strlen(claim->parameters_json),
-                                      running->description.channels,
-                                      running->description.n_channels, &running->parameters, error);
-    running->job.parameters = running->parameters.parameters;
+    running->job.task = inputs->task;
+    running->job.task.epochs.samples = running->samples.data;
     return status;
 }
-
-static void finish_in_store(struct scheduler *scheduler, const struct store_claim *claim,
-                            const struct store_outcome *outcome);
 
 static void unlist(struct scheduler *scheduler, const struct running *running)
 {
@@ -218,19 +173,20 @@ static enum rejectd_status source_open_cleaned(void *context, struct pool_job *j
 {
     struct scheduler *scheduler = context;
     struct running *running = job->ticket;
-    const struct dataset_description *description = &running->description;
+    const struct dataset_description *description = &running->inputs.description;
     const size_t shape[3] = {n_kept, description->n_channels, description->n_times};
     unsigned char header[256];
     const size_t header_bytes = npy_header_write(npy_descr(description->dtype), 3, shape, header);
     const size_t epoch_bytes = dataset_sample_bytes(description) / description->n_epochs;
     const struct blob_writer_options options = {.expected_bytes =
                                                     header_bytes + n_kept * epoch_bytes};
+    struct blob_writer **writer = &running->writers[ARTIFACT_CLEANED];
     enum rejectd_status status =
-        blob_writer_open(scheduler->options.blobs, &options, &running->cleaned, error);
+        blob_writer_open(scheduler->options.blobs, &options, writer, error);
     if (status == REJECTD_OK) {
-        status = blob_writer_write(running->cleaned, header, header_bytes, error);
+        status = blob_writer_write(*writer, header, header_bytes, error);
     }
-    *sink = (struct rejectd_sink){.write = write_cleaned, .context = running->cleaned};
+    *sink = (struct rejectd_sink){.write = write_cleaned, .context = *writer};
     return status;
 }
 
@@ -255,15 +211,17 @@ static void finish_in_store(struct scheduler *scheduler, const struct store_clai
     scheduler->options.ended(scheduler->options.context, claim->job);
 }
 
-static enum rejectd_status write_labels(struct scheduler *scheduler,
+static enum rejectd_status write_labels(struct scheduler *scheduler, struct running *running,
                                         const struct rejectd_reject_log *log,
-                                        struct blob_writer **writer, struct rejectd_error *error)
+                                        struct rejectd_error *error)
 {
     const size_t shape[2] = {log->n_epochs, log->n_channels};
+    const struct blob_writer_options options = {0};
     unsigned char header[256];
     const size_t header_bytes = npy_header_write("|i1", 2, shape, header);
+    struct blob_writer **writer = &running->writers[ARTIFACT_LABELS];
     enum rejectd_status status =
-        blob_writer_open(scheduler->options.blobs, &(struct blob_writer_options){0}, writer, error);
+        blob_writer_open(scheduler->options.blobs, &options, writer, error);
     if (status == REJECTD_OK) {
         status = blob_writer_write(*writer, header, header_bytes, error);
     }
@@ -276,33 +234,47 @@ static enum rejectd_status write_labels(struct scheduler *scheduler,
 static char *result_text(const struct scheduler *scheduler, const struct running *running,
                          const struct pool_outcome *outcome, const char *model_id)
 {
+    const struct job_inputs *inputs = &running->inputs;
+    const struct task_result *result = outcome->result;
     const struct result_context context = {
         .model = model_id,
         .device = running->device,
         .backend = scheduler->options.backend,
-        .dataset_sha256 = running->dataset_sha256,
+        .dataset_sha256 = inputs->dataset_sha256,
         .parameters_json = running->claim.parameters_json,
-        .random_state = running->parameters.parameters.random_state,
+        .random_state = inputs->parameters.random_state,
         .seconds_queued = running->claim.seconds_queued,
         .seconds_running = outcome->seconds,
     };
-    const struct rejectd_channel *channels = running->description.channels;
-    return outcome->fit != NULL
-               ? fit_result_to_json(outcome->fit, channels, &context)
-               : apply_result_to_json(outcome->log, outcome->model, channels, &context);
+    const struct rejectd_channel *channels = inputs->description.channels;
+    switch (running->claim.type) {
+    case JOB_FIT:
+        return fit_result_to_json(result->fit, channels, &context);
+    case JOB_APPLY:
+        return apply_result_to_json(result->log, result->model, channels, &context);
+    case JOB_THRESHOLDS:
+        return thresholds_result_to_json(result->thresholds, inputs->task.thresholds.meg_legendre,
+                                         channels, &context);
+    case JOB_INTERPOLATE:
+        return interpolate_result_to_json(result->log, inputs->task.meg_legendre, channels,
+                                          &context);
+    default:
+        return NULL;
+    }
 }
 
 /* Publishes the blobs and commits the record that refers to them. */
 static enum rejectd_status commit_success(struct scheduler *scheduler, struct running *running,
-                                          struct blob_writer *labels,
                                           const struct store_outcome *outcome,
                                           struct rejectd_error *error)
 {
     struct blobs *blobs = scheduler->options.blobs;
+    enum rejectd_status status = REJECTD_OK;
     blobs_lock(blobs);
-    enum rejectd_status status = blob_writer_publish(labels, error);
-    if (status == REJECTD_OK) {
-        status = blob_writer_publish(running->cleaned, error);
+    for (int i = 0; i < ARTIFACT_COUNT && status == REJECTD_OK; i++) {
+        if (outcome->artifacts[i] != NULL) {
+            status = blob_writer_publish(running->writers[i], error);
+        }
     }
     if (status == REJECTD_OK) {
         status = blobs_sync(blobs, error);
@@ -314,47 +286,54 @@ static enum rejectd_status commit_success(struct scheduler *scheduler, struct ru
     return status;
 }
 
+/* Makes what the arrays of the job are named by. */
+static enum rejectd_status finish_arrays(struct scheduler *scheduler, struct running *running,
+                                         const struct task_result *result,
+                                         char sha256[ARTIFACT_COUNT][SHA256_TEXT_SIZE],
+                                         struct store_outcome *stored, struct rejectd_error *error)
+{
+    enum rejectd_status status = REJECTD_OK;
+    if (result->model != NULL) {
+        status = write_labels(scheduler, running, result->log, error);
+    }
+    for (int i = 0; i < ARTIFACT_COUNT && status == REJECTD_OK; i++) {
+        if (running->writers[i] != NULL) {
+            status = blob_writer_finish(running->writers[i], sha256[i], NULL, error);
+            stored->artifacts[i] = sha256[i];
+        }
+    }
+    return status;
+}
+
 static enum rejectd_status finish_success(struct scheduler *scheduler, struct running *running,
                                           const struct pool_outcome *outcome,
                                           struct rejectd_error *error)
 {
-    char labels_sha256[SHA256_TEXT_SIZE];
-    char cleaned_sha256[SHA256_TEXT_SIZE];
-    char model_id[RESOURCE_ID_SIZE];
-    struct blob_writer *labels = NULL;
+    const struct task_result *result = outcome->result;
+    char sha256[ARTIFACT_COUNT][SHA256_TEXT_SIZE];
+    char model_id[RESOURCE_ID_SIZE] = "";
     char *model_json = NULL;
     char *result_json = NULL;
+    struct store_outcome stored = {.state = JOB_STATE_SUCCEEDED};
 
-    enum rejectd_status status = blob_writer_finish(running->cleaned, cleaned_sha256, NULL, error);
+    enum rejectd_status status = finish_arrays(scheduler, running, result, sha256, &stored, error);
     if (status == REJECTD_OK) {
-        status = write_labels(scheduler, outcome->log, &labels, error);
-    }
-    if (status == REJECTD_OK) {
-        status = blob_writer_finish(labels, labels_sha256, NULL, error);
-    }
-    if (status == REJECTD_OK) {
-        if (outcome->fit != NULL) {
+        if (result->fitted != NULL) {
             store_new_id("md_", model_id);
-            model_json = model_to_json(outcome->model);
+            model_json = model_to_json(result->fitted);
         }
         result_json = result_text(scheduler, running, outcome,
-                                  outcome->fit != NULL ? model_id : running->claim.model);
-        if (result_json == NULL || (outcome->fit != NULL && model_json == NULL)) {
+                                  result->fitted != NULL ? model_id : running->claim.model);
+        if (result_json == NULL || (result->fitted != NULL && model_json == NULL)) {
             status = REJECTD_FAIL(error, REJECTD_OUT_OF_MEMORY, "", "no memory for the result");
         }
     }
     if (status == REJECTD_OK) {
-        const struct store_outcome stored = {
-            .state = JOB_STATE_SUCCEEDED,
-            .result_json = result_json,
-            .labels_sha256 = labels_sha256,
-            .cleaned_sha256 = cleaned_sha256,
-            .model_id = model_json == NULL ? NULL : model_id,
-            .model_json = model_json,
-        };
-        status = commit_success(scheduler, running, labels, &stored, error);
+        stored.result_json = result_json;
+        stored.model_id = model_json == NULL ? NULL : model_id;
+        stored.model_json = model_json;
+        status = commit_success(scheduler, running, &stored, error);
     }
-    blob_writer_close(labels);
     free(model_json);
     free(result_json);
     return status;

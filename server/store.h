@@ -25,7 +25,7 @@ struct store_claim {
     int64_t fence;
     enum job_type type;
     char dataset[RESOURCE_ID_SIZE];
-    char model[RESOURCE_ID_SIZE]; /* "" for a fit */
+    char model[RESOURCE_ID_SIZE]; /* that is applied; "" for other types */
     char *parameters_json;        /* owned: store_claim_clear() */
     double seconds_queued;
 };
@@ -37,16 +37,14 @@ struct store_outcome {
     const struct rejectd_error *error; /* of FAILED */
     /* Of SUCCEEDED: */
     const char *result_json;
-    const char *labels_sha256; /* blobs */
-    const char *cleaned_sha256;
+    const char *artifacts[ARTIFACT_COUNT]; /* SHA-256 of blobs; NULL: the job has no such array */
     const char *model_id;   /* store_new_id(), named by the result; NULL when none was made */
     const char *model_json; /* with model_id */
 };
 
 struct store_result {
-    char *json; /* owned: free() */
-    char labels_sha256[RESOURCE_SHA256_SIZE];
-    char cleaned_sha256[RESOURCE_SHA256_SIZE];
+    char *json;                                           /* owned: free() */
+    char artifacts[ARTIFACT_COUNT][RESOURCE_SHA256_SIZE]; /* "": there is no such array */
 };
 
 struct store_recovery {

@@ -61,6 +61,21 @@ static const char *const migrations[] = {
     "  dataset TEXT NOT NULL,"
     "  model TEXT NOT NULL,"
     "  created_at INTEGER NOT NULL);",
+
+    "CREATE TABLE artifacts ("
+    "  job TEXT NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  sha256 TEXT NOT NULL,"
+    "  PRIMARY KEY (job, name)) WITHOUT ROWID;"
+    "CREATE INDEX artifacts_sha256 ON artifacts (sha256);"
+    "INSERT INTO artifacts SELECT id, 'labels.npy', labels_sha256 FROM jobs "
+    "  WHERE labels_sha256 IS NOT NULL;"
+    "INSERT INTO artifacts SELECT id, 'cleaned.npy', cleaned_sha256 FROM jobs "
+    "  WHERE cleaned_sha256 IS NOT NULL;"
+    "DROP INDEX jobs_labels;"
+    "DROP INDEX jobs_cleaned;"
+    "ALTER TABLE jobs DROP COLUMN labels_sha256;"
+    "ALTER TABLE jobs DROP COLUMN cleaned_sha256;",
 };
 
 enum { SCHEMA_VERSION = sizeof migrations / sizeof migrations[0] };
@@ -179,8 +194,7 @@ static bool sqlite_blob_is_needed(struct store *store, const char *sha256)
     const enum rejectd_status status =
         sqlite_lookup(reader,
                       "SELECT EXISTS (SELECT 1 FROM datasets WHERE sha256 = ?1) OR "
-                      "EXISTS (SELECT 1 FROM jobs WHERE labels_sha256 = ?1) OR "
-                      "EXISTS (SELECT 1 FROM jobs WHERE cleaned_sha256 = ?1)",
+                      "EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1)",
                       sha256, &needed, NULL);
     pthread_mutex_unlock(&reader->lock);
     return status != REJECTD_OK || needed != 0;

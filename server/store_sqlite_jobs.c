@@ -220,6 +220,24 @@ enum rejectd_status sqlite_job_cancel(struct store *store, const char *id, struc
     return status;
 }
 
+static enum rejectd_status read_artifacts(struct sqlite_connection *reader, const char *id,
+                                          struct store_result *result, struct rejectd_error *error)
+{
+    struct query query;
+    query_begin(&query, reader, "SELECT name, sha256 FROM artifacts WHERE job = ?", error);
+    query_bind_text(&query, id);
+    while (query_next(&query)) {
+        char name[64];
+        enum artifact artifact;
+        query_read_text(&query, name, sizeof name);
+        if (artifact_from_name(name, &artifact)) {
+            query_read_text(&query, result->artifacts[artifact],
+                            sizeof result->artifacts[artifact]);
+        }
+    }
+    return query_end(&query);
+}
+
 enum rejectd_status sqlite_job_result(struct store *store, const char *id,
                                       struct store_result *result, struct rejectd_error *error)
 {
@@ -228,18 +246,17 @@ enum rejectd_status sqlite_job_result(struct store *store, const char *id,
     char state[32] = "";
     *result = (struct store_result){0};
     pthread_mutex_lock(&reader->lock);
-    query_begin(&query, reader,
-                "SELECT state, labels_sha256, cleaned_sha256, result FROM jobs WHERE id = ?",
-                error);
+    query_begin(&query, reader, "SELECT state, result FROM jobs WHERE id = ?", error);
     query_bind_text(&query, id);
     const bool found = query_next(&query);
     if (found) {
         query_read_text(&query, state, sizeof state);
-        query_read_text(&query, result->labels_sha256, sizeof result->labels_sha256);
-        query_read_text(&query, result->cleaned_sha256, sizeof result->cleaned_sha256);
         result->json = query_read_copy(&query);
     }
     enum rejectd_status status = query_end(&query);
+    if (status == REJECTD_OK && found) {
+        status = read_artifacts(reader, id, result, error);
+    }
     pthread_mutex_unlock(&reader->lock);
     if (status == REJECTD_OK && !found) {
         status = REJECTD_FAIL(error, REJECTD_NOT_FOUND, "", "there is no job %.40s", id);

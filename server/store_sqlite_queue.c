@@ -140,6 +140,26 @@ static enum rejectd_status insert_model(struct sqlite_connection *writer, const 
     return query_execute(&query, NULL);
 }
 
+static enum rejectd_status insert_artifacts(struct sqlite_connection *writer, const char *job,
+                                            const struct store_outcome *outcome,
+                                            struct rejectd_error *error)
+{
+    enum rejectd_status status = REJECTD_OK;
+    for (int i = 0; i < ARTIFACT_COUNT && status == REJECTD_OK; i++) {
+        struct query query;
+        if (outcome->artifacts[i] == NULL) {
+            continue;
+        }
+        query_begin(&query, writer, "INSERT INTO artifacts (job, name, sha256) VALUES (?, ?, ?)",
+                    error);
+        query_bind_text(&query, job);
+        query_bind_text(&query, artifact_name((enum artifact)i));
+        query_bind_text(&query, outcome->artifacts[i]);
+        status = query_execute(&query, NULL);
+    }
+    return status;
+}
+
 static enum rejectd_status update_finished(struct sqlite_connection *writer, const char *id,
                                            const struct store_outcome *outcome, int64_t now,
                                            struct rejectd_error *error)
@@ -148,8 +168,7 @@ static enum rejectd_status update_finished(struct sqlite_connection *writer, con
     struct query query;
     query_begin(&query, writer,
                 "UPDATE jobs SET state = ?, owner = NULL, finished_at = ?, error_name = ?, "
-                "error_field = ?, error_message = ?, result = ?, labels_sha256 = ?, "
-                "cleaned_sha256 = ? WHERE id = ?",
+                "error_field = ?, error_message = ?, result = ? WHERE id = ?",
                 error);
     query_bind_text(&query, job_state_name(outcome->state));
     query_bind_integer(&query, now);
@@ -157,8 +176,6 @@ static enum rejectd_status update_finished(struct sqlite_connection *writer, con
     query_bind_text(&query, failure == NULL ? NULL : failure->field);
     query_bind_text(&query, failure == NULL ? NULL : failure->message);
     query_bind_text(&query, outcome->result_json);
-    query_bind_text(&query, outcome->labels_sha256);
-    query_bind_text(&query, outcome->cleaned_sha256);
     query_bind_text(&query, id);
     return query_execute(&query, NULL);
 }
@@ -180,6 +197,9 @@ enum rejectd_status sqlite_job_finish(struct store *store, const char *id, int64
     }
     if (status == REJECTD_OK && outcome->model_id != NULL) {
         status = insert_model(writer, id, outcome, now, error);
+    }
+    if (status == REJECTD_OK) {
+        status = insert_artifacts(writer, id, outcome, error);
     }
     if (status == REJECTD_OK) {
         status = update_finished(writer, id, outcome, now, error);

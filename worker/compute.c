@@ -147,6 +147,21 @@ void rejectd_reject_log_clear(struct rejectd_reject_log *log)
     *log = (struct rejectd_reject_log){0};
 }
 
+enum rejectd_status rejectd_log_check(const struct rejectd_epochs *epochs,
+                                      const struct rejectd_model *model,
+                                      const struct rejectd_reject_log *log,
+                                      struct rejectd_error *error)
+{
+    return apply_check_log(epochs, model, log, error);
+}
+
+enum rejectd_status rejectd_clean_check(const struct rejectd_epochs *epochs,
+                                        const struct rejectd_reject_log *log,
+                                        struct rejectd_error *error)
+{
+    return clean_check(epochs, log, error);
+}
+
 enum rejectd_status rejectd_clean(const struct rejectd_epochs *epochs,
                                   const struct rejectd_reject_log *log,
                                   enum rejectd_meg_legendre meg_legendre,

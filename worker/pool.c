@@ -1,10 +1,8 @@
 /*
  * One thread per device.
  *
- * A thread claims a job, runs it and finishes it, until the source says that there is nothing
- * more. A fit is three steps: the fit itself, what must be kept of it (the model), and the
- * cleaned epochs; an apply is two: the reject log and the cleaned epochs. Their progress is
- * mapped to one fraction of the whole job, so that what a person sees never goes backwards.
+ * A thread claims a job, runs its task and finishes it, until the source says that there is
+ * nothing more.
  *
  * Two things end a job early, both through the monitor of the numerics: the source (somebody
  * cancelled the job) and pool_stop() (the process is leaving). The first is final, the second
@@ -36,17 +34,8 @@ struct pool {
 struct run {
     struct pool_thread *thread;
     struct pool_job *job;
-    double base; /* the fraction of the job that was done before the current step */
-    double span; /* and the share of the current step */
     bool cancelled;
-    struct rejectd_fit *fit;
-    struct rejectd_model *model;
-    struct rejectd_reject_log log; /* of an apply */
 };
-
-/* Shares of a job's time, from measured fits: cleaning is mostly copying. */
-static const double fit_share = 0.9;
-static const double apply_share = 0.5;
 
 static double now_seconds(void)
 {
@@ -62,83 +51,19 @@ static bool report(void *context, const char *stage, double fraction)
     if (atomic_load(&pool->stopping)) {
         return false;
     }
-    const double done = run->base + run->span * fraction;
-    if (!pool->source.progress(pool->source.context, run->job, stage, done)) {
+    if (!pool->source.progress(pool->source.context, run->job, stage, fraction)) {
         run->cancelled = true;
         return false;
     }
     return true;
 }
 
-static struct rejectd_compute_options step_options(struct run *run, double base, double span)
+static enum rejectd_status open_cleaned(void *context, size_t n_kept, struct rejectd_sink *sink,
+                                        struct rejectd_error *error)
 {
-    run->base = base;
-    run->span = span;
-    struct rejectd_compute_options options = run->thread->device.options;
-    options.monitor = (struct rejectd_monitor){.report = report, .context = run};
-    return options;
-}
-
-static size_t count_kept(const struct rejectd_reject_log *log)
-{
-    size_t n_kept = 0;
-    for (size_t epoch = 0; epoch < log->n_epochs; epoch++) {
-        n_kept += log->bad_epochs[epoch] == 0;
-    }
-    return n_kept;
-}
-
-static enum rejectd_status write_cleaned(struct run *run, const struct rejectd_reject_log *log,
-                                         enum rejectd_meg_legendre meg_legendre, double base,
-                                         struct rejectd_error *error)
-{
+    const struct run *run = context;
     const struct job_source *source = &run->thread->pool->source;
-    struct rejectd_sink sink = {0};
-    enum rejectd_status status =
-        source->open_cleaned(source->context, run->job, count_kept(log), &sink, error);
-    if (status != REJECTD_OK) {
-        return status;
-    }
-    const struct rejectd_compute_options options = step_options(run, base, 1.0 - base);
-    return rejectd_clean(&run->job->epochs, log, meg_legendre, &options, &sink, error);
-}
-
-static enum rejectd_status run_fit(struct run *run, struct pool_outcome *outcome,
-                                   struct rejectd_error *error)
-{
-    const struct pool_job *job = run->job;
-    const struct rejectd_compute_options options = step_options(run, 0.0, fit_share);
-    enum rejectd_status status =
-        rejectd_fit(&job->epochs, &job->parameters, &options, &run->fit, error);
-    if (status == REJECTD_OK) {
-        status = rejectd_model_from_fit(run->fit, &job->epochs, &run->model, error);
-    }
-    if (status == REJECTD_OK) {
-        status = write_cleaned(run, &run->fit->log, run->fit->meg_legendre, fit_share, error);
-    }
-    if (status == REJECTD_OK) {
-        outcome->fit = run->fit;
-        outcome->model = run->model;
-        outcome->log = &run->fit->log;
-    }
-    return status;
-}
-
-static enum rejectd_status run_apply(struct run *run, struct pool_outcome *outcome,
-                                     struct rejectd_error *error)
-{
-    const struct pool_job *job = run->job;
-    const struct rejectd_compute_options options = step_options(run, 0.0, apply_share);
-    enum rejectd_status status =
-        rejectd_apply(&job->epochs, job->model, &options, &run->log, error);
-    if (status == REJECTD_OK) {
-        status = write_cleaned(run, &run->log, job->model->meg_legendre, apply_share, error);
-    }
-    if (status == REJECTD_OK) {
-        outcome->model = job->model;
-        outcome->log = &run->log;
-    }
-    return status;
+    return source->open_cleaned(source->context, run->job, n_kept, sink, error);
 }
 
 static enum pool_outcome_kind outcome_kind(const struct run *run, enum rejectd_status status)
@@ -157,20 +82,20 @@ static void run_job(struct pool_thread *thread, struct pool_job *job)
 {
     const struct job_source *source = &thread->pool->source;
     struct run run = {.thread = thread, .job = job};
-    struct pool_outcome outcome = {0};
+    struct task_result result = {0};
+    struct pool_outcome outcome = {.result = &result};
     struct rejectd_error error = {0};
     const double start = now_seconds();
 
-    const enum rejectd_status status =
-        job->type == POOL_FIT ? run_fit(&run, &outcome, &error) : run_apply(&run, &outcome, &error);
+    struct rejectd_compute_options options = thread->device.options;
+    options.monitor = (struct rejectd_monitor){.report = report, .context = &run};
+    const struct task_cleaned cleaned = {.open = open_cleaned, .context = &run};
+    const enum rejectd_status status = task_run(&job->task, &options, &cleaned, &result, &error);
     outcome.kind = outcome_kind(&run, status);
     outcome.error = outcome.kind == POOL_FAILED ? &error : NULL;
     outcome.seconds = now_seconds() - start;
     source->finish(source->context, job, &outcome);
-
-    rejectd_fit_free(run.fit);
-    rejectd_model_free(run.model);
-    rejectd_reject_log_clear(&run.log);
+    task_result_clear(&result);
 }
 
 static void *thread_main(void *argument)

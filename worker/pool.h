@@ -7,20 +7,12 @@
 #ifndef WORKER_POOL_H
 #define WORKER_POOL_H
 
-#include <rejectd/compute.h>
-
-enum pool_job_type {
-    POOL_FIT,
-    POOL_APPLY,
-};
+#include "worker/task.h"
 
 /* A claimed job. Owned by the source, valid until finish(). */
 struct pool_job {
-    enum pool_job_type type;
-    struct rejectd_epochs epochs;
-    struct rejectd_fit_parameters parameters; /* of a fit */
-    const struct rejectd_model *model;        /* that is applied */
-    void *ticket;                             /* the source's own */
+    struct task task;
+    void *ticket; /* the source's own */
 };
 
 enum pool_outcome_kind {
@@ -33,11 +25,9 @@ enum pool_outcome_kind {
 /* What became of a job. The pointers are the pool's and valid only during finish(). */
 struct pool_outcome {
     enum pool_outcome_kind kind;
-    const struct rejectd_error *error;    /* of POOL_FAILED */
-    const struct rejectd_fit *fit;        /* of a fit that succeeded, else NULL */
-    const struct rejectd_model *model;    /* of success: fitted, or the one that was applied */
-    const struct rejectd_reject_log *log; /* of success */
-    double seconds;                       /* wall time since the claim */
+    const struct rejectd_error *error; /* of POOL_FAILED */
+    const struct task_result *result;  /* of POOL_SUCCEEDED */
+    double seconds;                    /* wall time since the claim */
 };
 
 /* The functions are called on the thread of the device; several devices call at once. */
@@ -48,8 +38,9 @@ struct job_source {
     /* How far the job is: `fraction` (0..1) of all its work, never decreasing. False cancels. */
     bool (*progress)(void *context, struct pool_job *job, const char *stage, double fraction);
 
-    /* Where the cleaned samples go: n_kept epochs will be written, before finish(). A sink whose
-     * writing failed or was cut short is discarded by the source at finish(). */
+    /* Where the cleaned samples of a task that cleans go: n_kept epochs will be written, before
+     * finish(). A sink whose writing failed or was cut short is discarded by the source at
+     * finish(). */
     enum rejectd_status (*open_cleaned)(void *context, struct pool_job *job, size_t n_kept,
                                         struct rejectd_sink *sink, struct rejectd_error *error);
 

@@ -108,6 +108,20 @@ enum rejectd_status rejectd_apply(const struct rejectd_epochs *epochs,
                                   struct rejectd_reject_log *log, struct rejectd_error *error);
 void rejectd_reject_log_clear(struct rejectd_reject_log *log);
 
+/* Checks that a reject log, say one that a person edited, goes with epochs and a model, without
+ * looking at the samples: it considers the model's channels and no others in every epoch, and
+ * rejectd_clean_check(). */
+enum rejectd_status rejectd_log_check(const struct rejectd_epochs *epochs,
+                                      const struct rejectd_model *model,
+                                      const struct rejectd_reject_log *log,
+                                      struct rejectd_error *error);
+
+/* Checks that the epochs can be cleaned by the log, without looking at the samples: the sensors it
+ * labels REJECTD_LABEL_INTERPOLATED have others to be interpolated from, in known places. */
+enum rejectd_status rejectd_clean_check(const struct rejectd_epochs *epochs,
+                                        const struct rejectd_reject_log *log,
+                                        struct rejectd_error *error);
+
 /*
  * Writes the kept epochs, sensors labelled REJECTD_LABEL_INTERPOLATED repaired from the other
  * sensors of the log (AutoReject.transform): EEG from EEG, MEG from all MEG sensors together.

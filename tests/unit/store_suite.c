@@ -102,8 +102,7 @@ static struct store_outcome success(const char *model_id)
     return (struct store_outcome){
         .state = JOB_STATE_SUCCEEDED,
         .result_json = "{\"bad_epochs\":[]}",
-        .labels_sha256 = sha_b,
-        .cleaned_sha256 = sha_c,
+        .artifacts = {[ARTIFACT_LABELS] = sha_b, [ARTIFACT_CLEANED] = sha_c},
         .model_id = model_id,
         .model_json = model_id == NULL ? NULL : "{\"channels\":[],\"types\":[]}",
     };
@@ -285,8 +284,8 @@ START_TEST(test_success_brings_result_and_model)
     OK(job_finish, id, claim(id), &outcome);
     OK(job_result, id, &result);
     ck_assert_str_eq(result.json, outcome.result_json);
-    ck_assert_str_eq(result.labels_sha256, sha_b);
-    ck_assert_str_eq(result.cleaned_sha256, sha_c);
+    ck_assert_str_eq(result.artifacts[ARTIFACT_LABELS], sha_b);
+    ck_assert_str_eq(result.artifacts[ARTIFACT_CLEANED], sha_c);
     free(result.json);
     OK(model_get, model_id, &model);
     ck_assert_str_eq(model.job, id);

@@ -103,19 +103,20 @@ static void list_finish(void *context, struct pool_job *job, const struct pool_o
     pthread_mutex_lock(&list->lock);
     listed->n_finished++;
     listed->kind = outcome->kind;
-    listed->has_fit = outcome->fit != NULL;
+    listed->has_fit = outcome->result->fit != NULL;
     if (outcome->error != NULL) {
         listed->error = *outcome->error;
     }
-    if (outcome->fit != NULL) {
+    if (outcome->result->fit != NULL) {
         struct rejectd_error error = {0};
-        ck_assert_int_eq(rejectd_model_from_fit(outcome->fit, &job->epochs, &listed->model, &error),
-                         REJECTD_OK);
+        ck_assert_int_eq(
+            rejectd_model_from_fit(outcome->result->fit, &job->task.epochs, &listed->model, &error),
+            REJECTD_OK);
     }
     if (outcome->kind == POOL_SUCCEEDED) {
-        ck_assert_ptr_nonnull(outcome->log);
-        ck_assert_ptr_nonnull(outcome->model);
-        ck_assert_uint_eq(count_kept(outcome->log), listed->n_kept);
+        ck_assert_ptr_nonnull(outcome->result->log);
+        ck_assert_ptr_nonnull(outcome->result->model);
+        ck_assert_uint_eq(count_kept(outcome->result->log), listed->n_kept);
     }
     pthread_cond_broadcast(&list->changed);
     pthread_mutex_unlock(&list->lock);
@@ -143,10 +144,10 @@ static struct listed *list_add(struct list *list, const struct rejectd_epochs *e
 {
     pthread_mutex_lock(&list->lock);
     struct listed *listed = &list->jobs[list->n_jobs++];
-    listed->job = (struct pool_job){.type = model == NULL ? POOL_FIT : POOL_APPLY,
-                                    .epochs = *epochs,
-                                    .parameters = {.precision = REJECTD_FLOAT64},
-                                    .model = model,
+    listed->job = (struct pool_job){.task = {.type = model == NULL ? TASK_FIT : TASK_APPLY,
+                                             .epochs = *epochs,
+                                             .fit = {.precision = REJECTD_FLOAT64},
+                                             .model = model},
                                     .ticket = listed};
     pthread_cond_broadcast(&list->changed);
     pthread_mutex_unlock(&list->lock);
@@ -265,7 +266,7 @@ START_TEST(test_failures_are_told)
     struct simulated_epochs made = simulated(20, 16, 50);
     list_init(&list);
     struct listed *parameters = list_add(&list, &made.epochs, NULL);
-    parameters->job.parameters.cv = 21;
+    parameters->job.task.fit.cv = 21;
     struct listed *opening = list_add(&list, &made.epochs, NULL);
     opening->refuse_open = REJECTD_STORAGE_FULL;
     struct listed *writing = list_add(&list, &made.epochs, NULL);

@@ -70,11 +70,11 @@ START_TEST(test_executor_runs_all_before_it_closes)
     enum { N_TASKS = 500 };
     struct rejectd_error error = {0};
     struct executor *executor = NULL;
-    static struct task tasks[N_TASKS];
+    static struct executor_task tasks[N_TASKS];
     atomic_int run = 0;
     ck_assert_int_eq(executor_open((size_t)_i, &executor, &error), REJECTD_OK);
     for (size_t i = 0; i < N_TASKS; i++) {
-        tasks[i] = (struct task){.run = add_one, .context = &run};
+        tasks[i] = (struct executor_task){.run = add_one, .context = &run};
         executor_submit(executor, &tasks[i]);
     }
     executor_close(executor);

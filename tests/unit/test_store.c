@@ -67,8 +67,40 @@ START_TEST(test_newer_schema_is_refused)
     ck_assert_int_eq(store_sqlite_open(path, &store, &error), REJECTD_STORAGE);
     ck_assert_ptr_nonnull(strstr(error.message, "1000"));
     ck_assert_ptr_null(store);
-    run_sql("PRAGMA user_version = 1");
+    run_sql("PRAGMA user_version = 2");
     discard_store(open_store());
+}
+END_TEST
+
+/* Version 1 kept two arrays in columns of the jobs. */
+START_TEST(test_first_schema_is_brought_up_to_date)
+{
+    static const char labels[] = "1111111111111111111111111111111111111111111111111111111111111111";
+    static const char cleaned[] =
+        "2222222222222222222222222222222222222222222222222222222222222222";
+    struct rejectd_error error = {0};
+    struct store_result result = {0};
+    struct store *store = make_store();
+    store->functions->close(store);
+    run_sql("DROP TABLE artifacts;"
+            "ALTER TABLE jobs ADD COLUMN labels_sha256 TEXT;"
+            "ALTER TABLE jobs ADD COLUMN cleaned_sha256 TEXT;"
+            "CREATE INDEX jobs_labels ON jobs (labels_sha256);"
+            "CREATE INDEX jobs_cleaned ON jobs (cleaned_sha256);"
+            "INSERT INTO jobs (id, type, dataset, device, priority, parameters, state, created_at, "
+            "result, labels_sha256, cleaned_sha256) VALUES ('jb_old', 'fit', 'ds_old', 'cpu', 0, "
+            "'{}', 'succeeded', 1, '{}', "
+            "'1111111111111111111111111111111111111111111111111111111111111111', "
+            "'2222222222222222222222222222222222222222222222222222222222222222');"
+            "PRAGMA user_version = 1");
+    store = open_store();
+    ck_assert_int_eq(store->functions->job_result(store, "jb_old", &result, &error), REJECTD_OK);
+    ck_assert_str_eq(result.artifacts[ARTIFACT_LABELS], labels);
+    ck_assert_str_eq(result.artifacts[ARTIFACT_CLEANED], cleaned);
+    ck_assert(store->functions->blob_is_needed(store, labels));
+    ck_assert(store->functions->blob_is_needed(store, cleaned));
+    free(result.json);
+    discard_store(store);
 }
 END_TEST
 
@@ -110,6 +142,7 @@ int main(void)
     Suite *suite = suite_create("store");
     TCase *own = tcase_create("sqlite");
     tcase_add_test(own, test_newer_schema_is_refused);
+    tcase_add_test(own, test_first_schema_is_brought_up_to_date);
     tcase_add_test(own, test_other_files_are_refused);
     tcase_add_test(own, test_check_answers);
     suite_add_tcase(suite, store_suite(&sqlite));

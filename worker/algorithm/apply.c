@@ -204,3 +204,48 @@ enum rejectd_status apply_run(const struct backend *backend, const struct reject
         rejectd_reject_log_clear(log);
     return status;
 }
+
+/* Labels are -1 exactly where the model has no channel. */
+static enum rejectd_status check_considered(const struct rejectd_epochs *epochs,
+                                            const struct rejectd_reject_log *log,
+                                            const bool *in_model, struct rejectd_error *error)
+{
+    for (size_t e = 0; e < log->n_epochs; e++)
+        for (size_t c = 0; c < log->n_channels; c++) {
+            const int8_t label = log->labels[e * log->n_channels + c];
+            if ((label != REJECTD_LABEL_NOT_CONSIDERED) == in_model[c])
+                continue;
+            return REJECTD_FAIL(
+                error, REJECTD_INVALID_VALUE, "labels",
+                "the label of channel \"%s\" in epoch %zu is %d; the model has %s "
+                "channel, which %s",
+                epochs->channels[c].name, e, label, in_model[c] ? "this" : "no such",
+                in_model[c] ? "is 0, 1 or 2 in every epoch" : "is -1 in every epoch");
+        }
+    return REJECTD_OK;
+}
+
+enum rejectd_status apply_check_log(const struct rejectd_epochs *epochs,
+                                    const struct rejectd_model *model,
+                                    const struct rejectd_reject_log *log,
+                                    struct rejectd_error *error)
+{
+    enum rejectd_status status = apply_check(epochs, model, error);
+    if (status == REJECTD_OK)
+        status = clean_check(epochs, log, error);
+    if (status != REJECTD_OK)
+        return status;
+    struct pick *picks = malloc(model->n_channels * sizeof *picks);
+    bool *in_model = calloc(epochs->n_channels, sizeof *in_model);
+    if (picks == NULL || in_model == NULL)
+        status = REJECTD_FAIL_MEMORY(error, model->n_channels * sizeof *picks);
+    if (status == REJECTD_OK)
+        status = match_channels(epochs, model, picks, error);
+    for (size_t i = 0; i < model->n_channels && status == REJECTD_OK; i++)
+        in_model[picks[i].channel] = true;
+    if (status == REJECTD_OK)
+        status = check_considered(epochs, log, in_model, error);
+    free(picks);
+    free(in_model);
+    return status;
+}

@@ -27,6 +27,15 @@ struct family {
 
 enum { FAMILIES = 2 };
 
+static const enum interpolation_kind family_kinds[FAMILIES] = {INTERPOLATION_SPLINE,
+                                                               INTERPOLATION_FIELD_MAP};
+
+#define FAIL_NOTHING_LEFT(error, epoch)                                                            \
+    REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "labels",                                           \
+                 "every sensor of epoch %zu is to be interpolated: none is left to interpolate "   \
+                 "from",                                                                           \
+                 epoch)
+
 /* What cleaning works with from batch to batch. */
 struct cleaner {
     const struct backend *backend;
@@ -103,8 +112,6 @@ static enum rejectd_status family_init(struct cleaner *cleaner, enum interpolati
 static enum rejectd_status cleaner_init(struct cleaner *cleaner, enum rejectd_meg_legendre legendre,
                                         struct rejectd_error *error)
 {
-    static const enum interpolation_kind kinds[FAMILIES] = {INTERPOLATION_SPLINE,
-                                                            INTERPOLATION_FIELD_MAP};
     const struct rejectd_epochs *epochs = cleaner->epochs;
     const size_t item = epochs->dtype == REJECTD_FLOAT64 ? sizeof(double) : sizeof(float);
     const size_t c = epochs->n_channels;
@@ -118,7 +125,7 @@ static enum rejectd_status cleaner_init(struct cleaner *cleaner, enum rejectd_me
         return REJECTD_FAIL_MEMORY(error, c * epochs->n_times * sizeof(double));
     enum rejectd_status status = REJECTD_OK;
     for (size_t f = 0; f < FAMILIES && status == REJECTD_OK; f++)
-        status = family_init(cleaner, kinds[f], legendre, &cleaner->families[f], error);
+        status = family_init(cleaner, family_kinds[f], legendre, &cleaner->families[f], error);
     return status;
 }
 
@@ -136,10 +143,7 @@ static enum rejectd_status list_repairs(const struct cleaner *cleaner, struct fa
                 family->channels[at++] = (uint16_t)p;
         family->prefix[i] = (uint16_t)(at - family->offsets[i]);
         if (family->prefix[i] == family->n_picks)
-            return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "labels",
-                                "every sensor of epoch %zu is to be interpolated: none is left to "
-                                "interpolate from",
-                                first + i);
+            return FAIL_NOTHING_LEFT(error, first + i);
     }
     family->offsets[n] = at;
     return REJECTD_OK;
@@ -262,6 +266,41 @@ static enum rejectd_status check_log(const struct rejectd_epochs *epochs,
                                     channel->name, checks_type_name(channel->type), e);
     }
     return REJECTD_OK;
+}
+
+/* Whether the repairs of one kind in every epoch have sensors, in known places, to go by. */
+static enum rejectd_status check_family(const struct rejectd_epochs *epochs,
+                                        const struct rejectd_reject_log *log,
+                                        enum interpolation_kind kind, struct rejectd_error *error)
+{
+    struct cleaner cleaner = {.epochs = epochs, .log = log};
+    struct family family = {.kind = kind, .picks = malloc(epochs->n_channels * sizeof(size_t))};
+    enum rejectd_status status = REJECTD_OK;
+    if (family.picks == NULL)
+        return REJECTD_FAIL_MEMORY(error, epochs->n_channels * sizeof(size_t));
+    list_picks(&cleaner, &family);
+    if (family.n_repaired > 0)
+        status = checks_sensors_of_log(epochs, family.picks, family.n_picks, error);
+    for (size_t e = 0; e < log->n_epochs && family.n_repaired > 0 && status == REJECTD_OK; e++) {
+        size_t n = 0;
+        for (size_t p = 0; p < family.n_picks && !log->bad_epochs[e]; p++)
+            n += log->labels[e * log->n_channels + family.picks[p]] == REJECTD_LABEL_INTERPOLATED;
+        if (n == family.n_picks)
+            status = FAIL_NOTHING_LEFT(error, e);
+    }
+    free(family.picks);
+    return status;
+}
+
+enum rejectd_status clean_check(const struct rejectd_epochs *epochs,
+                                const struct rejectd_reject_log *log, struct rejectd_error *error)
+{
+    enum rejectd_status status = checks_shape(epochs, 1, error);
+    if (status == REJECTD_OK)
+        status = check_log(epochs, log, error);
+    for (size_t f = 0; f < FAMILIES && status == REJECTD_OK; f++)
+        status = check_family(epochs, log, family_kinds[f], error);
+    return status;
 }
 
 enum rejectd_status clean_run(const struct backend *backend, const struct rejectd_epochs *epochs,

@@ -1,0 +1,176 @@
+#include "worker/task.h"
+
+#include <string.h>
+
+/* Shares of a task's time, from measured fits: cleaning is mostly copying. */
+static const double fit_share = 0.9;
+static const double apply_share = 0.5;
+
+/* A task on its way: its steps tell fractions of themselves, and it tells those of the whole. */
+struct run {
+    const struct task *task;
+    const struct rejectd_compute_options *options;
+    const struct task_cleaned *cleaned;
+    struct task_result *result;
+    double base; /* the fraction of the task that was done before the current step */
+    double span; /* and the share of the current step */
+};
+
+static bool report(void *context, const char *stage, double fraction)
+{
+    const struct run *run = context;
+    const struct rejectd_monitor *monitor = &run->options->monitor;
+    return monitor->report == NULL ||
+           monitor->report(monitor->context, stage, run->base + run->span * fraction);
+}
+
+static struct rejectd_compute_options step_options(struct run *run, double base, double span)
+{
+    run->base = base;
+    run->span = span;
+    struct rejectd_compute_options options = *run->options;
+    options.monitor = (struct rejectd_monitor){.report = report, .context = run};
+    return options;
+}
+
+static size_t count_kept(const struct rejectd_reject_log *log)
+{
+    size_t n_kept = 0;
+    for (size_t epoch = 0; epoch < log->n_epochs; epoch++) {
+        n_kept += log->bad_epochs[epoch] == 0;
+    }
+    return n_kept;
+}
+
+/* The last step of a task: from `base` to the end. */
+static enum rejectd_status write_cleaned(struct run *run, const struct rejectd_reject_log *log,
+                                         enum rejectd_meg_legendre meg_legendre, double base,
+                                         struct rejectd_error *error)
+{
+    struct rejectd_sink sink = {0};
+    enum rejectd_status status =
+        run->cleaned->open(run->cleaned->context, count_kept(log), &sink, error);
+    if (status != REJECTD_OK) {
+        return status;
+    }
+    const struct rejectd_compute_options options = step_options(run, base, 1.0 - base);
+    run->result->log = log;
+    return rejectd_clean(&run->task->epochs, log, meg_legendre, &options, &sink, error);
+}
+
+static enum rejectd_status run_fit(struct run *run, struct rejectd_error *error)
+{
+    const struct task *task = run->task;
+    struct task_result *result = run->result;
+    const struct rejectd_compute_options options = step_options(run, 0.0, fit_share);
+    enum rejectd_status status =
+        rejectd_fit(&task->epochs, &task->fit, &options, &result->fit, error);
+    if (status == REJECTD_OK) {
+        status = rejectd_model_from_fit(result->fit, &task->epochs, &result->fitted, error);
+        result->model = result->fitted;
+    }
+    if (status == REJECTD_OK) {
+        status = write_cleaned(run, &result->fit->log, result->fit->meg_legendre, fit_share, error);
+    }
+    return status;
+}
+
+static enum rejectd_status run_apply(struct run *run, struct rejectd_error *error)
+{
+    const struct task *task = run->task;
+    struct task_result *result = run->result;
+    enum rejectd_status status = REJECTD_OK;
+    result->model = task->model;
+    if (task->log == NULL) {
+        const struct rejectd_compute_options options = step_options(run, 0.0, apply_share);
+        status = rejectd_apply(&task->epochs, task->model, &options, &result->own_log, error);
+    }
+    if (status == REJECTD_OK) {
+        status =
+            write_cleaned(run, task->log != NULL ? task->log : &result->own_log,
+                          task->model->meg_legendre, task->log != NULL ? 0.0 : apply_share, error);
+    }
+    return status;
+}
+
+static enum rejectd_status run_thresholds(struct run *run, struct rejectd_error *error)
+{
+    return rejectd_thresholds(&run->task->epochs, &run->task->thresholds, run->options,
+                              &run->result->thresholds, error);
+}
+
+static enum rejectd_status run_interpolate(struct run *run, struct rejectd_error *error)
+{
+    return write_cleaned(run, run->task->log, run->task->meg_legendre, 0.0, error);
+}
+
+/* ---- checks ---- */
+
+static enum rejectd_status check_fit(const struct task *task, struct rejectd_error *error)
+{
+    return rejectd_fit_check(&task->epochs, &task->fit, error);
+}
+
+static enum rejectd_status check_apply(const struct task *task, struct rejectd_error *error)
+{
+    enum rejectd_status status = rejectd_apply_check(&task->epochs, task->model, error);
+    if (status == REJECTD_OK && task->log != NULL) {
+        status = rejectd_log_check(&task->epochs, task->model, task->log, error);
+    }
+    return status;
+}
+
+static enum rejectd_status check_thresholds(const struct task *task, struct rejectd_error *error)
+{
+    return rejectd_thresholds_check(&task->epochs, &task->thresholds, error);
+}
+
+static enum rejectd_status check_interpolate(const struct task *task, struct rejectd_error *error)
+{
+    return rejectd_clean_check(&task->epochs, task->log, error);
+}
+
+/* ---- the types ---- */
+
+static const struct task_functions {
+    enum rejectd_status (*check)(const struct task *task, struct rejectd_error *error);
+    enum rejectd_status (*run)(struct run *run, struct rejectd_error *error);
+    bool cleans;
+} functions[] = {
+    [TASK_FIT] = {check_fit, run_fit, true},
+    [TASK_APPLY] = {check_apply, run_apply, true},
+    [TASK_THRESHOLDS] = {check_thresholds, run_thresholds, false},
+    [TASK_INTERPOLATE] = {check_interpolate, run_interpolate, true},
+};
+
+bool task_cleans(enum task_type type)
+{
+    return functions[type].cleans;
+}
+
+enum rejectd_status task_check(const struct task *task, struct rejectd_error *error)
+{
+    return functions[task->type].check(task, error);
+}
+
+enum rejectd_status task_run(const struct task *task, const struct rejectd_compute_options *options,
+                             const struct task_cleaned *cleaned, struct task_result *result,
+                             struct rejectd_error *error)
+{
+    struct run run = {.task = task, .options = options, .cleaned = cleaned, .result = result};
+    *result = (struct task_result){0};
+    const enum rejectd_status status = functions[task->type].run(&run, error);
+    if (status != REJECTD_OK) {
+        task_result_clear(result);
+    }
+    return status;
+}
+
+void task_result_clear(struct task_result *result)
+{
+    rejectd_fit_free(result->fit);
+    rejectd_model_free(result->fitted);
+    rejectd_thresholds_free(result->thresholds);
+    rejectd_reject_log_clear(&result->own_log);
+    *result = (struct task_result){0};
+}

@@ -1,0 +1,60 @@
+/*
+ * What a worker does with a dataset: one job of whatever type, from its inputs to its results.
+ *
+ * A task is a view: it owns nothing, and its inputs stay as long as it runs. The types are those of
+ * autoreject's functions; each is a few calls of <rejectd/compute.h> in a row.
+ */
+#ifndef WORKER_TASK_H
+#define WORKER_TASK_H
+
+#include <rejectd/compute.h>
+
+enum task_type {
+    TASK_FIT,         /* fit, model, and the fitted epochs cleaned */
+    TASK_APPLY,       /* a model's reject log, or a given one, and the epochs cleaned by it */
+    TASK_THRESHOLDS,  /* thresholds alone */
+    TASK_INTERPOLATE, /* the epochs with the sensors labelled 2 of a given log interpolated */
+};
+
+struct task {
+    enum task_type type;
+    struct rejectd_epochs epochs;
+    struct rejectd_fit_parameters fit;
+    struct rejectd_thresholds_parameters thresholds;
+    const struct rejectd_model *model;      /* of an apply */
+    const struct rejectd_reject_log *log;   /* of an interpolation; of an apply, or NULL */
+    enum rejectd_meg_legendre meg_legendre; /* of an interpolation */
+};
+
+/* Everything a task can leave behind; what its type does not make is NULL. */
+struct task_result {
+    struct rejectd_fit *fit;      /* owned, as all here but the last two */
+    struct rejectd_model *fitted; /* by the fit */
+    struct rejectd_thresholds *thresholds;
+    struct rejectd_reject_log own_log;    /* of an apply without a given one */
+    const struct rejectd_model *model;    /* fitted, or the one that was applied */
+    const struct rejectd_reject_log *log; /* by which the epochs were cleaned */
+};
+
+/* Where repaired epochs go: opened once, before the first of n_kept epochs is written. */
+struct task_cleaned {
+    enum rejectd_status (*open)(void *context, size_t n_kept, struct rejectd_sink *sink,
+                                struct rejectd_error *error);
+    void *context;
+};
+
+/* Whether the task writes cleaned epochs. */
+bool task_cleans(enum task_type type);
+
+/* Checks that the task can be done, without looking at the samples: with the same errors that
+ * task_run() would give before it starts. */
+enum rejectd_status task_check(const struct task *task, struct rejectd_error *error);
+
+/* Does it. The monitor of the options is told fractions of the whole task. *result is cleared on
+ * failure; else task_result_clear() it, before the task's inputs go. */
+enum rejectd_status task_run(const struct task *task, const struct rejectd_compute_options *options,
+                             const struct task_cleaned *cleaned, struct task_result *result,
+                             struct rejectd_error *error);
+void task_result_clear(struct task_result *result); /* all-zero is allowed */
+
+#endif
