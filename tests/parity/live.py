@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "service"), str(ROOT / "tests" / "parity")]
 
+import live_jobs  # noqa: E402
 import make_meg_reference  # noqa: E402
 import make_reference  # noqa: E402
 import numpy as np  # noqa: E402
@@ -100,6 +101,8 @@ def compare_over_http(api, folder, reference):
         cleaned = api.get(f"/v1/jobs/{job['id']}/result/cleaned.npy").array()
         error = largest_error(cleaned, want, epochs.get_data(copy=True))
         report(name, error <= precision, f"cleaned differs by {error:.1e} of a channel's range")
+    live_jobs.compare(api, dataset["id"], epochs, theirs, result["model"], params["random_state"], precision,
+                      report, f"{folder.name} over HTTP,")  # fmt: skip
 
 
 def compare_in_c(test, folders):

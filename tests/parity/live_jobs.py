@@ -1,0 +1,74 @@
+"""Jobs other than fits, over HTTP, against the same functions of autoreject on the same epochs."""
+
+import autoreject
+import numpy as np
+from autoreject.utils import interpolate_bads
+
+
+def post(api, kind, dataset, parameters, **more):
+    return api.run({"type": kind, "dataset": dataset, "parameters": parameters, **more})
+
+
+def cleaned_of(api, job):
+    return api.get(f"/v1/jobs/{job['id']}/result/cleaned.npy").array()
+
+
+def error_of(got, want):
+    if got.shape != want.shape:
+        return np.inf
+    span = np.maximum(np.ptp(want, axis=(0, 2), keepdims=True), 1e-30) if want.size else 1.0
+    return float((np.abs(got - want) / span).max()) if want.size else 0.0
+
+
+def compare_thresholds(api, dataset, epochs, seed, report, name):
+    for augment in (True, False):
+        theirs = autoreject.compute_thresholds(
+            epochs.copy(), method="random_search", random_state=seed, augment=augment, verbose=False)  # fmt: skip
+        _, ours = post(api, "thresholds", dataset, {
+            "thresh_method": "random_search", "random_state": seed, "augment": augment})  # fmt: skip
+        same = set(theirs) == set(ours["thresholds"])
+        worst = max(abs(ours["thresholds"][key] / value - 1.0) if value else abs(ours["thresholds"][key])
+                    for key, value in theirs.items()) if same else np.inf  # fmt: skip
+        report(f"{name} thresholds, augment={augment}", worst < 1e-8, f"largest relative difference {worst:.1e}")
+
+
+def compare_edited_log(api, dataset, epochs, fitted, model, precision, report, name):
+    """A person keeps one bad epoch, drops a good one, and repairs one more sensor."""
+    log = fitted.get_reject_log(epochs)
+    log.bad_epochs[:2] = [False, True]
+    considered = np.flatnonzero(~np.isnan(log.labels[0]))
+    log.labels[0, considered] = 0
+    log.labels[0, considered[0]] = log.labels[3, considered[1]] = 2
+    want = fitted.transform(epochs, reject_log=log).get_data(copy=True)
+    labels = np.where(np.isnan(log.labels), -1, log.labels).astype(int)
+    job, result = post(api, "apply", dataset, {"reject_log": {
+        "labels": labels.tolist(), "bad_epochs": np.flatnonzero(log.bad_epochs).tolist()}}, model=model)  # fmt: skip
+    error = error_of(cleaned_of(api, job), want)
+    report(f"{name} edited reject log", error < precision and result["labels"] == labels.tolist(),
+           f"cleaned differs by {error:.1e} of a channel's range")  # fmt: skip
+
+
+def compare_interpolation(api, dataset, epochs, picks, precision, report, name):
+    """One channel everywhere, another one in two epochs."""
+    names = [epochs.ch_names[pick] for pick in picks]
+    want = epochs.get_data(copy=True)
+    for some, bads in ((slice(None), [names[0]]), ([1, 3], [names[0], names[2]])):
+        part = epochs.copy()[some]
+        part.info["bads"] = bads
+        interpolate_bads(part, picks=picks, mode="fast")
+        want[some] = part.get_data(copy=True)
+    job, result = post(api, "interpolate", dataset, {}, channels={names[0]: "all", names[2]: [1, 3]})
+    error = error_of(cleaned_of(api, job), want)
+    counts = {names[0]: len(epochs), names[2]: 2}
+    report(f"{name} interpolation", error < precision and result["interpolated"] == counts,
+           f"differs by {error:.1e} of a channel's range")  # fmt: skip
+
+
+def compare(api, dataset, epochs, fitted, model, seed, precision, report, name):
+    picks = [int(pick) for pick in fitted.picks_]
+    compare_thresholds(api, dataset, epochs, seed, report, name)
+    compare_edited_log(api, dataset, epochs, fitted, model, precision, report, name)
+    kinds = np.array(epochs.get_channel_types())[picks]
+    compare_interpolation(
+        api, dataset, epochs, [p for p, kind in zip(picks, kinds) if (kind == "eeg") == (kinds[0] == "eeg")],
+        precision, report, name)  # fmt: skip
