@@ -159,13 +159,16 @@ enum rejectd_status fif_epochs_read(const struct fif_head *head, size_t n_epochs
     struct fif_walk walk;
     struct fif_tag tag;
     int32_t role = 0;
+    bool has_samples = false;
     enum rejectd_status status = REJECTD_OK;
     *epochs = (struct fif_epochs){.n_epochs = n_epochs, .next_number = -1};
     fif_walk_begin(&walk, head->bytes, head->size, head->samples_at);
-    while (status == REJECTD_OK && fif_walk_next(&walk, &tag))
+    while (status == REJECTD_OK && fif_walk_next(&walk, &tag)) {
+        has_samples |= tag.is_samples && tag.kind == FIF_SAMPLES;
         if (!fif_blocks_contain(&walk.blocks, FIF_MEAS_INFO))
             status = read_tag(&walk, &tag, &role, epochs, error);
-    if (status == REJECTD_OK && walk.damaged)
+    }
+    if (status == REJECTD_OK && (walk.damaged || !has_samples))
         status = REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "",
                               "the head of the FIF file is damaged at byte %zu", walk.at);
     if (status == REJECTD_OK && epochs->events == NULL)

@@ -133,6 +133,9 @@ static enum rejectd_status check_numbers(const struct numbers *n, size_t n_sampl
     d->n_times = (size_t)n_times;
     d->sfreq = (double)n->sfreq;
     d->tmin = n->first / d->sfreq;
+    if (n_samples == 0)
+        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "n_epochs",
+                            "the FIF file has no epochs: all were dropped before it was saved");
     const size_t per_epoch = d->n_channels * d->n_times;
     d->n_epochs = n_samples / per_epoch;
     if (n_samples % per_epoch != 0)
