@@ -12,13 +12,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "base/buffer.h"
+#include "protocol/fif_gzip.h"
 #include "protocol/fif_info.h"
 
 enum {
-    INFLATED_SIZE = 1 << 16,
     BATCH = 1 << 13, /* samples */
     FILE_ID_SIZE = 20,
 };
@@ -34,10 +33,7 @@ struct fif_reader {
     enum form form;
     unsigned char first; /* of the two bytes that tell the form */
     bool has_first;
-    bool inflating; /* `stream` is to be ended */
-    bool member_ended;
-    z_stream stream;
-    unsigned char inflated[INFLATED_SIZE];
+    struct fif_gzip gzip;
 
     enum state state;
     size_t at; /* bytes of the file so far */
@@ -91,8 +87,7 @@ void fif_reader_close(struct fif_reader *reader)
 {
     if (reader == NULL)
         return;
-    if (reader->inflating)
-        inflateEnd(&reader->stream);
+    fif_gzip_close(&reader->gzip);
     buffer_free(&reader->head);
     fif_info_clear(&reader->info);
     free(reader);
@@ -359,74 +354,21 @@ static enum rejectd_status take_plain(struct fif_reader *reader, const unsigned 
     return status;
 }
 
-/* ---- gzip ---- */
-
-static enum rejectd_status begin_inflating(struct fif_reader *reader, struct rejectd_error *error)
-{
-    enum { GZIP_ONLY = 16 + MAX_WBITS };
-    if (inflateInit2(&reader->stream, GZIP_ONLY) != Z_OK)
-        return REJECTD_FAIL_MEMORY(error, 1 << MAX_WBITS);
-    reader->inflating = true;
-    return REJECTD_OK;
-}
-
-static enum rejectd_status check_inflate(int code, const z_stream *stream,
+static enum rejectd_status take_inflated(void *context, const unsigned char *bytes, size_t n,
                                          struct rejectd_error *error)
 {
-    if (code == Z_OK || code == Z_STREAM_END || code == Z_BUF_ERROR)
-        return REJECTD_OK;
-    if (code == Z_MEM_ERROR)
-        return REJECTD_FAIL_MEMORY(error, 1 << MAX_WBITS);
-    return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "",
-                        "the gzip compression of the FIF file is damaged: %s",
-                        stream->msg != NULL ? stream->msg : "it needs a dictionary");
+    return take_plain(context, bytes, n, error);
 }
-
-/* A gzip file may have several members, one after the other; they inflate to one FIF file. */
-static enum rejectd_status take_gzip(struct fif_reader *reader, const unsigned char *bytes,
-                                     size_t n, struct rejectd_error *error)
-{
-    z_stream *stream = &reader->stream;
-    union {
-        const unsigned char *borrowed;
-        unsigned char *next; /* zlib doesn't write to it */
-    } input = {.borrowed = bytes};
-    stream->next_in = input.next;
-    stream->avail_in = (uInt)n;
-    enum rejectd_status status = REJECTD_OK;
-    do {
-        if (reader->member_ended && stream->avail_in > 0) {
-            (void)inflateReset(stream);
-            reader->member_ended = false;
-        }
-        stream->next_out = reader->inflated;
-        stream->avail_out = INFLATED_SIZE;
-        const int code = inflate(stream, Z_NO_FLUSH);
-        status = check_inflate(code, stream, error);
-        reader->member_ended |= code == Z_STREAM_END;
-        if (status == REJECTD_OK)
-            status = take_plain(reader, reader->inflated, INFLATED_SIZE - stream->avail_out, error);
-    } while (status == REJECTD_OK && (stream->avail_in > 0 || stream->avail_out == 0) &&
-             !(reader->member_ended && stream->avail_in == 0));
-    return status;
-}
-
-/* ---- */
 
 static enum rejectd_status take(struct fif_reader *reader, const unsigned char *bytes, size_t n,
                                 struct rejectd_error *error)
 {
-    enum { PIECE = 1 << 30 }; /* zlib counts in 32 bits */
-    enum rejectd_status status = REJECTD_OK;
-    while (n > 0 && status == REJECTD_OK) {
-        const size_t taken = n < PIECE ? n : PIECE;
-        status = reader->form == FORM_GZIP ? take_gzip(reader, bytes, taken, error)
-                                           : take_plain(reader, bytes, taken, error);
-        bytes += taken;
-        n -= taken;
-    }
-    return status;
+    return reader->form == FORM_GZIP
+               ? fif_gzip_write(&reader->gzip, bytes, n, take_inflated, reader, error)
+               : take_plain(reader, bytes, n, error);
 }
+
+/* ---- */
 
 /* Looks at the first two bytes. */
 static enum rejectd_status find_form(struct fif_reader *reader, const unsigned char **bytes,
@@ -443,7 +385,7 @@ static enum rejectd_status find_form(struct fif_reader *reader, const unsigned c
     enum rejectd_status status = REJECTD_OK;
     reader->form = reader->first == 0x1f && **bytes == 0x8b ? FORM_GZIP : FORM_PLAIN;
     if (reader->form == FORM_GZIP)
-        status = begin_inflating(reader, error);
+        status = fif_gzip_open(&reader->gzip, error);
     return status == REJECTD_OK ? take(reader, &reader->first, 1, error) : status;
 }
 
@@ -477,14 +419,14 @@ enum rejectd_status fif_reader_write(struct fif_reader *reader, const void *byte
 
 static enum rejectd_status check_end(const struct fif_reader *reader, struct rejectd_error *error)
 {
-    if (reader->form == FORM_UNKNOWN)
-        return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "",
-                            "the FIF file has %d bytes; save epochs with "
-                            "epochs.save('...-epo.fif')",
-                            reader->has_first ? 1 : 0);
-    if (reader->form == FORM_GZIP && !reader->member_ended)
+    if (reader->form == FORM_GZIP && !reader->gzip.ended)
         return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "",
                             "the gzip compression of the FIF file is cut off");
+    if (reader->n_tags == 0)
+        return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "",
+                            "the FIF file has only %zu bytes; save epochs with "
+                            "epochs.save('...-epo.fif')",
+                            reader->at + (reader->form == FORM_UNKNOWN && reader->has_first));
     if (reader->state == IN_DATA || reader->state == IN_SAMPLES)
         return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "",
                             "the FIF file is cut off in tag %d (%s): %zu bytes of its data are "
