@@ -58,9 +58,11 @@ enum rejectd_status npz_array_check(const struct npz_array *array, enum npz_kind
     if (!npy_header_is_kind(header, kind))
         return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, array->name,
                             "has dtype '%s'; %s are accepted", header->descr, wanted[kind]);
+    bool same = header->n_dimensions == n_dimensions;
+    for (size_t i = 0; i < n_dimensions; i++)
+        same = same && header->shape[i] == shape[i];
     const bool scalar = n_dimensions == 0 && header->n_dimensions == 1 && header->shape[0] == 1;
-    if (scalar || (header->n_dimensions == n_dimensions &&
-                   memcmp(header->shape, shape, n_dimensions * sizeof *shape) == 0))
+    if (same || scalar)
         return REJECTD_OK;
     char has[NPY_MAX_DIMENSIONS * 24], needs[NPY_MAX_DIMENSIONS * 24];
     format_shape(header->shape, header->n_dimensions, has, sizeof has);
