@@ -34,6 +34,8 @@ enum rejectd_status dataset_channel_sensor_read(const struct json_object *object
                                                 struct rejectd_channel *channel);
 enum rejectd_status dataset_sensors_read(const struct json_object *root,
                                          struct dataset_description *description);
+/* Gives a channel that is no MEG coil and has no position the one that its loc tells, if any. */
+void dataset_channel_place(struct rejectd_channel *channel);
 /* Appends `,"loc":...,"coil_type":...` of one channel, as far as it has them. */
 void dataset_channel_sensor_append(struct buffer *text, const struct rejectd_channel *channel);
 /* Appends `,"device_to_head":...,"projectors":...`, likewise. */

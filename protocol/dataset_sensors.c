@@ -30,7 +30,7 @@ static enum rejectd_status read_loc(const struct json_object *channel, const jso
 }
 
 /* Whatever is no MEG coil stands at the first three numbers of its loc, in head coordinates. */
-static void place_by_loc(struct rejectd_channel *channel)
+void dataset_channel_place(struct rejectd_channel *channel)
 {
     const double *p = channel->loc;
     const bool is_meg =
@@ -56,7 +56,7 @@ enum rejectd_status dataset_channel_sensor_read(const struct json_object *object
     channel->has_coil_type = json_field(object, "coil_type") != NULL;
     channel->coil_type = (int32_t)coil_type;
     if (channel->has_loc)
-        place_by_loc(channel);
+        dataset_channel_place(channel);
     return REJECTD_OK;
 }
 

@@ -29,6 +29,7 @@ static const struct {
 struct cursor {
     const char *at;
     const char *end;
+    bool any; /* of npy_header_read_any() */
 };
 
 bool npy_has_magic(const void *bytes, size_t length)
@@ -127,11 +128,42 @@ static enum rejectd_status malformed(struct rejectd_error *error)
                         "'shape' is expected, as numpy.save writes it");
 }
 
+/* A byte order, a kind and a size, as "<f8" and ">U12". */
+static bool read_any_descr(const char *descr, struct npy_header *header)
+{
+    const char order = descr[0], kind = descr[0] != 0 ? descr[1] : 0;
+    size_t size = 0;
+    if (order == 0 || strchr("<>=|", order) == NULL || kind == 0 || strlen(descr) > 7)
+        return false;
+    for (const char *at = descr + 2; *at != 0; at++) {
+        if (*at < '0' || *at > '9')
+            return false;
+        size = size * 10 + (size_t)(*at - '0');
+    }
+    const bool integer = size == 1 || size == 2 || size == 4 || size == 8;
+    if (!(kind == 'U' && size > 0) && !(kind == 'f' && (size == 4 || size == 8)) &&
+        !((kind == 'i' || kind == 'u') && integer) && !(kind == 'b' && size == 1))
+        return false;
+    header->item_size = kind == 'U' ? 4 * size : size;
+    header->big_endian = order == '>' && header->item_size > 1;
+    snprintf(header->descr, sizeof header->descr, "%c%c%zu", header->item_size == 1 ? '|' : '<',
+             kind, size);
+    return true;
+}
+
 static enum rejectd_status read_descr(struct cursor *cursor, struct npy_header *header,
                                       struct rejectd_error *error)
 {
     char descr[32];
-    if (take_string(cursor, descr, sizeof descr))
+    const bool is_text = take_string(cursor, descr, sizeof descr);
+    if (cursor->any)
+        return is_text && read_any_descr(descr, header)
+                   ? REJECTD_OK
+                   : REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "descr",
+                                  "the dtype of the array is not accepted; integers, float32, "
+                                  "float64, bool and text ('<U...') are, objects (pickles) are "
+                                  "not");
+    if (is_text)
         for (size_t i = 0; i < sizeof descriptions / sizeof *descriptions; i++)
             if (strcmp(descr, descriptions[i].descr) == 0) {
                 snprintf(header->descr, sizeof header->descr, "%s", descriptions[i].descr);
@@ -143,11 +175,15 @@ static enum rejectd_status read_descr(struct cursor *cursor, struct npy_header *
                         "'<f8' are, for samples");
 }
 
-static enum rejectd_status read_order(struct cursor *cursor, struct rejectd_error *error)
+static enum rejectd_status read_order(struct cursor *cursor, struct npy_header *header,
+                                      struct rejectd_error *error)
 {
     if (take_word(cursor, "False"))
         return REJECTD_OK;
-    if (take_word(cursor, "True"))
+    header->fortran_order = take_word(cursor, "True");
+    if (header->fortran_order && cursor->any)
+        return REJECTD_OK;
+    if (header->fortran_order)
         return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "fortran_order",
                             "arrays in Fortran order are not accepted; save "
                             "numpy.ascontiguousarray(x) instead");
@@ -172,7 +208,7 @@ static enum rejectd_status read_entry(struct cursor *cursor, struct npy_header *
     if (which == HAS_DESCR)
         return read_descr(cursor, header, error);
     if (which == HAS_ORDER)
-        return read_order(cursor, error);
+        return read_order(cursor, header, error);
     return take_shape(cursor, header)
                ? REJECTD_OK
                : REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "shape",
@@ -234,8 +270,9 @@ static enum rejectd_status read_preamble(const unsigned char *bytes, size_t *pre
     return REJECTD_OK;
 }
 
-enum rejectd_status npy_header_read(const void *bytes, size_t length, struct npy_header *header,
-                                    bool *complete, struct rejectd_error *error)
+static enum rejectd_status read_header(const void *bytes, size_t length, bool any,
+                                       struct npy_header *header, bool *complete,
+                                       struct rejectd_error *error)
 {
     const unsigned char *b = bytes;
     *header = (struct npy_header){0};
@@ -250,13 +287,25 @@ enum rejectd_status npy_header_read(const void *bytes, size_t length, struct npy
     enum rejectd_status status = read_preamble(b, &preamble, &dict, error);
     if (status != REJECTD_OK || length < preamble + dict)
         return status;
-    struct cursor cursor = {(const char *)b + preamble, (const char *)b + preamble + dict};
+    struct cursor cursor = {(const char *)b + preamble, (const char *)b + preamble + dict, any};
     if ((status = read_dict(&cursor, header, error)) != 0 ||
         (status = count_bytes(header, error)) != 0)
         return status;
     header->data_offset = preamble + dict;
     *complete = true;
     return REJECTD_OK;
+}
+
+enum rejectd_status npy_header_read(const void *bytes, size_t length, struct npy_header *header,
+                                    bool *complete, struct rejectd_error *error)
+{
+    return read_header(bytes, length, false, header, complete, error);
+}
+
+enum rejectd_status npy_header_read_any(const void *bytes, size_t length, struct npy_header *header,
+                                        bool *complete, struct rejectd_error *error)
+{
+    return read_header(bytes, length, true, header, complete, error);
 }
 
 static const char *dtype_name(const char *descr)

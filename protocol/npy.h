@@ -1,6 +1,6 @@
 /*
- * NumPy's .npy format, versions 1.0 to 3.0, C order, little-endian ('<f4', '<f8', '|i1', ...).
- * NumPy enhancement proposal 1: "A simple file format for NumPy arrays".
+ * NumPy's .npy format, versions 1.0 to 3.0. NumPy enhancement proposal 1: "A simple file format for
+ * NumPy arrays".
  */
 #ifndef PROTOCOL_NPY_H
 #define PROTOCOL_NPY_H
@@ -14,8 +14,11 @@ enum {
 };
 
 struct npy_header {
-    char descr[8]; /* "<f8", "<f4", "|i1", "<i4", "<i8", "|u1", "|b1" */
+    char descr[8]; /* "<f8", "<f4", "|i1", "<i4", "<i8", "|u1", "|b1"; with
+                      npy_header_read_any() also the other integers and "<U12" */
     size_t item_size;
+    bool big_endian;    /* the items are, though descr says '<' */
+    bool fortran_order; /* the first index varies fastest */
     size_t n_dimensions;
     size_t shape[NPY_MAX_DIMENSIONS];
     size_t data_offset; /* bytes before the first item */
@@ -32,6 +35,14 @@ bool npy_has_magic(const void *bytes, size_t length);
  */
 enum rejectd_status npy_header_read(const void *bytes, size_t length, struct npy_header *header,
                                     bool *complete, struct rejectd_error *error);
+
+/*
+ * The same for more of what numpy.save writes: also big-endian, Fortran order, "=", every integer
+ * of 1 to 8 bytes and text ("<U12": 12 code points of 4 bytes, padded with NUL). descr is then in
+ * its little-endian form. Never object arrays, which are pickles.
+ */
+enum rejectd_status npy_header_read_any(const void *bytes, size_t length, struct npy_header *header,
+                                        bool *complete, struct rejectd_error *error);
 
 /* Checks that the array is [n_epochs][n_channels][n_times] of that dtype. */
 enum rejectd_status npy_header_check_samples(const struct npy_header *header, size_t n_epochs,

@@ -138,6 +138,49 @@ START_TEST(test_fields)
 }
 END_TEST
 
+struct any_case {
+    const char *descr; /* in the file */
+    const char *read;  /* NULL: refused */
+    size_t item_size;
+    bool big_endian;
+};
+
+static const struct any_case any_cases[] = {
+    {">f8", "<f8", 8, true},  {"=f4", "<f4", 4, false},      {">i2", "<i2", 2, true},
+    {"|u1", "|u1", 1, false}, {">U12", "<U12", 48, true},    {"<U1", "<U1", 4, false},
+    {"<u8", "<u8", 8, false}, {"|b1", "|b1", 1, false},      {"<f2", NULL, 0, false},
+    {"|O", NULL, 0, false},   {"|O8", NULL, 0, false},       {"<U0", NULL, 0, false},
+    {"<c16", NULL, 0, false}, {"|S8", NULL, 0, false},       {"", NULL, 0, false},
+    {"<", NULL, 0, false},    {"f8", NULL, 0, false},        {"<f8x", NULL, 0, false},
+    {"<i3", NULL, 0, false},  {"<U9999999", NULL, 0, false},
+};
+
+START_TEST(test_any)
+{
+    const struct any_case *c = &any_cases[_i];
+    char dict[128];
+    snprintf(dict, sizeof dict, "{'descr': '%s', 'fortran_order': True, 'shape': (2, 3)}",
+             c->descr);
+    size_t length;
+    unsigned char *file = make_file(1, dict, &length);
+    struct npy_header header;
+    struct rejectd_error error = {0};
+    bool complete;
+    enum rejectd_status status = npy_header_read_any(file, length, &header, &complete, &error);
+    ck_assert_msg(status == (c->read != NULL ? REJECTD_OK : REJECTD_INVALID_SAMPLES), "%s: %s",
+                  c->descr, error.message);
+    if (c->read != NULL) {
+        ck_assert_str_eq(header.descr, c->read);
+        ck_assert_uint_eq(header.item_size, c->item_size);
+        ck_assert_uint_eq(header.data_bytes, 6 * c->item_size);
+        ck_assert(header.fortran_order && header.big_endian == c->big_endian);
+    } else {
+        ck_assert_str_eq(error.field, "descr");
+    }
+    free(file);
+}
+END_TEST
+
 START_TEST(test_too_long_header)
 {
     unsigned char file[12] = {0x93, 'N', 'U', 'M', 'P', 'Y', 2, 0, 0xff, 0xff, 0xff, 0xff};
@@ -181,6 +224,7 @@ int main(void)
     TCase *tests = tcase_create("npy");
     tcase_add_loop_test(tests, test_headers, 0, (int)(sizeof header_cases / sizeof *header_cases));
     tcase_add_loop_test(tests, test_pieces, 0, 4);
+    tcase_add_loop_test(tests, test_any, 0, (int)(sizeof any_cases / sizeof *any_cases));
     tcase_add_test(tests, test_fields);
     tcase_add_test(tests, test_too_long_header);
     tcase_add_test(tests, test_write);
