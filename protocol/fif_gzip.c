@@ -61,10 +61,13 @@ enum rejectd_status fif_gzip_write(struct fif_gzip *gzip, const unsigned char *b
         stream->avail_out = sizeof gzip->inflated;
         const int code = inflate(stream, Z_NO_FLUSH);
         gzip->ended = code == Z_STREAM_END;
-        status = check_code(code, stream, error);
+        /* What came out before a damage goes first, so that the pieces of the input don't decide
+         * which error is told. */
         const size_t made = sizeof gzip->inflated - stream->avail_out;
-        if (status == REJECTD_OK && made > 0)
+        if (made > 0)
             status = sink(context, gzip->inflated, made, error);
+        if (status == REJECTD_OK)
+            status = check_code(code, stream, error);
     }
     return status;
 }

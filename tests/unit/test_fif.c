@@ -48,9 +48,13 @@ static void check_samples(const struct fif_reading *reading, const struct fif_re
         const double wanted = fif_file_sample(i) * cal;
         double value;
         float single;
-        memcpy(&value, reading->samples + (is_double ? 8 * i : 0), sizeof value);
-        memcpy(&single, reading->samples + (is_double ? 0 : 4 * i), sizeof single);
-        ck_assert(is_double ? value == wanted : (double)single == wanted);
+        if (is_double) {
+            memcpy(&value, reading->samples + 8 * i, sizeof value);
+        } else {
+            memcpy(&single, reading->samples + 4 * i, sizeof single);
+            value = (double)single;
+        }
+        ck_assert(value == wanted);
     }
 }
 

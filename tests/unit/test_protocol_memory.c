@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fif_file.h"
+#include "fif_reading.h"
 #include "protocol/dataset_json.h"
+#include "protocol/fif_writer.h"
 #include "protocol/job_json.h"
 #include "protocol/problem.h"
 #include "protocol/resource_json.h"
@@ -231,9 +234,40 @@ static void step_problem(void)
     free(text);
 }
 
+static struct fif_file fif;
+static struct fif_reading fif_read;
+
+static void step_fif_read(void)
+{
+    struct fif_reading reading = {0};
+    enum rejectd_status status = fif_reading_read(&reading, fif.bytes, fif.size, 0, 0);
+    check_status(status, &reading.error);
+    EXPECT((reading.leftover.head == NULL) == has_failed);
+    EXPECT((reading.description.channels == NULL) == has_failed);
+    fif_reading_clear(&reading);
+}
+
+static void step_fif_write(void)
+{
+    static const unsigned char some[] = {1, 0, 1};
+    const struct fif_writer_options options = {&fif_read.leftover, 1,       some, 3,
+                                               REJECTD_FLOAT64,    "a.fif", 0};
+    struct rejectd_error error = {0};
+    struct fif_writer *writer;
+    struct fif_frame frame = {0};
+    enum rejectd_status status = fif_writer_open(&options, &writer, &error);
+    EXPECT((writer == NULL) == (status != REJECTD_OK));
+    if (status == REJECTD_OK)
+        status = fif_writer_frame(writer, 0, &frame, &error);
+    check_status(status, &error);
+    EXPECT((frame.prefix == NULL) == has_failed);
+    fif_frame_clear(&frame);
+    fif_writer_close(writer);
+}
+
 static void (*const steps[])(void) = {
-    step_dataset, step_write_dataset, step_samples, step_request, step_parameters,
-    step_model,   step_result,        step_views,   step_problem,
+    step_dataset, step_write_dataset, step_samples, step_request,  step_parameters, step_model,
+    step_result,  step_views,         step_problem, step_fif_read, step_fif_write,
 };
 
 START_TEST(test_out_of_memory)
@@ -241,7 +275,21 @@ START_TEST(test_out_of_memory)
     void *samples;
     ck_assert_int_eq(
         dataset_from_json(dataset_json, sizeof dataset_json - 1, &kept, &samples, NULL), 0);
+    const struct fif_recipe recipe = {
+        .n_epochs = 3,
+        .n_channels = 5,
+        .n_times = 7,
+        .cal = 0.5f,
+        .projectors = true,
+        .bads = true,
+        .metadata = true,
+        .log = true,
+    };
+    fif = fif_file_make(&recipe);
+    ck_assert_int_eq(fif_reading_read(&fif_read, fif.bytes, fif.size, 0, 0), REJECTD_OK);
     fail_each(steps[_i]);
+    fif_reading_clear(&fif_read);
+    free(fif.bytes);
     dataset_description_clear(&kept);
 }
 END_TEST
