@@ -55,6 +55,7 @@ static void append_dataset(struct buffer *text, const struct dataset_view *view,
     append_string_field(text, "sha256", view->sha256);
     append_string_field(text, "created_at", view->created_at);
     buffer_append_format(text, ",\"bytes\":%" PRIu64, view->bytes);
+    append_string_field(text, "next_part", view->next_part);
     splice_object(text, description, summary ? strstr(description, ",\"channels\":") : NULL);
 }
 

@@ -83,6 +83,7 @@ struct dataset_view {
     char sha256[RESOURCE_SHA256_SIZE]; /* of the samples, hex; "" (null) while they are awaited */
     char created_at[RESOURCE_TIME_SIZE];
     uint64_t bytes;         /* of the samples */
+    char next_part[256];    /* name of the file that must follow before it is ready; "" (null) */
     char *description_json; /* owned; a JSON object as dataset_to_json() writes it, which
                                dataset_from_json() reads back (but in lists, a summary of it) */
 };

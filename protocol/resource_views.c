@@ -53,8 +53,8 @@ static enum rejectd_status read_dataset(const struct json_object *root, void *ou
 {
     struct dataset_view *view = out;
     static const char *const description[] = {
-        "name",  "sfreq",    "tmin",           "n_epochs", "n_channels", "n_times",
-        "dtype", "channels", "device_to_head", "events",   "event_id",
+        "name",  "sfreq",    "tmin",           "n_epochs",   "n_channels", "n_times",
+        "dtype", "channels", "device_to_head", "projectors", "events",     "event_id",
     };
     int state = 0;
     int64_t bytes = 0;
@@ -66,7 +66,8 @@ static enum rejectd_status read_dataset(const struct json_object *root, void *ou
         (status = json_read_text(root, "sha256", view->sha256, sizeof view->sha256)) != 0 ||
         (status = json_read_text(root, "created_at", view->created_at, sizeof view->created_at)) !=
             0 ||
-        (status = json_read_integer(root, "bytes", 0, INT64_MAX, &bytes)) != 0)
+        (status = json_read_integer(root, "bytes", 0, INT64_MAX, &bytes)) != 0 ||
+        (status = json_read_text(root, "next_part", view->next_part, sizeof view->next_part)) != 0)
         return status;
     view->state = (enum dataset_state)state;
     view->bytes = (uint64_t)bytes;

@@ -3,6 +3,7 @@
  * written (blob_writer.c). A crash leaves temporary files and, between the publication of a blob
  * and the commit that refers to it, unreferenced ones; both are swept at the next start.
  */
+#define _GNU_SOURCE /* O_TMPFILE */
 #include "server/blobs.h"
 
 #include <dirent.h>
@@ -73,6 +74,12 @@ enum rejectd_status blobs_sync(struct blobs *blobs, struct rejectd_error *error)
         return blobs_fail("the directory", "", errno, error);
     }
     return REJECTD_OK;
+}
+
+enum rejectd_status blobs_open_scratch(struct blobs *blobs, int *fd, struct rejectd_error *error)
+{
+    *fd = openat(blobs->directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return *fd >= 0 ? REJECTD_OK : blobs_fail("the making", "", errno, error);
 }
 
 enum rejectd_status blobs_open_file(struct blobs *blobs, const char *sha256, int *fd,

@@ -83,6 +83,10 @@ enum rejectd_status blobs_open_file(struct blobs *blobs, const char *sha256, int
 void blobs_lock(struct blobs *blobs);
 void blobs_unlock(struct blobs *blobs);
 
+/* A file without a name, for reading and writing, that is gone when it is closed: for what must be
+ * whole before it can be read. close(). */
+enum rejectd_status blobs_open_scratch(struct blobs *blobs, int *fd, struct rejectd_error *error);
+
 /* Removes a blob; it isn't an error when there is none. */
 void blobs_remove(struct blobs *blobs, const char *sha256);
 

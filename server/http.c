@@ -112,7 +112,11 @@ static void refuse(struct request *request, const struct rejectd_error *error)
 
 static enum rejectd_status begin_body(struct request *request, struct rejectd_error *error)
 {
-    if (request->route->body == BODY_JSON) {
+    if (admission_takes_file(request)) {
+        return file_upload_open(request->service, request->id, request->content_length,
+                                wake_callback, request, &request->file, error);
+    }
+    if (request->route->body == BODY_JSON || request->route->body == BODY_DATASET) {
         buffer_init(&request->body, (size_t)request->service->config->max_json_bytes);
     }
     if (request->route->body == BODY_SAMPLES) {
@@ -148,22 +152,28 @@ static enum MHD_Result begin(struct request *request, const char *method, const 
 }
 
 /* All of a piece or, suspended, none of it. */
-static enum MHD_Result take_samples(struct request *request, const char *bytes, size_t *count)
+static enum MHD_Result take_streamed(struct request *request, const char *bytes, size_t *count)
 {
-    if (upload_has_room(request->upload, *count)) {
+    if (request->file != NULL && file_upload_has_room(request->file, *count)) {
+        file_upload_write(request->file, bytes, *count);
+        *count = 0;
+        return MHD_YES;
+    }
+    if (request->upload != NULL && upload_has_room(request->upload, *count)) {
         upload_write(request->upload, bytes, *count);
         *count = 0;
         return MHD_YES;
     }
-    /* The writer wakes this request exactly once, now or soon. */
+    /* The upload wakes this request exactly once, now or soon. */
     suspend(request);
     return MHD_YES;
 }
 
 static enum MHD_Result take_piece(struct request *request, const char *bytes, size_t *count)
 {
-    if (request->upload != NULL && request->phase == REQUEST_BODY) {
-        return take_samples(request, bytes, count);
+    const bool streamed = request->upload != NULL || request->file != NULL;
+    if (streamed && request->phase == REQUEST_BODY) {
+        return take_streamed(request, bytes, count);
     }
     const double elapsed = clock_monotonic() - request->started;
     if (elapsed > (double)request->service->config->request_timeout) {
@@ -189,7 +199,7 @@ static enum MHD_Result answer(struct request *request)
     if (request->phase == REQUEST_REFUSED || request->phase == REQUEST_DONE) {
         return response_queue(&request->response, request->connection);
     }
-    const enum route_thread thread = request->route->thread;
+    const enum route_thread thread = request->file != NULL ? ROUTE_UPLOADS : request->route->thread;
     if (thread == ROUTE_HTTP) {
         request->route->handle(request, &request->response);
         if (request->response.status != 0) {
@@ -263,6 +273,7 @@ static void completed(void *context, struct MHD_Connection *connection, void **r
     }
     waiters_remove(request->service->waiters, &request->waiter);
     upload_close(request->upload);
+    file_upload_close(request->file);
     buffer_free(&request->body);
     response_clear(&request->response);
     free(request);

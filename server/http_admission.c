@@ -89,21 +89,61 @@ bool admission_is_npy(const struct request *request)
     return content_type_is(request, "application/x-npy");
 }
 
+/* What a body may be called; the bytes of a file tell which one it is. */
+static const char *const json_types[] = {"application/json", NULL};
+static const char *const sample_types[] = {"application/octet-stream", "application/x-npy", NULL};
+static const char *const file_types[] = {"application/octet-stream", "application/x-fif",
+                                         "application/gzip",         "application/x-npz",
+                                         "application/zip",          NULL};
+
+static bool content_type_among(const struct request *request, const char *const *types)
+{
+    while (*types != NULL && !content_type_is(request, *types)) {
+        types++;
+    }
+    return *types != NULL;
+}
+
+bool admission_takes_file(const struct request *request)
+{
+    const enum body_kind body = request->route->body;
+    return body == BODY_FILE || (body == BODY_DATASET && content_type_among(request, file_types));
+}
+
+static bool media_type_is_accepted(const struct request *request)
+{
+    const bool missing = request_header(request, "Content-Type") == NULL;
+    switch (request->route->body) {
+    case BODY_JSON:
+        return content_type_among(request, json_types);
+    case BODY_SAMPLES:
+        return missing || content_type_among(request, sample_types);
+    case BODY_FILE:
+        return missing || content_type_among(request, file_types);
+    case BODY_DATASET:
+        return content_type_among(request, json_types) || content_type_among(request, file_types);
+    default:
+        return true;
+    }
+}
+
 static enum rejectd_status check_media_type(const struct request *request,
                                             struct rejectd_error *error)
 {
+    static const char *const accepted[] = {
+        [BODY_NONE] = "",
+        [BODY_JSON] = "application/json",
+        [BODY_SAMPLES] = "application/octet-stream, application/x-npy",
+        [BODY_FILE] = "application/octet-stream",
+        [BODY_DATASET] = "application/json; application/octet-stream for a file",
+    };
     const char *value = request_header(request, "Content-Type");
-    const bool json = request->route->body == BODY_JSON;
-    const bool accepted = json ? content_type_is(request, "application/json")
-                               : value == NULL || admission_is_npy(request) ||
-                                     content_type_is(request, "application/octet-stream");
-    if (accepted) {
+    if (media_type_is_accepted(request)) {
         return REJECTD_OK;
     }
     return REJECTD_FAIL(error, REJECTD_UNSUPPORTED_MEDIA_TYPE, "Content-Type",
                         "the content type is %.64s; accepted: %s",
-                        value == NULL ? "missing" : value,
-                        json ? "application/json" : "application/octet-stream, application/x-npy");
+                        value == NULL ? "missing" : value, accepted[request->route->body]);
 }
 
 static enum rejectd_status check_body(const struct request *request,
@@ -123,8 +163,9 @@ static enum rejectd_status check_body(const struct request *request,
                             "the body needs a Content-Length; chunked bodies aren't accepted");
     }
     const enum rejectd_status status = check_media_type(request, error);
-    if (status == REJECTD_OK && request->route->body == BODY_JSON &&
-        request->content_length > most_json) {
+    const bool json = request->route->body == BODY_JSON ||
+                      (request->route->body == BODY_DATASET && !admission_takes_file(request));
+    if (status == REJECTD_OK && json && request->content_length > most_json) {
         return REJECTD_FAIL(
             error, REJECTD_TOO_LARGE, "", "the body has %llu bytes; accepted are at most %llu",
             (unsigned long long)request->content_length, (unsigned long long)most_json);

@@ -12,6 +12,8 @@ enum rejectd_status admission_check(struct request *request, const char *method,
                                     const char *version, bool *close_after,
                                     struct rejectd_error *error);
 
+/* The body is a file that is to be streamed. */
+bool admission_takes_file(const struct request *request);
 /* The content type says .npy. */
 bool admission_is_npy(const struct request *request);
 

@@ -8,6 +8,7 @@
 #define SERVER_REQUEST_H
 
 #include "base/buffer.h"
+#include "server/file_upload.h"
 #include "server/response.h"
 #include "server/service.h"
 #include "server/upload.h"
@@ -19,12 +20,14 @@ enum body_kind {
     BODY_NONE,
     BODY_JSON,    /* collected, up to max-json-bytes */
     BODY_SAMPLES, /* streamed into an upload */
+    BODY_DATASET, /* JSON, or a file that is streamed */
+    BODY_FILE,    /* a file that is streamed */
 };
 
 enum route_thread {
     ROUTE_HTTP,    /* answers at once */
     ROUTE_COMMITS, /* parses a body or commits */
-    ROUTE_UPLOADS,
+    ROUTE_UPLOADS, /* ends an upload; a request with a file does, whatever its route */
 };
 
 struct route {
@@ -57,6 +60,7 @@ struct request {
     uint64_t content_length;
     struct buffer body;
     struct upload *upload;
+    struct file_upload *file;
     struct executor_task task;
     struct waiter waiter;
     struct response response;
@@ -90,6 +94,7 @@ const struct route *route_find(const char *method, const char *path, char id[RES
                                char allow[64]);
 
 void dataset_create(struct request *request, struct response *response);
+void dataset_add_file(struct request *request, struct response *response);
 void dataset_put_samples(struct request *request, struct response *response);
 void dataset_list_all(struct request *request, struct response *response);
 void dataset_show(struct request *request, struct response *response);
@@ -102,6 +107,9 @@ void job_remove(struct request *request, struct response *response);
 void job_show_result(struct request *request, struct response *response);
 void job_send_labels(struct request *request, struct response *response);
 void job_send_cleaned(struct request *request, struct response *response);
+
+void job_send_reject_log(struct request *request, struct response *response);
+void job_send_fif(struct request *request, struct response *response);
 
 void model_list_all(struct request *request, struct response *response);
 void model_show(struct request *request, struct response *response);

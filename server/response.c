@@ -1,5 +1,6 @@
 #include "server/response.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +16,9 @@ void response_clear(struct response *response)
     free(response->body);
     if (response->has_file) {
         close(response->file);
+    }
+    if (response->stream.read != NULL) {
+        response->stream.close(response->stream.context);
     }
     *response = (struct response){0};
 }
@@ -74,10 +78,73 @@ void respond_file(struct response *response, const char *content_type, int file,
     response->file_bytes = bytes;
 }
 
+void respond_bytes(struct response *response, const char *content_type, char *bytes, size_t length)
+{
+    respond_json(response, 200, bytes);
+    if (bytes != NULL) {
+        response->content_type = content_type;
+        response->length = length;
+    }
+}
+
+void respond_stream(struct response *response, const char *content_type,
+                    const struct response_stream *stream)
+{
+    response_clear(response);
+    response->status = 200;
+    response->content_type = content_type;
+    response->stream = *stream;
+}
+
 void respond_nothing(struct response *response)
 {
     response_clear(response);
     response->status = 204;
+}
+
+/* libmicrohttpd's form of a stream; it owns its copy of it. */
+static ssize_t read_stream(void *context, uint64_t position, char *out, size_t most)
+{
+    struct response_stream *stream = context;
+    return (ssize_t)stream->read(stream->context, position, out, most);
+}
+
+static void close_stream(void *context)
+{
+    struct response_stream *stream = context;
+    stream->close(stream->context);
+    free(stream);
+}
+
+static struct MHD_Response *create_stream(struct response *response)
+{
+    enum { BLOCK = 256 << 10 };
+    struct response_stream *stream = malloc(sizeof *stream);
+    if (stream == NULL) {
+        return NULL;
+    }
+    *stream = response->stream;
+    struct MHD_Response *made =
+        MHD_create_response_from_callback(stream->bytes, BLOCK, read_stream, stream, close_stream);
+    if (made == NULL) {
+        free(stream);
+    } else {
+        response->stream.read = NULL;
+    }
+    return made;
+}
+
+static void add_file_headers(const struct response *response, struct MHD_Response *made)
+{
+    char text[sizeof response->file_name + 32];
+    if (response->file_name[0] != '\0') {
+        snprintf(text, sizeof text, "attachment; filename=\"%s\"", response->file_name);
+        MHD_add_response_header(made, "Content-Disposition", text);
+    }
+    if (response->n_parts > 0) {
+        snprintf(text, sizeof text, "%zu", response->n_parts);
+        MHD_add_response_header(made, "Rejectd-Parts", text);
+    }
 }
 
 static struct MHD_Response *create(struct response *response)
@@ -86,6 +153,8 @@ static struct MHD_Response *create(struct response *response)
     if (response->has_file) {
         made = MHD_create_response_from_fd64(response->file_bytes, response->file);
         response->has_file = made == NULL;
+    } else if (response->stream.read != NULL) {
+        made = create_stream(response);
     } else if (response->body != NULL) {
         made = MHD_create_response_from_buffer(response->length, response->body,
                                                MHD_RESPMEM_MUST_FREE);
@@ -120,6 +189,7 @@ enum MHD_Result response_queue(struct response *response, struct MHD_Connection 
         if (response->allow[0] != '\0') {
             MHD_add_response_header(made, "Allow", response->allow);
         }
+        add_file_headers(response, made);
         if (response->status == 503) {
             MHD_add_response_header(made, "Retry-After", "1");
         }

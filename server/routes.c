@@ -5,10 +5,11 @@
 #include "server/request.h"
 
 static const struct route routes[] = {
-    {"POST", "/v1/datasets", BODY_JSON, ROUTE_COMMITS, dataset_create},
+    {"POST", "/v1/datasets", BODY_DATASET, ROUTE_COMMITS, dataset_create},
     {"GET", "/v1/datasets", BODY_NONE, ROUTE_HTTP, dataset_list_all},
     {"GET", "/v1/datasets/{}", BODY_NONE, ROUTE_HTTP, dataset_show},
     {"DELETE", "/v1/datasets/{}", BODY_NONE, ROUTE_COMMITS, dataset_remove},
+    {"POST", "/v1/datasets/{}/parts", BODY_FILE, ROUTE_UPLOADS, dataset_add_file},
     {"PUT", "/v1/datasets/{}/samples", BODY_SAMPLES, ROUTE_UPLOADS, dataset_put_samples},
 
     {"POST", "/v1/jobs", BODY_JSON, ROUTE_COMMITS, job_create},
@@ -18,6 +19,9 @@ static const struct route routes[] = {
     {"GET", "/v1/jobs/{}/result", BODY_NONE, ROUTE_HTTP, job_show_result},
     {"GET", "/v1/jobs/{}/result/labels.npy", BODY_NONE, ROUTE_HTTP, job_send_labels},
     {"GET", "/v1/jobs/{}/result/cleaned.npy", BODY_NONE, ROUTE_HTTP, job_send_cleaned},
+
+    {"GET", "/v1/jobs/{}/result/reject_log.npz", BODY_NONE, ROUTE_COMMITS, job_send_reject_log},
+    {"GET", "/v1/jobs/{}/result/cleaned-epo.fif", BODY_NONE, ROUTE_COMMITS, job_send_fif},
 
     {"GET", "/v1/models", BODY_NONE, ROUTE_HTTP, model_list_all},
     {"GET", "/v1/models/{}", BODY_NONE, ROUTE_HTTP, model_show},

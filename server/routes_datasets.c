@@ -38,7 +38,7 @@ static enum rejectd_status insert_with_samples(struct service *service, const vo
             status = blobs_sync(service->blobs, error);
         }
         if (status == REJECTD_OK) {
-            status = store->functions->dataset_insert(store, dataset, error);
+            status = store->functions->dataset_insert(store, dataset, NULL, error);
             if (status != REJECTD_OK && !store->functions->blob_is_needed(store, dataset->sha256)) {
                 blobs_remove(service->blobs, dataset->sha256);
             }
@@ -68,11 +68,38 @@ static enum rejectd_status insert(struct service *service,
         return REJECTD_FAIL(error, REJECTD_OUT_OF_MEMORY, "", "no memory for the dataset");
     }
     return samples != NULL ? insert_with_samples(service, samples, dataset, error)
-                           : store->functions->dataset_insert(store, dataset, error);
+                           : store->functions->dataset_insert(store, dataset, NULL, error);
 }
+
+/* ---- files ---- */
+
+static void commit_file(struct request *request, int http, struct response *response)
+{
+    const char *name = request_argument(request, "name");
+    struct rejectd_error error = {0};
+    struct dataset_view dataset = {0};
+    if (file_upload_commit(request->file, name == NULL ? "" : name, &dataset, &error) ==
+        REJECTD_OK) {
+        respond_dataset(response, http, &dataset);
+    } else {
+        respond_problem(response, &error);
+    }
+    dataset_view_clear(&dataset);
+}
+
+void dataset_add_file(struct request *request, struct response *response)
+{
+    commit_file(request, 200, response);
+}
+
+/* ---- JSON ---- */
 
 void dataset_create(struct request *request, struct response *response)
 {
+    if (request->file != NULL) {
+        commit_file(request, 201, response);
+        return;
+    }
     struct rejectd_error error = {0};
     struct dataset_description description = {0};
     struct dataset_view dataset = {0};
@@ -143,22 +170,38 @@ void dataset_list_all(struct request *request, struct response *response)
 
 /* ---- DELETE ---- */
 
+static void remove_unneeded(struct service *service, const char *sha256)
+{
+    if (sha256[0] != '\0' && !service->store->functions->blob_is_needed(service->store, sha256)) {
+        blobs_remove(service->blobs, sha256);
+    }
+}
+
 static enum rejectd_status delete_dataset(struct service *service, const char *id,
                                           struct rejectd_error *error)
 {
     struct store *store = service->store;
     struct dataset_view dataset = {0};
+    struct store_part *parts = NULL;
+    size_t n_parts = 0;
     /* Under the lock from the start: an upload could give it samples in between. */
     blobs_lock(service->blobs);
     enum rejectd_status status = store->functions->dataset_get(store, id, &dataset, error);
     if (status == REJECTD_OK) {
+        status = store->functions->dataset_parts(store, id, &parts, &n_parts, error);
+    }
+    if (status == REJECTD_OK) {
         status = store->functions->dataset_delete(store, id, error);
     }
-    if (status == REJECTD_OK && dataset.sha256[0] != '\0' &&
-        !store->functions->blob_is_needed(store, dataset.sha256)) {
-        blobs_remove(service->blobs, dataset.sha256);
+    if (status == REJECTD_OK) {
+        remove_unneeded(service, dataset.sha256);
+    }
+    for (size_t i = 0; i < n_parts && status == REJECTD_OK; i++) {
+        remove_unneeded(service, parts[i].head_sha256);
+        remove_unneeded(service, parts[i].samples_sha256);
     }
     blobs_unlock(service->blobs);
+    free(parts);
     dataset_view_clear(&dataset);
     return status;
 }

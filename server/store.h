@@ -42,6 +42,17 @@ struct store_outcome {
     const char *model_json; /* with model_id */
 };
 
+/* A file that a dataset came from, or a part of one, as far as it is kept. */
+struct store_part {
+    char format[16];                        /* "fif" */
+    char head_sha256[RESOURCE_SHA256_SIZE]; /* blob: the file without its samples; "": none */
+    uint64_t head_bytes;
+    uint64_t samples_at; /* where in the head the samples were */
+    size_t n_epochs;
+    /* Blob: the samples of this part alone; "" once the dataset has them all. */
+    char samples_sha256[RESOURCE_SHA256_SIZE];
+};
+
 struct store_result {
     char *json;                                           /* owned: free() */
     char artifacts[ARTIFACT_COUNT][RESOURCE_SHA256_SIZE]; /* "": there is no such array */
@@ -61,10 +72,22 @@ struct store_functions {
     /* Fails when the store cannot answer now. */
     enum rejectd_status (*check)(struct store *store, struct rejectd_error *error);
 
-    /* Fills id and created_at. A dataset with a sha256 is READY, one without awaits samples. */
+    /* Fills id and created_at. A dataset with a sha256 is READY, one without awaits samples: those
+     * of next_part, or those that are PUT. part, its first one, is NULL when it is no file. */
     enum rejectd_status (*dataset_insert)(struct store *store, struct dataset_view *dataset,
+                                          const struct store_part *part,
                                           struct rejectd_error *error);
-    /* Awaiting samples -> ready; CONFLICT when it is ready already. */
+    /* Adds the next part, number n_parts (from 0), to a dataset that awaits it (else CONFLICT) and
+     * gives the dataset description, bytes, sha256 and next_part of `dataset`. With a sha256 the
+     * samples of the single parts are forgotten. */
+    enum rejectd_status (*dataset_add_part)(struct store *store, const struct dataset_view *dataset,
+                                            size_t n_parts, const struct store_part *part,
+                                            struct rejectd_error *error);
+    /* The parts in their order; free() *parts. None for a dataset that is no file. */
+    enum rejectd_status (*dataset_parts)(struct store *store, const char *id,
+                                         struct store_part **parts, size_t *n_parts,
+                                         struct rejectd_error *error);
+    /* Awaiting samples by PUT -> ready; CONFLICT when it is ready already, or awaits a part. */
     enum rejectd_status (*dataset_set_samples)(struct store *store, const char *id,
                                                const char *sha256, struct rejectd_error *error);
     enum rejectd_status (*dataset_get)(struct store *store, const char *id,

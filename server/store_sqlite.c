@@ -3,7 +3,8 @@
  * with success survives even a power failure. One connection writes, under a lock; another one
  * reads. The schema has a version (PRAGMA user_version); a file of a newer version is refused.
  *
- * Datasets and models are in store_sqlite_datasets.c, jobs as people see them in
+ * Datasets and models are in store_sqlite_datasets.c, the files that datasets came from in
+ * store_sqlite_parts.c, jobs as people see them in
  * store_sqlite_jobs.c, jobs as workers see them in store_sqlite_queue.c.
  */
 #include "server/store_sqlite.h"
@@ -76,6 +77,20 @@ static const char *const migrations[] = {
     "DROP INDEX jobs_cleaned;"
     "ALTER TABLE jobs DROP COLUMN labels_sha256;"
     "ALTER TABLE jobs DROP COLUMN cleaned_sha256;",
+
+    "ALTER TABLE datasets ADD COLUMN next_part TEXT;" /* NULL: none is awaited */
+    "CREATE TABLE parts ("
+    "  dataset TEXT NOT NULL,"
+    "  number INTEGER NOT NULL,"
+    "  format TEXT NOT NULL,"
+    "  head_sha256 TEXT,"
+    "  head_bytes INTEGER NOT NULL,"
+    "  samples_at INTEGER NOT NULL,"
+    "  n_epochs INTEGER NOT NULL,"
+    "  samples_sha256 TEXT,"
+    "  PRIMARY KEY (dataset, number)) WITHOUT ROWID;"
+    "CREATE INDEX parts_head ON parts (head_sha256);"
+    "CREATE INDEX parts_samples ON parts (samples_sha256);",
 };
 
 enum { SCHEMA_VERSION = sizeof migrations / sizeof migrations[0] };
@@ -194,7 +209,9 @@ static bool sqlite_blob_is_needed(struct store *store, const char *sha256)
     const enum rejectd_status status =
         sqlite_lookup(reader,
                       "SELECT EXISTS (SELECT 1 FROM datasets WHERE sha256 = ?1) OR "
-                      "EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1)",
+                      "EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1) OR "
+                      "EXISTS (SELECT 1 FROM parts WHERE head_sha256 = ?1) OR "
+                      "EXISTS (SELECT 1 FROM parts WHERE samples_sha256 = ?1)",
                       sha256, &needed, NULL);
     pthread_mutex_unlock(&reader->lock);
     return status != REJECTD_OK || needed != 0;
@@ -204,6 +221,8 @@ static const struct store_functions sqlite_functions = {
     .close = sqlite_close,
     .check = sqlite_check,
     .dataset_insert = sqlite_dataset_insert,
+    .dataset_add_part = sqlite_dataset_add_part,
+    .dataset_parts = sqlite_dataset_parts,
     .dataset_set_samples = sqlite_dataset_set_samples,
     .dataset_get = sqlite_dataset_get,
     .dataset_list = sqlite_dataset_list,

@@ -25,7 +25,18 @@ void query_read_time(struct query *query, char out[RESOURCE_TIME_SIZE]);
 bool store_list_grow(void **list, size_t n, size_t size);
 
 enum rejectd_status sqlite_dataset_insert(struct store *store, struct dataset_view *dataset,
+                                          const struct store_part *part,
                                           struct rejectd_error *error);
+enum rejectd_status sqlite_dataset_add_part(struct store *store, const struct dataset_view *dataset,
+                                            size_t n_parts, const struct store_part *part,
+                                            struct rejectd_error *error);
+enum rejectd_status sqlite_dataset_parts(struct store *store, const char *id,
+                                         struct store_part **parts, size_t *n_parts,
+                                         struct rejectd_error *error);
+/* Within a transaction. */
+enum rejectd_status sqlite_part_insert(struct sqlite_connection *writer, const char *dataset,
+                                       size_t number, const struct store_part *part,
+                                       struct rejectd_error *error);
 enum rejectd_status sqlite_dataset_set_samples(struct store *store, const char *id,
                                                const char *sha256, struct rejectd_error *error);
 enum rejectd_status sqlite_dataset_get(struct store *store, const char *id,

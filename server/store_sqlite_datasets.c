@@ -5,7 +5,7 @@
 #include "server/clock.h"
 #include "server/store_sqlite.h"
 
-#define DATASET_COLUMNS "id, sha256, created_at, bytes, description"
+#define DATASET_COLUMNS "id, sha256, created_at, bytes, description, next_part"
 #define MODEL_COLUMNS "id, job, dataset, created_at, model"
 
 static void read_dataset(struct query *query, struct dataset_view *dataset)
@@ -16,10 +16,12 @@ static void read_dataset(struct query *query, struct dataset_view *dataset)
     query_read_time(query, dataset->created_at);
     dataset->bytes = (uint64_t)query_read_integer(query);
     dataset->description_json = query_read_copy(query);
+    query_read_text(query, dataset->next_part, sizeof dataset->next_part);
     dataset->state = dataset->sha256[0] == '\0' ? DATASET_AWAITING_SAMPLES : DATASET_READY;
 }
 
 enum rejectd_status sqlite_dataset_insert(struct store *store, struct dataset_view *dataset,
+                                          const struct store_part *part,
                                           struct rejectd_error *error)
 {
     struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
@@ -32,13 +34,17 @@ enum rejectd_status sqlite_dataset_insert(struct store *store, struct dataset_vi
     enum rejectd_status status = transaction_begin(writer, error);
     if (status == REJECTD_OK) {
         query_begin(&query, writer,
-                    "INSERT INTO datasets (" DATASET_COLUMNS ") VALUES (?, ?, ?, ?, ?)", error);
+                    "INSERT INTO datasets (" DATASET_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?)", error);
         query_bind_text(&query, dataset->id);
         query_bind_text(&query, dataset->sha256);
         query_bind_integer(&query, now);
         query_bind_integer(&query, (int64_t)dataset->bytes);
         query_bind_text(&query, dataset->description_json);
+        query_bind_text(&query, dataset->next_part);
         status = query_execute(&query, NULL);
+    }
+    if (status == REJECTD_OK && part != NULL) {
+        status = sqlite_part_insert(writer, dataset->id, 0, part, error);
     }
     return transaction_end(writer, status, error);
 }
@@ -87,6 +93,10 @@ enum rejectd_status sqlite_dataset_set_samples(struct store *store, const char *
         status = REJECTD_FAIL(error, REJECTD_CONFLICT, "", "dataset %s has its samples already",
                               dataset.id);
     }
+    if (status == REJECTD_OK && dataset.next_part[0] != '\0') {
+        status = REJECTD_FAIL(error, REJECTD_CONFLICT, "", "dataset %s awaits the file %.200s",
+                              dataset.id, dataset.next_part);
+    }
     if (status == REJECTD_OK) {
         struct query query;
         query_begin(&query, writer, "UPDATE datasets SET sha256 = ? WHERE id = ?", error);
@@ -132,7 +142,8 @@ enum rejectd_status sqlite_dataset_list(struct store *store, size_t limit,
 /* Deletes a dataset or model that no unfinished job uses. */
 static enum rejectd_status delete_unused(struct store *store, const char *kind,
                                          const char *sql_in_use, const char *sql_delete,
-                                         const char *id, struct rejectd_error *error)
+                                         const char *sql_belongings, const char *id,
+                                         struct rejectd_error *error)
 {
     struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
     int64_t in_use = 0;
@@ -154,6 +165,12 @@ static enum rejectd_status delete_unused(struct store *store, const char *kind,
     if (status == REJECTD_OK && n_deleted == 0) {
         status = REJECTD_FAIL(error, REJECTD_NOT_FOUND, "", "there is no %s %.40s", kind, id);
     }
+    if (status == REJECTD_OK && sql_belongings != NULL) {
+        struct query query;
+        query_begin(&query, writer, sql_belongings, error);
+        query_bind_text(&query, id);
+        status = query_execute(&query, NULL);
+    }
     return transaction_end(writer, status, error);
 }
 
@@ -163,7 +180,8 @@ enum rejectd_status sqlite_dataset_delete(struct store *store, const char *id,
     return delete_unused(store, "dataset",
                          "SELECT EXISTS (SELECT 1 FROM jobs WHERE dataset = ? "
                          "AND state IN ('queued', 'running'))",
-                         "DELETE FROM datasets WHERE id = ?", id, error);
+                         "DELETE FROM datasets WHERE id = ?", "DELETE FROM parts WHERE dataset = ?",
+                         id, error);
 }
 
 static void read_model(struct query *query, struct model_view *model)
@@ -236,5 +254,5 @@ enum rejectd_status sqlite_model_delete(struct store *store, const char *id,
     return delete_unused(store, "model",
                          "SELECT EXISTS (SELECT 1 FROM jobs WHERE model = ? "
                          "AND state IN ('queued', 'running'))",
-                         "DELETE FROM models WHERE id = ?", id, error);
+                         "DELETE FROM models WHERE id = ?", NULL, id, error);
 }

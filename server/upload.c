@@ -74,6 +74,10 @@ static enum rejectd_status load_description(struct upload *upload, struct reject
     if (dataset.state != DATASET_AWAITING_SAMPLES) {
         status = REJECTD_FAIL(error, REJECTD_CONFLICT, "", "dataset %s has its samples already",
                               dataset.id);
+    } else if (dataset.next_part[0] != '\0') {
+        status = REJECTD_FAIL(error, REJECTD_CONFLICT, "",
+                              "dataset %s awaits the file %.200s; POST it to /v1/datasets/%s/parts",
+                              dataset.id, dataset.next_part, dataset.id);
     } else {
         status = dataset_from_json(dataset.description_json, strlen(dataset.description_json),
                                    &upload->description, &samples, error);
@@ -84,15 +88,19 @@ static enum rejectd_status load_description(struct upload *upload, struct reject
     return status;
 }
 
-static enum rejectd_status count_upload(struct upload *upload, struct rejectd_error *error)
+enum rejectd_status upload_slot_take(struct service *service, struct rejectd_error *error)
 {
-    const int most = (int)upload->service->config->max_uploads;
-    upload->counted = true;
-    if (atomic_fetch_add(&upload->service->n_uploads, 1) >= most) {
+    const int most = (int)service->config->max_uploads;
+    if (atomic_fetch_add(&service->n_uploads, 1) >= most) {
         return REJECTD_FAIL(error, REJECTD_UNAVAILABLE, "",
                             "%d uploads are going on; try again when one of them is over", most);
     }
     return REJECTD_OK;
+}
+
+void upload_slot_release(struct service *service)
+{
+    atomic_fetch_sub(&service->n_uploads, 1);
 }
 
 enum rejectd_status upload_open(struct service *service, const char *dataset,
@@ -113,7 +121,8 @@ enum rejectd_status upload_open(struct service *service, const char *dataset,
         status = check_length(made, error);
     }
     if (status == REJECTD_OK) {
-        status = count_upload(made, error);
+        made->counted = true;
+        status = upload_slot_take(service, error);
     }
     made->in_header = is_npy || content_length != made->sample_bytes;
     if (status == REJECTD_OK && has_right_length(made)) {
@@ -142,7 +151,7 @@ void upload_close(struct upload *upload)
     blob_writer_close(upload->writer);
     dataset_description_clear(&upload->description);
     if (upload->counted) {
-        atomic_fetch_sub(&upload->service->n_uploads, 1);
+        upload_slot_release(upload->service);
     }
     free(upload);
 }
@@ -199,10 +208,9 @@ void upload_write(struct upload *upload, const void *bytes, size_t count)
     }
 }
 
-static enum rejectd_status fail_sample(const struct upload *upload, size_t index,
+enum rejectd_status upload_fail_sample(const struct dataset_description *description, size_t index,
                                        struct rejectd_error *error)
 {
-    const struct dataset_description *description = &upload->description;
     const size_t n_times = description->n_times;
     const size_t channel = index / n_times % description->n_channels;
     return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "samples",
@@ -245,7 +253,7 @@ enum rejectd_status upload_commit(struct upload *upload, struct rejectd_error *e
     }
     enum rejectd_status status = blob_writer_finish(upload->writer, sha256, &bad_sample, error);
     if (bad_sample != SIZE_MAX) {
-        return fail_sample(upload, bad_sample, error);
+        return upload_fail_sample(&upload->description, bad_sample, error);
     }
     if (status == REJECTD_OK) {
         status = publish(upload, sha256, error);

@@ -2,9 +2,15 @@
 #ifndef SERVER_UPLOAD_H
 #define SERVER_UPLOAD_H
 
+#include "protocol/dataset_json.h"
 #include "server/service.h"
 
 struct upload;
+
+/* Counts an upload, UNAVAILABLE when max-uploads are going on; upload_slot_release() in any case.
+ */
+enum rejectd_status upload_slot_take(struct service *service, struct rejectd_error *error);
+void upload_slot_release(struct service *service);
 
 /*
  * Begins an upload to a dataset, which must await its samples (CONFLICT), of a body of
@@ -22,6 +28,10 @@ void upload_close(struct upload *upload);
 bool upload_has_room(struct upload *upload, size_t count);
 /* Takes the next bytes of the body. Errors are kept for upload_commit(); the rest is dropped. */
 void upload_write(struct upload *upload, const void *bytes, size_t count);
+
+/* INVALID_SAMPLES that says which sample is not finite: its index in the dataset. */
+enum rejectd_status upload_fail_sample(const struct dataset_description *description, size_t index,
+                                       struct rejectd_error *error);
 
 /* After the whole body: checks it, makes it durable and the dataset ready. Waits for the disk. */
 enum rejectd_status upload_commit(struct upload *upload, struct rejectd_error *error);

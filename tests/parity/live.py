@@ -103,6 +103,8 @@ def compare_over_http(api, folder, reference):
         report(name, error <= precision, f"cleaned differs by {error:.1e} of a channel's range")
     live_jobs.compare(api, dataset["id"], epochs, theirs, result["model"], params["random_state"], precision,
                       report, f"{folder.name} over HTTP,")  # fmt: skip
+    if result["bad_epochs"] != list(range(len(epochs))):
+        live_jobs.compare_files(api, folder, epochs, theirs, given, 1e-8, report, f"{folder.name},")
 
 
 def compare_in_c(test, folders):

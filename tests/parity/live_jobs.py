@@ -1,8 +1,10 @@
 """Jobs other than fits, over HTTP, against the same functions of autoreject on the same epochs."""
 
 import autoreject
+import mne
 import numpy as np
 from autoreject.utils import interpolate_bads
+from sklearn.base import clone
 
 
 def post(api, kind, dataset, parameters, **more):
@@ -62,6 +64,30 @@ def compare_interpolation(api, dataset, epochs, picks, precision, report, name):
     counts = {names[0]: len(epochs), names[2]: 2}
     report(f"{name} interpolation", error < precision and result["interpolated"] == counts,
            f"differs by {error:.1e} of a channel's range")  # fmt: skip
+
+
+def compare_files(api, folder, epochs, fitted, given, precision, report, name):
+    """MNE-Python saves, the file is posted and fitted, and the cleaned file is opened by MNE-Python."""
+    path = folder / "live-epo.fif"
+    epochs.save(path, fmt="double", overwrite=True)
+    body = {"body": path.read_bytes(), "headers": {"Content-Type": "application/octet-stream"}}
+    dataset = api.request("POST", "/v1/datasets", **body).json()
+    read = mne.read_epochs(path, proj=False)  # places in the file are of single precision
+    fitted = clone(fitted).fit(read)
+    thresholds = {key: float(value) for key, value in fitted.threshes_.items()}
+    job, result = api.fit(dataset, thresholds=thresholds, **given)
+    clean, log = fitted.transform(read, return_log=True)
+    (folder / "cleaned-epo.fif").write_bytes(api.get(f"/v1/jobs/{job['id']}/result/cleaned-epo.fif").body)
+    ours = mne.read_epochs(folder / "cleaned-epo.fif", proj=False)
+    labels = np.where(np.isnan(log.labels), -1, log.labels).astype(int)
+    error = error_of(ours.get_data(copy=True), clean.get_data(copy=True))
+    same = (
+        result["labels"] == labels.tolist() and ours.ch_names == clean.ch_names
+        and ours.info["bads"] == clean.info["bads"] and np.array_equal(ours.events, clean.events)
+        and ours.event_id == clean.event_id and np.array_equal(ours.selection, clean.selection)
+        and ours.drop_log == clean.drop_log and len(ours.info["projs"]) == len(clean.info["projs"])
+    )  # fmt: skip
+    report(f"{name} FIF to FIF", same and error < precision, f"cleaned differs by {error:.1e} of a channel's range")
 
 
 def compare(api, dataset, epochs, fitted, model, seed, precision, report, name):

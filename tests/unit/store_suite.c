@@ -49,7 +49,7 @@ static void add_dataset(const char *sha256, char id[RESOURCE_ID_SIZE])
     if (sha256 != NULL) {
         memcpy(dataset.sha256, sha256, sizeof dataset.sha256);
     }
-    OK(dataset_insert, &dataset);
+    OK(dataset_insert, &dataset, NULL);
     memcpy(id, dataset.id, RESOURCE_ID_SIZE);
     dataset_view_clear(&dataset);
 }
