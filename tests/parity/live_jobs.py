@@ -1,10 +1,11 @@
 """Jobs other than fits, over HTTP, against the same functions of autoreject on the same epochs."""
 
+import copy
+
 import autoreject
 import mne
 import numpy as np
 from autoreject.utils import interpolate_bads
-from sklearn.base import clone
 
 
 def post(api, kind, dataset, parameters, **more):
@@ -73,7 +74,7 @@ def compare_files(api, folder, epochs, fitted, given, precision, report, name):
     body = {"body": path.read_bytes(), "headers": {"Content-Type": "application/octet-stream"}}
     dataset = api.request("POST", "/v1/datasets", **body).json()
     read = mne.read_epochs(path, proj=False)  # places in the file are of single precision
-    fitted = clone(fitted).fit(read)
+    fitted = copy.deepcopy(fitted).fit(read)
     thresholds = {key: float(value) for key, value in fitted.threshes_.items()}
     job, result = api.fit(dataset, thresholds=thresholds, **given)
     clean, log = fitted.transform(read, return_log=True)
