@@ -58,4 +58,6 @@ const struct backend cpu_backend = {
     .interpolate_epochs = cpu_interpolate_epochs,
     .read_repaired = cpu_read_repaired,
     .local_cv_losses = cpu_local_cv_losses,
+    .ransac_correlations = cpu_ransac_correlations,
+    .global_losses = cpu_global_losses,
 };
