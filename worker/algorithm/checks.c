@@ -54,9 +54,9 @@ enum rejectd_status checks_shape(const struct rejectd_epochs *epochs, size_t lea
     return REJECTD_OK;
 }
 
-static enum rejectd_status check_picks(const struct rejectd_epochs *epochs,
-                                       const struct rejectd_fit_parameters *parameters,
-                                       struct rejectd_error *error)
+enum rejectd_status checks_picks(const struct rejectd_epochs *epochs,
+                                 const struct rejectd_fit_parameters *parameters,
+                                 struct rejectd_error *error)
 {
     for (size_t i = 0; parameters->picks != NULL && i < parameters->n_picks; i++) {
         char field[48];
@@ -126,8 +126,8 @@ enum rejectd_status checks_interpolation(const struct rejectd_epochs *epochs, co
     return REJECTD_OK;
 }
 
-static enum rejectd_status check_cv(const struct rejectd_epochs *epochs, size_t cv,
-                                    struct rejectd_error *error)
+enum rejectd_status checks_cv(const struct rejectd_epochs *epochs, size_t cv,
+                              struct rejectd_error *error)
 {
     if (cv < 2 || cv > REJECTD_MAX_FOLDS)
         return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "parameters.cv",
@@ -228,9 +228,9 @@ enum rejectd_status checks_fit(const struct rejectd_epochs *epochs,
     const size_t cv = parameters->cv != 0 ? parameters->cv : 10;
     enum rejectd_status status = checks_shape(epochs, 3, error);
     if (status == REJECTD_OK)
-        status = check_picks(epochs, parameters, error);
+        status = checks_picks(epochs, parameters, error);
     if (status == REJECTD_OK)
-        status = check_cv(epochs, cv, error);
+        status = checks_cv(epochs, cv, error);
     if (status == REJECTD_OK)
         status = check_consensus(parameters, error);
     if (status != REJECTD_OK)

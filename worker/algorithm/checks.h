@@ -20,6 +20,15 @@ void checks_resolve_picks(const struct rejectd_epochs *epochs,
 enum rejectd_status checks_shape(const struct rejectd_epochs *epochs, size_t least_epochs,
                                  struct rejectd_error *error);
 
+/* Given picks are ascending and exist. */
+enum rejectd_status checks_picks(const struct rejectd_epochs *epochs,
+                                 const struct rejectd_fit_parameters *parameters,
+                                 struct rejectd_error *error);
+
+/* There may be cv folds of these epochs. */
+enum rejectd_status checks_cv(const struct rejectd_epochs *epochs, size_t cv,
+                              struct rejectd_error *error);
+
 /* Everything rejectd_fit_check() promises. */
 enum rejectd_status checks_fit(const struct rejectd_epochs *epochs,
                                const struct rejectd_fit_parameters *parameters,
