@@ -32,6 +32,15 @@ static const struct {
 
 enum { N_TYPES = sizeof types / sizeof types[0] };
 
+/* Relative error of a loss; one that is nothing but rounding errors of samples of that amplitude is
+ * judged by the amplitude. */
+static double loss_error(double value, double expected, double amplitude)
+{
+    if (value == expected)
+        return 0.0;
+    return fabs(value - expected) / fmax(fabs(expected), 1e-6 * amplitude);
+}
+
 static double number(json_t *object, const char *key)
 {
     return json_number_value(json_object_get(object, key));
@@ -262,8 +271,8 @@ static void compare_curve(const struct golden_case *golden, const char *backend,
         if (distinct < candidates.n_values) {
             worst_candidate = fmax(worst_candidate, golden_relative(curve->amplitudes[i],
                                                                     candidates.values[distinct]));
-            worst_loss =
-                fmax(worst_loss, golden_relative(curve->losses[i], losses.values[distinct]));
+            worst_loss = fmax(worst_loss, loss_error(curve->losses[i], losses.values[distinct],
+                                                     curve->amplitudes[i]));
         }
         distinct++;
     }
@@ -343,14 +352,15 @@ static void compare_global(const struct golden_case *golden, const struct backen
         curve_free(&curves[t]);
 }
 
-/* Largest relative difference; 1 when infinities are misplaced. */
-static double worst_difference(const double *found, const struct golden_array *expected)
+/* Largest error of losses of samples of that amplitude; 1 when infinities are misplaced. */
+static double worst_error(const double *found, const struct golden_array *expected,
+                          double amplitude)
 {
     double worst = 0.0;
     for (size_t i = 0; i < expected->n_values; i++) {
         if (isinf(found[i]) != isinf(expected->values[i]))
             return 1.0;
-        worst = fmax(worst, golden_relative(found[i], expected->values[i]));
+        worst = fmax(worst, loss_error(found[i], expected->values[i], amplitude));
     }
     return worst;
 }
@@ -374,9 +384,10 @@ static void compare_validation(const struct golden_case *golden, const char *bac
     }
     const bool complete = curve->n_params == range.n_values && curve->n_folds == test.shape[1] &&
                           test.n_values == curve->n_params * curve->n_folds;
-    const double worst_range = complete ? worst_difference(curve->param_range, &range) : 1.0;
-    const double worst_train = complete ? worst_difference(curve->train_scores, &train) : 1.0;
-    const double worst_test = complete ? worst_difference(curve->test_scores, &test) : 1.0;
+    const double most = curve->param_range[curve->n_params - 1];
+    const double worst_range = complete ? worst_error(curve->param_range, &range, 0.0) : 1.0;
+    const double worst_train = complete ? worst_error(curve->train_scores, &train, most) : 1.0;
+    const double worst_test = complete ? worst_error(curve->test_scores, &test, most) : 1.0;
     golden_report(golden, backend, "validation range", worst_range == 0.0, "largest error %.1e",
                   worst_range);
     golden_report(golden, backend, "validation train", worst_train < 1e-9,
