@@ -40,23 +40,28 @@ struct columns {
 
 static void measure_columns(const work *group, size_t n_rows, struct columns *columns)
 {
-    size_t n = n_rows < CENTRE_ROWS ? n_rows : CENTRE_ROWS;
-    work sum[GROUP] = {0};
+    const size_t n = n_rows < CENTRE_ROWS ? n_rows : CENTRE_ROWS;
+    work_vector sum[WORK_VECTORS] = {{0}}, distances[WORK_VECTORS] = {{0}};
     for (size_t i = 0; i < n; i++) {
-        const work *row = group + (i * n_rows / n) * GROUP;
-        for (size_t l = 0; l < GROUP; l++)
-            sum[l] += row[l];
+        const work_vector *row = (const work_vector *)(group + i * n_rows / n * GROUP);
+#pragma GCC unroll 4
+        for (size_t v = 0; v < WORK_VECTORS; v++)
+            sum[v] += row[v];
     }
-    for (size_t l = 0; l < GROUP; l++)
-        columns->centre[l] = sum[l] / (work)n;
-    work spread[GROUP] = {0};
+#pragma GCC unroll 4
+    for (size_t v = 0; v < WORK_VECTORS; v++)
+        sum[v] /= (work)n;
     for (size_t i = 0; i < n; i++) {
-        const work *row = group + (i * n_rows / n) * GROUP;
-        for (size_t l = 0; l < GROUP; l++) {
-            work distance = row[l] - columns->centre[l];
-            spread[l] += distance < 0 ? -distance : distance;
+        const work_vector *row = (const work_vector *)(group + i * n_rows / n * GROUP);
+#pragma GCC unroll 4
+        for (size_t v = 0; v < WORK_VECTORS; v++) {
+            const work_vector distance = row[v] - sum[v];
+            distances[v] += vector_max(distance, -distance);
         }
     }
+    work spread[GROUP];
+    memcpy(columns->centre, sum, sizeof sum);
+    memcpy(spread, distances, sizeof distances);
     for (size_t l = 0; l < GROUP; l++) {
         columns->spread[l] = spread[l] / (work)n;
         double scale = 32767.0 / (key_range * (double)columns->spread[l]);
