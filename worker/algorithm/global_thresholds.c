@@ -64,9 +64,9 @@ check_decimation(const struct rejectd_epochs *epochs,
                             "decim is %zu; 1 to %d are accepted", decim, REJECTD_MAX_TIMES);
     if (parameters->decim_start >= decim || parameters->decim_start >= epochs->n_times)
         return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "parameters.decim",
-                            "every %zu-th sample from sample %zu on keeps none of %zu samples, or "
-                            "does not begin with the first it could",
-                            decim, parameters->decim_start, epochs->n_times);
+                            "the first of every %zu samples is to be below %zu and one of the %zu "
+                            "samples of an epoch, not sample %zu; take a smaller decim",
+                            decim, decim, epochs->n_times, parameters->decim_start);
     return REJECTD_OK;
 }
 
