@@ -26,7 +26,7 @@
 
 #include <rejectd/compute.h>
 
-enum { BACKEND_VERSION = 1 };
+enum { BACKEND_VERSION = 2 };
 
 /* The samples a session works on: a view, valid as long as the session. */
 struct backend_samples {
@@ -90,6 +90,30 @@ struct backend_local_cv {
     size_t n_consensus;
     const uint16_t *first_good; /* [n_epochs]: lowest position in the ascending list of consensus
                                    values that keeps the epoch; n_consensus: none does */
+};
+
+/*
+ * Linear predictions of every pick from small subsets of the picks, one set of weights for each
+ * subset. A subset may hold the pick that is predicted.
+ */
+struct backend_mappings {
+    size_t n_resample;       /* >= 1 */
+    size_t n_samples;        /* >= 1: picks of a subset */
+    const uint32_t *subsets; /* [n_resample][n_samples] positions among the picks */
+    const double *weights;   /* [n_resample][C][n_samples] */
+};
+
+/*
+ * Global candidate thresholds and the folds they are judged in. Candidate i keeps the first kept[i]
+ * epochs of `order`.
+ */
+struct backend_global {
+    size_t n_folds;
+    const uint16_t *fold;  /* [n_epochs]: the fold in which the epoch is tested; no fold is empty,
+                              none holds all epochs */
+    const uint32_t *order; /* [n_epochs] epochs ascending by amplitude */
+    size_t n_candidates;
+    const uint32_t *kept; /* [n_candidates] 0..n_epochs, in any order */
 };
 
 struct backend_session;
@@ -176,6 +200,30 @@ struct backend {
     enum rejectd_status (*local_cv_losses)(struct backend_session *session,
                                            const struct backend_local_cv *cv, double *losses,
                                            struct rejectd_error *error);
+
+    /*
+     * How well each pick is predicted by the others (Bigdely-Shamlo et al. 2015, section 2.3.3):
+     *   corr[e][c] = sum of x y / (sqrt(sum of x^2) sqrt(sum of y^2)) over time, [E][C], where x is
+     *     pick c in epoch e, and y the median over resamples of weights . x[subset], sample by
+     *     sample; no mean is taken off.
+     * The median of an even number of resamples is the mean of the two middle values. NaN where x
+     * or y is zero throughout. The sums are made in float64.
+     */
+    enum rejectd_status (*ransac_correlations)(struct backend_session *session,
+                                               const struct backend_mappings *mappings,
+                                               double *corr, struct rejectd_error *error);
+
+    /*
+     * Losses of candidates that keep or drop whole epochs (Jas et al. 2017, section 2.1):
+     *   test_losses[i][f]  = sqrt(mean over picks and time of (median of the epochs of fold f
+     *                        - mean of the kept epochs of the other folds)^2)
+     *   train_losses[i][f] = the same with the median of the epochs of the other folds
+     * each [n_candidates][n_folds], infinity where no epoch of the other folds is kept.
+     * train_losses may be NULL: not wanted.
+     */
+    enum rejectd_status (*global_losses)(struct backend_session *session,
+                                         const struct backend_global *global, double *test_losses,
+                                         double *train_losses, struct rejectd_error *error);
 };
 
 /*

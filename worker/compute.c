@@ -8,6 +8,9 @@
 #include "worker/algorithm/apply.h"
 #include "worker/algorithm/checks.h"
 #include "worker/algorithm/fit.h"
+#include "worker/algorithm/global_thresholds.h"
+#include "worker/algorithm/ransac.h"
+#include "worker/algorithm/validation_curve.h"
 #include "worker/backend.h"
 
 static enum rejectd_status choose_backend(const struct rejectd_compute_options *options,
@@ -173,6 +176,93 @@ enum rejectd_status rejectd_clean(const struct rejectd_epochs *epochs,
     if (status != REJECTD_OK)
         return status;
     return clean_run(backend, epochs, log, meg_legendre, options, sink, error);
+}
+
+enum rejectd_status rejectd_ransac_check(const struct rejectd_epochs *epochs,
+                                         const struct rejectd_ransac_parameters *parameters,
+                                         struct rejectd_error *error)
+{
+    return ransac_check(epochs, parameters, error);
+}
+
+enum rejectd_status rejectd_ransac(const struct rejectd_epochs *epochs,
+                                   const struct rejectd_ransac_parameters *parameters,
+                                   const struct rejectd_compute_options *options,
+                                   struct rejectd_ransac **ransac, struct rejectd_error *error)
+{
+    const struct backend *backend;
+    *ransac = NULL;
+    enum rejectd_status status = choose_backend(options, &backend, error);
+    if (status != REJECTD_OK)
+        return status;
+    return ransac_run(backend, epochs, parameters, options, ransac, error);
+}
+
+void rejectd_ransac_free(struct rejectd_ransac *ransac)
+{
+    ransac_free(ransac);
+}
+
+enum rejectd_status
+rejectd_global_thresholds_check(const struct rejectd_epochs *epochs,
+                                const struct rejectd_global_thresholds_parameters *parameters,
+                                struct rejectd_error *error)
+{
+    return global_thresholds_check(epochs, parameters, error);
+}
+
+enum rejectd_status
+rejectd_global_thresholds(const struct rejectd_epochs *epochs,
+                          const struct rejectd_global_thresholds_parameters *parameters,
+                          const struct rejectd_compute_options *options,
+                          struct rejectd_global_thresholds **thresholds,
+                          struct rejectd_error *error)
+{
+    const struct backend *backend;
+    *thresholds = NULL;
+    enum rejectd_status status = choose_backend(options, &backend, error);
+    if (status != REJECTD_OK)
+        return status;
+    return global_thresholds_run(backend, epochs, parameters, options, thresholds, error);
+}
+
+void rejectd_global_thresholds_free(struct rejectd_global_thresholds *thresholds)
+{
+    global_thresholds_free(thresholds);
+}
+
+size_t rejectd_decim_start(double tmin, double sfreq, size_t decim)
+{
+    /* The remainder that is not negative; rounded half to even, as Python does. */
+    const double rest = fmod(nearbyint(-tmin * sfreq), (double)decim);
+    return (size_t)(rest < 0.0 ? rest + (double)decim : rest);
+}
+
+enum rejectd_status
+rejectd_validation_curve_check(const struct rejectd_epochs *epochs,
+                               const struct rejectd_validation_curve_parameters *parameters,
+                               struct rejectd_error *error)
+{
+    return validation_curve_check(epochs, parameters, error);
+}
+
+enum rejectd_status
+rejectd_validation_curve(const struct rejectd_epochs *epochs,
+                         const struct rejectd_validation_curve_parameters *parameters,
+                         const struct rejectd_compute_options *options,
+                         struct rejectd_validation_curve **curve, struct rejectd_error *error)
+{
+    const struct backend *backend;
+    *curve = NULL;
+    enum rejectd_status status = choose_backend(options, &backend, error);
+    if (status != REJECTD_OK)
+        return status;
+    return validation_curve_run(backend, epochs, parameters, options, curve, error);
+}
+
+void rejectd_validation_curve_free(struct rejectd_validation_curve *curve)
+{
+    validation_curve_free(curve);
 }
 
 const char *rejectd_compute_description(const char *backend)

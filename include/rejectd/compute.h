@@ -3,6 +3,8 @@
  *
  *   Jas M, Engemann DA, Bekhti Y, Raimondo F, Gramfort A (2017). Autoreject: automated artifact
  *   rejection for MEG and EEG data. NeuroImage 159:417-429.
+ *   Bigdely-Shamlo N, Mullen T, Kothe C, Su KM, Robbins KA (2015). The PREP pipeline: standardized
+ *   preprocessing for large-scale EEG analysis. Front Neuroinform 9:16.
  *
  * No I/O, no globals, no HTTP. Functions may be called from several threads at once on different
  * data; each uses up to options.n_threads threads of its own. Results are bit-identical for any
@@ -20,7 +22,8 @@ extern "C" {
 
 /*
  * Told how far the work is. Called on the thread that called the library, now and then, with the
- * name of the stage ("thresholds", "repair", "local_cv", "clean") and the fraction of the whole
+ * name of the stage ("thresholds", "repair", "local_cv", "clean", "mappings", "ransac",
+ * "global_thresholds", "validation_curve") and the fraction of the whole
  * call that is done, which never decreases. Returning false cancels: the call then ends soon with
  * REJECTD_CANCELLED.
  */
@@ -133,6 +136,70 @@ enum rejectd_status rejectd_clean(const struct rejectd_epochs *epochs,
                                   enum rejectd_meg_legendre meg_legendre,
                                   const struct rejectd_compute_options *options,
                                   const struct rejectd_sink *sink, struct rejectd_error *error);
+
+/* The checks that rejectd_ransac() makes before it starts, as rejectd_fit_check() for a fit. */
+enum rejectd_status rejectd_ransac_check(const struct rejectd_epochs *epochs,
+                                         const struct rejectd_ransac_parameters *parameters,
+                                         struct rejectd_error *error);
+
+/*
+ * Looks for channels of one type that the others do not predict (autoreject.Ransac.fit;
+ * Bigdely-Shamlo et al. 2015, section 2.3.3): each pick is interpolated from many small random
+ * subsets of the picks, and the median of the predictions is correlated with what was measured,
+ * epoch by epoch.
+ *
+ * On success *ransac is owned by the caller: rejectd_ransac_free(). On failure *ransac is NULL.
+ */
+enum rejectd_status rejectd_ransac(const struct rejectd_epochs *epochs,
+                                   const struct rejectd_ransac_parameters *parameters,
+                                   const struct rejectd_compute_options *options,
+                                   struct rejectd_ransac **ransac, struct rejectd_error *error);
+void rejectd_ransac_free(struct rejectd_ransac *ransac); /* NULL is allowed */
+
+/* The checks that rejectd_global_thresholds() makes before it starts. */
+enum rejectd_status
+rejectd_global_thresholds_check(const struct rejectd_epochs *epochs,
+                                const struct rejectd_global_thresholds_parameters *parameters,
+                                struct rejectd_error *error);
+
+/*
+ * One peak-to-peak threshold for all channels of a type (autoreject.get_rejection_threshold; Jas et
+ * al. 2017, section 2.1): an epoch is kept when no channel exceeds it.
+ *
+ * On success *thresholds is owned by the caller: rejectd_global_thresholds_free(). On failure
+ * *thresholds is NULL.
+ */
+enum rejectd_status
+rejectd_global_thresholds(const struct rejectd_epochs *epochs,
+                          const struct rejectd_global_thresholds_parameters *parameters,
+                          const struct rejectd_compute_options *options,
+                          struct rejectd_global_thresholds **thresholds,
+                          struct rejectd_error *error);
+void rejectd_global_thresholds_free(struct rejectd_global_thresholds *thresholds); /* or NULL */
+
+/* The first sample that MNE-Python keeps of epochs that start at tmin (s): of every decim samples,
+ * >= 1, the one that falls on time 0. tmin and sfreq (Hz) are finite. */
+size_t rejectd_decim_start(double tmin, double sfreq, size_t decim);
+
+/* The checks that rejectd_validation_curve() makes before it starts. */
+enum rejectd_status
+rejectd_validation_curve_check(const struct rejectd_epochs *epochs,
+                               const struct rejectd_validation_curve_parameters *parameters,
+                               struct rejectd_error *error);
+
+/*
+ * How well global thresholds do in cross-validation (autoreject.validation_curve), over all data
+ * channels that are not marked bad, whatever their type.
+ *
+ * On success *curve is owned by the caller: rejectd_validation_curve_free(). On failure *curve is
+ * NULL.
+ */
+enum rejectd_status
+rejectd_validation_curve(const struct rejectd_epochs *epochs,
+                         const struct rejectd_validation_curve_parameters *parameters,
+                         const struct rejectd_compute_options *options,
+                         struct rejectd_validation_curve **curve, struct rejectd_error *error);
+void rejectd_validation_curve_free(struct rejectd_validation_curve *curve); /* NULL is allowed */
 
 /* One line for people about a backend (NULL: the best one here): name, instruction set, BLAS.
  * Static storage; NULL when there is no such backend. */

@@ -17,7 +17,8 @@ enum {
     REJECTD_MAX_EPOCHS = 1000000,
     REJECTD_MAX_TIMES = 10000000,
     REJECTD_MAX_FOLDS = 1000,
-    REJECTD_MAX_GRID = 1000, /* values of consensus, and of n_interpolate */
+    REJECTD_MAX_GRID = 1000,     /* values of consensus, and of n_interpolate */
+    REJECTD_MAX_RESAMPLE = 1000, /* subsets that RANSAC draws */
     REJECTD_MAX_PROJECTORS = 256,
     REJECTD_NAME_SIZE = 64, /* bytes of a channel name with its NUL */
 };
@@ -218,6 +219,83 @@ struct rejectd_fit {
     struct rejectd_warning *warnings;
     double seconds_thresholds; /* wall time of the two halves of the fit */
     double seconds_local_cv;
+};
+
+/* How to look for channels that the others do not predict. Start from REJECTD_RANSAC_DEFAULTS. */
+struct rejectd_ransac_parameters {
+    size_t n_resample;    /* subsets drawn, 1 to REJECTD_MAX_RESAMPLE */
+    double min_channels;  /* size of a subset as a share of the picks, in (0, 1]; the product is
+                             rounded half to even, and may not be 0 */
+    double min_corr;      /* correlations below it are poor, in [-1, 1] */
+    double unbroken_time; /* a channel is bad when poor in more than this share of epochs, [0, 1] */
+    uint32_t random_state; /* draws the subsets */
+    const size_t *picks;   /* ascending channel indices; NULL: every data channel not bad. Picked
+                              channels that are marked bad are judged but never drawn */
+    size_t n_picks;
+    enum rejectd_dtype precision;
+    enum rejectd_meg_legendre meg_legendre;
+};
+
+/* autoreject's defaults, its fixed random_state included. */
+#define REJECTD_RANSAC_DEFAULTS                                                                    \
+    {                                                                                              \
+        .n_resample = 50, .min_channels = 0.25, .min_corr = 0.75, .unbroken_time = 0.4,            \
+        .random_state = 435656, .precision = REJECTD_PRECISION_DEFAULT                             \
+    }
+
+struct rejectd_ransac {
+    size_t n_epochs;
+    size_t n_picks;
+    size_t n_resample;
+    size_t n_samples;     /* picks of a subset */
+    size_t *picks;        /* [n_picks] channel indices */
+    double *correlations; /* [n_epochs][n_picks] of each pick with its prediction; NaN where one of
+                             them is zero throughout */
+    uint8_t *bad;         /* [n_picks] 0 or 1 */
+    uint32_t *subsets;    /* [n_resample][n_samples] positions in picks, in the order drawn */
+};
+
+/* How to look for one threshold for all channels of a type. Zero-initialised it means autoreject's
+ * defaults, but for precision. */
+struct rejectd_global_thresholds_parameters {
+    const enum rejectd_channel_type *ch_types; /* NULL: mag, grad, eeg, eog, hbo, hbr, ecog, seeg */
+    size_t n_ch_types;
+    size_t decim;          /* every decim-th sample is used; 0: 1 */
+    size_t decim_start;    /* first sample used, below decim; see rejectd_decim_start() */
+    size_t cv;             /* folds; 0: 5 */
+    uint32_t random_state; /* of no effect, in autoreject neither: nothing is drawn */
+    enum rejectd_dtype precision;
+};
+
+struct rejectd_global_threshold {
+    enum rejectd_channel_type type;
+    double threshold; /* peak-to-peak, SI unit of the type */
+    double loss;      /* mean over folds, at the threshold */
+};
+
+struct rejectd_global_thresholds {
+    size_t n_types;
+    struct rejectd_global_threshold
+        *types; /* [n_types] in the order asked for; types of which the
+                   dataset has no channel that is not bad are left out */
+};
+
+/* The scores of given global thresholds. Zero-initialised it means autoreject's defaults, but for
+ * precision. */
+struct rejectd_validation_curve_parameters {
+    const double *param_range; /* peak-to-peak thresholds, finite, in any order; NULL: 15 from the
+                                  smallest to the largest amplitude of a channel in an epoch */
+    size_t n_param_range;      /* 1 to REJECTD_MAX_GRID */
+    size_t cv;                 /* folds; 0: 5 */
+    enum rejectd_dtype precision;
+};
+
+struct rejectd_validation_curve {
+    size_t n_params;
+    size_t n_folds;
+    double *param_range;  /* [n_params] */
+    double *train_scores; /* [n_params][n_folds] minus the loss; -infinity where no epoch is kept */
+    double *test_scores;  /* [n_params][n_folds] */
 };
 
 #endif

@@ -3,7 +3,7 @@
 
     live.py [--seed N]        default: the date, so that every day tries other data
 
-Runs autoreject on fresh simulated epochs, then the C parity program on the same, then a daemon
+Runs autoreject on fresh simulated epochs, then the C parity programs on the same, then a daemon
 end to end: mne.EpochsArray -> HTTP -> labels and repaired epochs of AutoReject.fit_transform. The
 build folder is $REJECTD_BUILD (default build/release). Prints "ok ..." and "FAIL ..." lines.
 """
@@ -124,9 +124,11 @@ def main():
         print(f"seed {seed}")
         daemon = Daemon(temporary).start()
         try:
-            for reference, test in ((make_reference, "test_golden"), (make_meg_reference, "test_golden_meg")):
+            for reference, tests in ((make_reference, ("test_golden", "test_golden_more")),
+                                     (make_meg_reference, ("test_golden_meg",))):  # fmt: skip
                 folders = reference.write_cases(temporary, reference.fresh_cases(seed))
-                compare_in_c(test, folders)
+                for test in tests:
+                    compare_in_c(test, folders)
                 for folder in folders:
                     compare_over_http(daemon.api, folder, reference)
         finally:

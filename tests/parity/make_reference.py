@@ -28,10 +28,10 @@ import mne  # noqa: E402
 import numpy as np  # noqa: E402
 import scipy  # noqa: E402
 import sklearn  # noqa: E402
-from autoreject.autoreject import _ChannelAutoReject  # noqa: E402
+from autoreject.autoreject import _ChannelAutoReject, _GlobalAutoReject  # noqa: E402
 from autoreject.utils import _clean_by_interp  # noqa: E402
 from mne.channels.interpolation import _make_interpolation_matrix  # noqa: E402
-from sklearn.model_selection import StratifiedShuffleSplit  # noqa: E402
+from sklearn.model_selection import KFold, StratifiedShuffleSplit, cross_val_score  # noqa: E402
 
 mne.set_log_level("ERROR")
 
@@ -202,6 +202,43 @@ def mapping_of(positions, picks):
     return bads, goods, _make_interpolation_matrix(positions[goods], positions[bads])
 
 
+def ransac_reference(epochs, picks):
+    """autoreject.Ransac on the EEG picks, with its defaults and its own random_state."""
+    params = {"n_resample": 50, "min_channels": 0.25, "min_corr": 0.75, "unbroken_time": 0.4, "random_state": 435656}
+    fitted = autoreject.Ransac(**params, picks=picks, n_jobs=1, verbose=False).fit(epochs.copy())
+    names = [epochs.ch_names[pick] for pick in picks]
+    subsets = np.array([[names.index(name) for name in subset] for subset in fitted.ch_subsets_], dtype=np.int32)
+    first = fitted.mappings_[: len(names)][:, subsets[0]]
+    arrays = {"ransac_corr": fitted.corr_, "ransac_subsets": subsets, "ransac_mapping0": first}
+    about = {"params": params, "picks": [int(pick) for pick in picks], "result": fitted.bad_chs_}
+    return arrays, {"ransac": {"eeg": about}}
+
+
+def global_losses(samples, cv):
+    """Distinct amplitudes of epochs and autoreject's loss when each is the threshold."""
+    candidates = np.unique(np.ptp(samples, axis=2).max(axis=1))
+    shape = dict(zip(("n_channels", "n_times"), samples.shape[1:]))
+    losses = [-np.mean(cross_val_score(_GlobalAutoReject(thresh=thresh, **shape), samples, cv=KFold(cv)))
+              for thresh in candidates]  # fmt: skip
+    return candidates, np.array(losses)
+
+
+def global_reference(epochs, seed):
+    """Global thresholds of every type, their loss curves, and the validation curve."""
+    cv, arrays, about = 5, {}, {}
+    for key, decim in (("rejection_threshold", 1), ("rejection_threshold_decim2", 2)):
+        found = autoreject.get_rejection_threshold(
+            epochs.copy(), decim=decim, random_state=seed, cv=cv, verbose=False)  # fmt: skip
+        about[key] = {"result": {kind: float(value) for kind, value in found.items()}}
+    for kind in about["rejection_threshold"]["result"]:
+        samples = epochs.get_data(picks=mne.pick_types(epochs.info, **{kind: True}), copy=True)
+        candidates, losses = global_losses(samples, cv)
+        arrays |= {f"global_candidates_{kind}": candidates, f"global_losses_{kind}": losses}
+    train, test, values = autoreject.validation_curve(epochs, cv=cv, return_param_range=True)
+    arrays |= {"validation_train": train, "validation_test": test, "validation_param_range": values}
+    return arrays, about
+
+
 def reference(data, meta, params, seed):
     """All of autoreject's intermediate and final answers: (arrays, description)."""
     warnings.simplefilter("ignore")
@@ -247,6 +284,9 @@ def reference(data, meta, params, seed):
         "cleaned": cleaned.get_data(copy=True).reshape(len(kept), *raw.shape[1:]),
         "mapping_eeg": mapping,
     }
+    ransac_arrays, ransac_about = ransac_reference(epochs, picks)
+    global_arrays, global_about = global_reference(epochs, seed)
+    arrays |= ransac_arrays | global_arrays
     description = {
         "case": meta["name"],
         "seed": seed,
@@ -287,6 +327,7 @@ def reference(data, meta, params, seed):
         },
         "files": {f"{key}.npy": [*map(int, a.shape), str(a.dtype)] for key, a in arrays.items()},
     }
+    description |= ransac_about | global_about
     return arrays, description
 
 

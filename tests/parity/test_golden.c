@@ -7,57 +7,22 @@
  * (default ../shared/golden beside the source tree) when that folder is there. Prints a line for
  * each quantity and backend; a case without anything to compare is a failure.
  */
-#include <dirent.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <rejectd/compute.h>
 
 #include "golden_case.h"
+#include "golden_report.h"
 #include "worker/algorithm/folds.h"
 #include "worker/algorithm/spline.h"
 #include "worker/algorithm/threshold_search.h"
 #include "worker/backend.h"
 
-static int n_passed, n_failed;
-
 /* Bayesian thresholds over all cases of a run. */
 static size_t bayes_equal, bayes_total;
-
-static void report(const struct golden_case *golden, const char *backend, const char *quantity,
-                   bool ok, const char *format, ...) __attribute__((format(printf, 5, 6)));
-
-static void report(const struct golden_case *golden, const char *backend, const char *quantity,
-                   bool ok, const char *format, ...)
-{
-    printf("%-4s %-16s %-10s %-22s ", ok ? "ok" : "FAIL", golden->name, backend, quantity);
-    va_list arguments;
-    va_start(arguments, format);
-    vprintf(format, arguments);
-    va_end(arguments);
-    printf("\n");
-    *(ok ? &n_passed : &n_failed) += 1;
-}
-
-static double relative(double value, double expected)
-{
-    if (value == expected)
-        return 0.0;
-    return fabs(value - expected) / fmax(fabs(expected), 1e-300);
-}
-
-static void *need(void *pointer)
-{
-    if (pointer == NULL) {
-        fprintf(stderr, "an allocation failed\n");
-        exit(2);
-    }
-    return pointer;
-}
 
 /* What one backend computes from a case, step by step. */
 struct steps {
@@ -84,7 +49,7 @@ static int by_value(const void *a, const void *b)
 static void rank_pick(const struct golden_case *golden, struct steps *steps, size_t pick)
 {
     const size_t n = golden->epochs.n_epochs, m = 2 * n, c = golden->n_picks;
-    double *values = need(malloc(m * sizeof *values));
+    double *values = golden_need(malloc(m * sizeof *values));
     for (size_t e = 0; e < n; e++) {
         values[e] = steps->ptp[e * c + pick];
         values[n + e] = steps->predicted_ptp[e * c + pick];
@@ -107,18 +72,18 @@ static bool run_steps(const struct golden_case *golden, const struct backend *ba
     struct rejectd_error error = {0};
     *steps = (struct steps){
         .backend = backend,
-        .ptp = need(malloc(n * c * sizeof(double))),
-        .predicted_ptp = need(malloc(n * c * sizeof(double))),
-        .precision = need(malloc(c * c * sizeof(double))),
-        .candidates = need(malloc(c * m * sizeof(double))),
-        .order = need(malloc(c * m * sizeof(uint32_t))),
-        .losses = need(malloc(c * m * sizeof(double))),
+        .ptp = golden_need(malloc(n * c * sizeof(double))),
+        .predicted_ptp = golden_need(malloc(n * c * sizeof(double))),
+        .precision = golden_need(malloc(c * c * sizeof(double))),
+        .candidates = golden_need(malloc(c * m * sizeof(double))),
+        .order = golden_need(malloc(c * m * sizeof(uint32_t))),
+        .losses = golden_need(malloc(c * m * sizeof(double))),
     };
     const struct backend_samples samples = {epochs->samples, epochs->dtype, n, epochs->n_channels,
                                             epochs->n_times, golden->picks, c};
     const struct backend_options options = {.n_threads = 2, .precision = REJECTD_FLOAT64};
-    double(*positions)[3] = need(malloc(c * sizeof *positions));
-    double *weights = need(malloc(c * c * sizeof *weights));
+    double(*positions)[3] = golden_need(malloc(c * sizeof *positions));
+    double *weights = golden_need(malloc(c * c * sizeof *weights));
     for (size_t i = 0; i < c; i++)
         memcpy(positions[i], epochs->channels[golden->picks[i]].position, sizeof positions[i]);
     uint8_t *is_test = NULL;
@@ -137,7 +102,7 @@ static bool run_steps(const struct golden_case *golden, const struct backend *ba
     ok = ok && backend->threshold_losses(steps->session, &splits, steps->order, steps->candidates,
                                          steps->losses, &error) == REJECTD_OK;
     if (!ok)
-        report(golden, backend->name, "steps", false, "%s", error.message);
+        golden_report(golden, backend->name, "steps", false, "%s", error.message);
     free(positions);
     free(weights);
     free(is_test);
@@ -164,19 +129,21 @@ static void compare_ptp(const struct golden_case *golden, const struct steps *st
         for (size_t i = 0; i < golden->n_picks; i++) {
             size_t at = e * golden->n_picks + i;
             if (ptp.values != NULL)
-                worst = fmax(worst, relative(steps->ptp[at],
+                worst = fmax(worst,
+                             golden_relative(steps->ptp[at],
                                              ptp.values[e * ptp.shape[1] + golden->positions[i]]));
             if (augmented.values != NULL) {
                 double expected = augmented.values[e * augmented.shape[1] + golden->positions[i]];
                 worst_augmented =
-                    fmax(worst_augmented, relative(steps->predicted_ptp[at], expected));
+                    fmax(worst_augmented, golden_relative(steps->predicted_ptp[at], expected));
             }
         }
     if (ptp.values != NULL)
-        report(golden, steps->backend->name, "ptp", worst == 0.0, "largest error %.1e", worst);
+        golden_report(golden, steps->backend->name, "ptp", worst == 0.0, "largest error %.1e",
+                      worst);
     if (augmented.values != NULL)
-        report(golden, steps->backend->name, "augmented ptp", worst_augmented < 1e-9,
-               "largest relative error %.1e", worst_augmented);
+        golden_report(golden, steps->backend->name, "augmented ptp", worst_augmented < 1e-9,
+                      "largest relative error %.1e", worst_augmented);
     golden_array_free(&ptp);
     golden_array_free(&augmented);
 }
@@ -188,7 +155,7 @@ static void compare_augmented(const struct golden_case *golden, const struct ste
         return;
     struct rejectd_error error;
     const size_t n_epochs = golden->epochs.n_epochs, n_times = golden->epochs.n_times;
-    double *rows = need(malloc(n_epochs * n_times * sizeof *rows));
+    double *rows = golden_need(malloc(n_epochs * n_times * sizeof *rows));
     double worst = 0.0;
     for (size_t i = 0; i < golden->n_picks; i++) {
         steps->backend->read_predictions(steps->session, i, rows, &error);
@@ -204,8 +171,8 @@ static void compare_augmented(const struct golden_case *golden, const struct ste
         }
         worst = fmax(worst, largest / range);
     }
-    report(golden, steps->backend->name, "augmented", worst < 1e-9,
-           "largest error %.1e of the channel's range", worst);
+    golden_report(golden, steps->backend->name, "augmented", worst < 1e-9,
+                  "largest error %.1e of the channel's range", worst);
     free(rows);
     golden_array_free(&augmented);
 }
@@ -220,11 +187,12 @@ static void compare_mapping(const struct golden_case *golden, const struct steps
     if (mapping.values == NULL || b == 0 || b + g != golden->n_picks)
         goto done;
     const size_t c = golden->n_picks;
-    double *unit = need(calloc(g * c, sizeof *unit)), *rows = need(malloc(b * sizeof *rows));
-    size_t *picks = need(malloc(c * sizeof *picks));
-    size_t *offsets = need(malloc((g + 1) * sizeof *offsets));
-    uint16_t *channels = need(malloc(g * b * sizeof *channels));
-    uint16_t *prefix = need(malloc(g * sizeof *prefix));
+    double *unit = golden_need(calloc(g * c, sizeof *unit)),
+           *rows = golden_need(malloc(b * sizeof *rows));
+    size_t *picks = golden_need(malloc(c * sizeof *picks));
+    size_t *offsets = golden_need(malloc((g + 1) * sizeof *offsets));
+    uint16_t *channels = golden_need(malloc(g * b * sizeof *channels));
+    uint16_t *prefix = golden_need(malloc(g * sizeof *prefix));
     size_t position[4096] = {0};
     for (size_t i = 0; i < c; i++) {
         picks[i] = i;
@@ -254,8 +222,8 @@ static void compare_mapping(const struct golden_case *golden, const struct steps
             largest = fmax(largest, fabs(mapping.values[i * g + j]));
         }
     }
-    report(golden, steps->backend->name, "mapping", ok && worst < 1e-8 * largest,
-           "largest error %.1e of the largest weight", worst / largest);
+    golden_report(golden, steps->backend->name, "mapping", ok && worst < 1e-8 * largest,
+                  "largest error %.1e of the largest weight", worst / largest);
     steps->backend->close(session);
     free(unit);
     free(rows);
@@ -309,20 +277,20 @@ static void compare_tables(const struct golden_case *golden, const struct steps 
         for (size_t i = 0; i < m; i++) {
             double candidate = steps->candidates[pick * m + i];
             size_t at = nearest_candidate(expected, width, candidate);
-            worst_candidate = fmax(worst_candidate, relative(candidate, expected[at]));
+            worst_candidate = fmax(worst_candidate, golden_relative(candidate, expected[at]));
             worst_loss =
-                fmax(worst_loss, relative(steps->losses[pick * m + i], expected_losses[at]));
+                fmax(worst_loss, golden_relative(steps->losses[pick * m + i], expected_losses[at]));
         }
         struct threshold exact =
             threshold_search_exact(steps->candidates + pick * m, steps->losses + pick * m, m);
-        worst_exact = fmax(worst_exact, relative(exact.loss, least));
+        worst_exact = fmax(worst_exact, golden_relative(exact.loss, least));
     }
-    report(golden, steps->backend->name, "candidates", worst_candidate < 1e-9,
-           "largest relative error %.1e", worst_candidate);
-    report(golden, steps->backend->name, "threshold losses", worst_loss < 1e-9,
-           "largest relative error %.1e", worst_loss);
-    report(golden, steps->backend->name, "exact search", worst_exact < 1e-9,
-           "loss above the exact minimum by %.1e", worst_exact);
+    golden_report(golden, steps->backend->name, "candidates", worst_candidate < 1e-9,
+                  "largest relative error %.1e", worst_candidate);
+    golden_report(golden, steps->backend->name, "threshold losses", worst_loss < 1e-9,
+                  "largest relative error %.1e", worst_loss);
+    golden_report(golden, steps->backend->name, "exact search", worst_exact < 1e-9,
+                  "loss above the exact minimum by %.1e", worst_exact);
 done:
     golden_array_free(&candidates);
     golden_array_free(&losses);
@@ -338,10 +306,10 @@ static void compare_random_search(const struct golden_case *golden, const struct
     for (size_t i = 0; i < golden->n_picks; i++) {
         struct threshold found = threshold_search_random(steps->candidates + i * m,
                                                          steps->losses + i * m, m, golden->seed);
-        worst = fmax(worst, relative(found.value, expected.values[golden->positions[i]]));
+        worst = fmax(worst, golden_relative(found.value, expected.values[golden->positions[i]]));
     }
-    report(golden, steps->backend->name, "random search", worst < 1e-9,
-           "largest relative error %.1e", worst);
+    golden_report(golden, steps->backend->name, "random search", worst < 1e-9,
+                  "largest relative error %.1e", worst);
     golden_array_free(&expected);
 }
 
@@ -372,16 +340,16 @@ static void compare_bayesian(const struct golden_case *golden, const struct step
         double reference = expected.values[golden->positions[i]];
         struct threshold found = threshold_search_bayesian(steps->candidates + i * m,
                                                            steps->losses + i * m, m, &process);
-        if (relative(found.value, reference) < 1e-9)
+        if (golden_relative(found.value, reference) < 1e-9)
             equal++;
         else
             worst = fmax(worst, found.loss / table_loss(steps, i, m, reference) - 1.0);
     }
     bayes_equal += equal;
     bayes_total += golden->n_picks;
-    report(golden, steps->backend->name, "bayesian search", worst <= 0.01,
-           "%zu of %zu channels equal; others' loss above by at most %.2g", equal, golden->n_picks,
-           worst);
+    golden_report(golden, steps->backend->name, "bayesian search", worst <= 0.01,
+                  "%zu of %zu channels equal; others' loss above by at most %.2g", equal,
+                  golden->n_picks, worst);
     gaussian_process_free(&process);
     golden_array_free(&expected);
 }
@@ -410,7 +378,7 @@ static void compare_log(const struct golden_case *golden, const char *backend,
                         const struct rejectd_fit *fit)
 {
     size_t different = count_label_differences(golden, &fit->log);
-    report(golden, backend, "labels", different == 0, "%zu differ", different);
+    golden_report(golden, backend, "labels", different == 0, "%zu differ", different);
     struct golden_array bad = golden_array(golden, "bad_epochs_eeg");
     if (bad.values == NULL)
         bad = golden_array(golden, "bad_epochs");
@@ -418,7 +386,7 @@ static void compare_log(const struct golden_case *golden, const char *backend,
     for (size_t e = 0; bad.values != NULL && e < fit->log.n_epochs; e++)
         different += (fit->log.bad_epochs[e] != 0) != (bad.values[e] != 0.0);
     if (bad.values != NULL)
-        report(golden, backend, "bad epochs", different == 0, "%zu differ", different);
+        golden_report(golden, backend, "bad epochs", different == 0, "%zu differ", different);
     golden_array_free(&bad);
 }
 
@@ -433,16 +401,18 @@ static void compare_grid(const struct golden_case *golden, const char *backend,
         if (isinf(loss.values[i]) || isinf(type->loss[i]))
             wrong_infinities += isinf(loss.values[i]) != isinf(type->loss[i]);
         else
-            worst = fmax(worst, relative(type->loss[i], loss.values[i]));
+            worst = fmax(worst, golden_relative(type->loss[i], loss.values[i]));
     }
     if (loss.values != NULL)
-        report(golden, backend, "loss grid", worst < 1e-9 && wrong_infinities == 0,
-               "largest relative error %.1e, %zu infinities misplaced", worst, wrong_infinities);
-    report(golden, backend, "consensus", type->consensus == expected_choice(golden, "consensus_"),
-           "%.17g", type->consensus);
-    report(golden, backend, "n_interpolate",
-           type->n_interpolate == (int)expected_choice(golden, "n_interpolate_"), "%d",
-           type->n_interpolate);
+        golden_report(golden, backend, "loss grid", worst < 1e-9 && wrong_infinities == 0,
+                      "largest relative error %.1e, %zu infinities misplaced", worst,
+                      wrong_infinities);
+    golden_report(golden, backend, "consensus",
+                  type->consensus == expected_choice(golden, "consensus_"), "%.17g",
+                  type->consensus);
+    golden_report(golden, backend, "n_interpolate",
+                  type->n_interpolate == (int)expected_choice(golden, "n_interpolate_"), "%d",
+                  type->n_interpolate);
     golden_array_free(&loss);
 }
 
@@ -496,9 +466,9 @@ static void compare_cleaned(const struct golden_case *golden,
     const double tolerance = golden->epochs.dtype == REJECTD_FLOAT32 ? 1e-6 : 1e-8;
     if (rejectd_clean(&golden->epochs, &fit->log, REJECTD_MEG_LEGENDRE_EXACT, options, &sink,
                       &error) != REJECTD_OK)
-        report(golden, options->backend, "cleaned", false, "%s", error.message);
+        golden_report(golden, options->backend, "cleaned", false, "%s", error.message);
     else
-        report(
+        golden_report(
             golden, options->backend, "cleaned", check.worst < tolerance && check.n_written == kept,
             "%zu epochs, largest error %.1e of the channel's range", check.n_written, check.worst);
 done:
@@ -511,7 +481,7 @@ static void compare_given_thresholds(const struct golden_case *golden, const cha
     struct golden_array expected = golden_array(golden, "thresholds_bayes");
     if (expected.values == NULL)
         return;
-    double *thresholds = need(malloc(golden->epochs.n_channels * sizeof *thresholds));
+    double *thresholds = golden_need(malloc(golden->epochs.n_channels * sizeof *thresholds));
     for (size_t i = 0; i < golden->n_picks; i++)
         thresholds[golden->picks[i]] = expected.values[golden->positions[i]];
     struct rejectd_fit_parameters parameters = golden_parameters(golden);
@@ -520,8 +490,8 @@ static void compare_given_thresholds(const struct golden_case *golden, const cha
     struct rejectd_fit *fit;
     struct rejectd_error error;
     if (rejectd_fit(&golden->epochs, &parameters, &options, &fit, &error) != REJECTD_OK) {
-        report(golden, backend, "fit, given thresholds", false, "%s: %s", error.field,
-               error.message);
+        golden_report(golden, backend, "fit, given thresholds", false, "%s: %s", error.field,
+                      error.message);
     } else {
         compare_grid(golden, backend, fit);
         compare_log(golden, backend, fit);
@@ -542,21 +512,21 @@ static void compare_whole_fit(const struct golden_case *golden, const char *back
     struct rejectd_fit *fit;
     struct rejectd_error error;
     if (rejectd_fit(&golden->epochs, &parameters, &options, &fit, &error) != REJECTD_OK) {
-        report(golden, backend, "whole fit", false, "%s: %s", error.field, error.message);
+        golden_report(golden, backend, "whole fit", false, "%s: %s", error.field, error.message);
         golden_array_free(&expected);
         return;
     }
     size_t different = 0;
     for (size_t i = 0; i < golden->n_picks && expected.values != NULL; i++)
-        different += relative(fit->thresholds[golden->picks[i]],
-                              expected.values[golden->positions[i]]) > 1e-9;
+        different += golden_relative(fit->thresholds[golden->picks[i]],
+                                     expected.values[golden->positions[i]]) > 1e-9;
     const bool same_choice =
         fit->types[0].consensus == expected_choice(golden, "consensus_") &&
         fit->types[0].n_interpolate == (int)expected_choice(golden, "n_interpolate_");
     const size_t labels = count_label_differences(golden, &fit->log);
-    report(golden, backend, "whole fit", same_choice && (different > 0 || labels == 0),
-           "%zu of %zu thresholds, %zu labels differ; consensus and n_interpolate %s", different,
-           golden->n_picks, labels, same_choice ? "equal" : "differ");
+    golden_report(golden, backend, "whole fit", same_choice && (different > 0 || labels == 0),
+                  "%zu of %zu thresholds, %zu labels differ; consensus and n_interpolate %s",
+                  different, golden->n_picks, labels, same_choice ? "equal" : "differ");
     rejectd_fit_free(fit);
     golden_array_free(&expected);
 }
@@ -578,8 +548,8 @@ static void compare_splits(const struct golden_case *golden)
             wrong += is_test[f * m + (size_t)test.values[f * test.shape[1] + i]] != 1;
     for (size_t i = 0; i < FOLDS_SHUFFLE_SPLITS * m; i++)
         n_test += is_test[i];
-    report(golden, "-", "splits", wrong == 0 && n_test == test.n_values, "%zu test rows wrong",
-           wrong);
+    golden_report(golden, "-", "splits", wrong == 0 && n_test == test.n_values,
+                  "%zu test rows wrong", wrong);
     free(is_test);
     golden_array_free(&test);
 }
@@ -588,7 +558,7 @@ static void compare_case(const char *folder)
 {
     struct golden_case golden;
     golden_open(&golden, folder);
-    const int before = n_passed + n_failed;
+    const int before = golden_passed() + golden_failed();
     compare_splits(&golden);
     for (size_t b = 0; backend_at(b) != NULL; b++) {
         struct steps steps;
@@ -604,75 +574,17 @@ static void compare_case(const char *folder)
         compare_given_thresholds(&golden, backend_at(b)->name);
         compare_whole_fit(&golden, backend_at(b)->name);
     }
-    if (n_passed + n_failed == before)
-        report(&golden, "-", "anything", false, "the case has nothing to compare");
+    if (golden_passed() + golden_failed() == before)
+        golden_report(&golden, "-", "anything", false, "the case has nothing to compare");
     golden_close(&golden);
-}
-
-static bool exists(const char *path)
-{
-    struct stat status;
-    return stat(path, &status) == 0;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Every folder below `parent` that holds a case, in the order of their names. */
-static void compare_folder(const char *parent)
-{
-    char *folders[256];
-    size_t n = 0;
-    DIR *directory = opendir(parent);
-    for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
-        char path[1024], meta[1100];
-        snprintf(path, sizeof path, "%s/%s", parent, entry->d_name);
-        snprintf(meta, sizeof meta, "%s/meta.json", path);
-        if (entry->d_name[0] != '.' && exists(meta) && n < 256)
-            folders[n++] = need(strdup(path));
-    }
-    if (directory != NULL)
-        closedir(directory);
-    qsort(folders, n, sizeof *folders, by_name);
-    for (size_t i = 0; i < n; i++) {
-        compare_case(folders[i]);
-        free(folders[i]);
-    }
-}
-
-/* The cases with EEG of the larger reference set, which a plain clone does not have. */
-static void compare_golden(void)
-{
-    static const char *const names[] = {"sim_eeg_small", "eeglab_eeg", "sample_eeg", "mixed",
-                                        "edge"};
-    const char *set = getenv("REJECTD_GOLDEN_DIR");
-    if (set == NULL)
-        set = SOURCE_DIR "/../shared/golden";
-    if (!exists(set)) {
-        printf("no %s: comparing with tests/parity/data alone\n", set);
-        return;
-    }
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        char path[1024];
-        snprintf(path, sizeof path, "%s/%s", set, names[i]);
-        compare_case(path);
-    }
 }
 
 int main(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++)
-        compare_case(argv[i]);
-    if (argc == 1) {
-        compare_folder(SOURCE_DIR "/tests/parity/data");
-        compare_golden();
-    }
+    golden_each_case(argc, argv, false, compare_case);
     const bool enough = bayes_total == 0 || (double)bayes_equal >= 0.95 * (double)bayes_total;
     printf("%s bayesian thresholds: %zu of %zu equal autoreject's (at least 95 %% wanted)\n",
            enough ? "ok  " : "FAIL", bayes_equal, bayes_total);
-    *(enough ? &n_passed : &n_failed) += 1;
-    printf("%d passed, %d failed\n", n_passed, n_failed);
-    return n_failed == 0 && n_passed > 1 ? 0 : 1;
+    printf("%d passed, %d failed\n", golden_passed() + enough, golden_failed() + !enough);
+    return golden_failed() == 0 && enough && golden_passed() > 0 ? 0 : 1;
 }

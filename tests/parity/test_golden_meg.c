@@ -442,6 +442,86 @@ static void compare_search(const struct golden_case *golden, const struct way *w
     golden_array_free(&losses);
 }
 
+/* ---- RANSAC ---- */
+
+static double worst_correlation(const struct golden_array *expected,
+                                const struct rejectd_ransac *ransac)
+{
+    double worst = 0.0;
+    if (expected->n_values != ransac->n_epochs * ransac->n_picks)
+        return INFINITY;
+    for (size_t i = 0; i < expected->n_values; i++)
+        worst = fmax(worst, isnan(expected->values[i]) == isnan(ransac->correlations[i])
+                                ? fabs(expected->values[i] - ransac->correlations[i])
+                                : INFINITY);
+    return worst;
+}
+
+static bool same_bad_channels(const struct golden_case *golden, json_t *expected,
+                              const struct rejectd_ransac *ransac)
+{
+    size_t n_bad = 0, n_found = 0;
+    for (size_t c = 0; c < ransac->n_picks; c++) {
+        size_t i;
+        json_t *name;
+        n_bad += ransac->bad[c];
+        json_array_foreach(expected, i, name) n_found +=
+            ransac->bad[c] != 0 &&
+            strcmp(json_string_value(name), golden->channels[ransac->picks[c]].name) == 0;
+    }
+    return n_bad == json_array_size(expected) && n_found == n_bad;
+}
+
+static void compare_ransac_type(const struct golden_case *golden, const struct way *way,
+                                const char *backend, const char *type, json_t *about)
+{
+    json_t *params = json_object_get(about, "params");
+    json_t *bad = json_object_get(about, "result");
+    if (way->suffix[0] != '\0')
+        bad = json_object_get(
+            json_object_get(json_object_get(golden->expected, "exact_legendre"), "ransac_bad_chs_"),
+            type);
+    char file[32];
+    snprintf(file, sizeof file, "ransac_corr_%s", type);
+    struct golden_array expected = array_of(golden, way, file);
+    size_t n_picks, *picks = read_list(json_object_get(about, "picks"), &n_picks);
+    const struct rejectd_ransac_parameters parameters = {
+        .n_resample = (size_t)json_integer_value(json_object_get(params, "n_resample")),
+        .min_channels = json_number_value(json_object_get(params, "min_channels")),
+        .min_corr = json_number_value(json_object_get(params, "min_corr")),
+        .unbroken_time = json_number_value(json_object_get(params, "unbroken_time")),
+        .random_state = (uint32_t)json_integer_value(json_object_get(params, "random_state")),
+        .picks = picks,
+        .n_picks = n_picks,
+        .precision = REJECTD_FLOAT64,
+        .meg_legendre = way->legendre,
+    };
+    const struct rejectd_compute_options options = {.backend = backend, .n_threads = 2};
+    struct rejectd_ransac *ransac = NULL;
+    struct rejectd_error error = {0};
+    const bool ok =
+        rejectd_ransac(&golden->epochs, &parameters, &options, &ransac, &error) == REJECTD_OK;
+    const double worst = ok ? worst_correlation(&expected, ransac) : INFINITY;
+    report(golden, backend, way, file, worst < 1e-8, "largest error %.1e%s", worst, error.message);
+    report(golden, backend, way, "ransac, bad channels",
+           ok && json_is_array(bad) && same_bad_channels(golden, bad, ransac), "%s", type);
+    rejectd_ransac_free(ransac);
+    golden_array_free(&expected);
+    free(picks);
+}
+
+static void compare_ransac(const struct golden_case *golden, const struct way *way,
+                           const char *backend)
+{
+    const char *type;
+    json_t *about;
+    json_object_foreach(json_object_get(golden->expected, "ransac"), type, about)
+    {
+        if (strcmp(type, "eeg") != 0) /* that is in test_golden_more.c */
+            compare_ransac_type(golden, way, backend, type, about);
+    }
+}
+
 static void compare_case(const char *folder)
 {
     struct golden_case golden;
@@ -475,6 +555,7 @@ static void compare_case(const char *folder)
         for (size_t b = 0; backend_at(b) != NULL; b++) {
             compare_given_thresholds(&golden, &ways[w], backend_at(b)->name);
             compare_search(&golden, &ways[w], backend_at(b)->name);
+            compare_ransac(&golden, &ways[w], backend_at(b)->name);
         }
     }
     golden_close(&golden);

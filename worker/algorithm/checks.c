@@ -84,8 +84,8 @@ enum rejectd_status checks_resolve_copy(const struct rejectd_epochs *epochs, con
     return REJECTD_OK;
 }
 
-static enum rejectd_status check_cv(const struct rejectd_epochs *epochs, size_t cv,
-                                    struct rejectd_error *error)
+enum rejectd_status checks_cv(const struct rejectd_epochs *epochs, size_t cv,
+                              struct rejectd_error *error)
 {
     if (cv < 2 || cv > REJECTD_MAX_FOLDS)
         return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "parameters.cv",
@@ -188,7 +188,7 @@ enum rejectd_status checks_fit(const struct rejectd_epochs *epochs,
     if (status == REJECTD_OK)
         status = checks_picks(epochs, parameters->picks, parameters->n_picks, error);
     if (status == REJECTD_OK)
-        status = check_cv(epochs, cv, error);
+        status = checks_cv(epochs, cv, error);
     if (status == REJECTD_OK)
         status = check_consensus(parameters, error);
     if (status != REJECTD_OK)

@@ -29,6 +29,10 @@ enum rejectd_status checks_resolve_copy(const struct rejectd_epochs *epochs, con
 enum rejectd_status checks_types(const struct rejectd_epochs *epochs, const size_t *picks,
                                  size_t n_picks, struct rejectd_error *error);
 
+/* There may be cv folds of these epochs. */
+enum rejectd_status checks_cv(const struct rejectd_epochs *epochs, size_t cv,
+                              struct rejectd_error *error);
+
 /* Everything rejectd_fit_check() promises. */
 enum rejectd_status checks_fit(const struct rejectd_epochs *epochs,
                                const struct rejectd_fit_parameters *parameters,

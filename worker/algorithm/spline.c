@@ -11,7 +11,7 @@ extern void dpotri_(const char *uplo, const int *n, double *a, const int *lda, i
 
 enum { LEGENDRE_TERMS = 50, ORDER = 4 };
 
-static const double regularisation = 1e-5;
+const double spline_regularisation = 1e-5;
 
 /* Perrin et al. 1989, eq. 3: g(x) = sum over n of (2n + 1) P_n(x) / (4 pi n^4 (n + 1)^4). */
 static double spline_kernel(double x, const double factors[LEGENDRE_TERMS + 1])
@@ -33,18 +33,26 @@ static void kernel_factors(double factors[LEGENDRE_TERMS + 1])
         factors[n] = (2 * n + 1) / (4.0 * M_PI * pow(n, ORDER) * pow(n + 1, ORDER));
 }
 
-static void fill_kernel_matrix(const double (*directions)[3], size_t n, double *matrix)
+static void direction_of(const double position[3], double direction[3])
 {
-    double factors[LEGENDRE_TERMS + 1];
+    const double radius =
+        sqrt(position[0] * position[0] + position[1] * position[1] + position[2] * position[2]);
+    for (int axis = 0; axis < 3; axis++)
+        direction[axis] = position[axis] / radius;
+}
+
+void spline_kernel_matrix(const double (*positions)[3], size_t n, double *matrix)
+{
+    double factors[LEGENDRE_TERMS + 1], a[3], b[3];
     kernel_factors(factors);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        direction_of(positions[i], a);
         for (size_t j = 0; j <= i; j++) {
-            double cosine = directions[i][0] * directions[j][0] +
-                            directions[i][1] * directions[j][1] +
-                            directions[i][2] * directions[j][2];
-            double g = spline_kernel(cosine, factors) + (i == j ? regularisation : 0.0);
-            matrix[i * n + j] = matrix[j * n + i] = g;
+            direction_of(positions[j], b);
+            const double cosine = a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+            matrix[i * n + j] = matrix[j * n + i] = spline_kernel(cosine, factors);
         }
+    }
 }
 
 /* Removes the constant from the inverse: P = Q - q q' / s with q = Q 1, s = 1' Q 1. */
@@ -65,20 +73,13 @@ static void remove_border(double *matrix, size_t n, double *sums)
 enum rejectd_status spline_precision(const double (*positions)[3], size_t n, double *precision,
                                      struct rejectd_error *error)
 {
-    double(*directions)[3] = malloc(n * sizeof *directions);
     double *sums = malloc(n * sizeof *sums);
     enum rejectd_status status = REJECTD_OK;
-    if (directions == NULL || sums == NULL) {
-        status = REJECTD_FAIL_MEMORY(error, n * sizeof *directions);
-        goto cleanup;
-    }
-    for (size_t i = 0; i < n; i++) {
-        double radius = sqrt(positions[i][0] * positions[i][0] + positions[i][1] * positions[i][1] +
-                             positions[i][2] * positions[i][2]);
-        for (int axis = 0; axis < 3; axis++)
-            directions[i][axis] = positions[i][axis] / radius;
-    }
-    fill_kernel_matrix((const double(*)[3])directions, n, precision);
+    if (sums == NULL)
+        return REJECTD_FAIL_MEMORY(error, n * sizeof *sums);
+    spline_kernel_matrix(positions, n, precision);
+    for (size_t i = 0; i < n; i++)
+        precision[i * n + i] += spline_regularisation;
     const int order = (int)n;
     const int blas_threads_before = blas_threads_pin();
     int info;
@@ -97,7 +98,6 @@ enum rejectd_status spline_precision(const double (*positions)[3], size_t n, dou
             precision[i * n + j] = precision[j * n + i];
     remove_border(precision, n, sums);
 cleanup:
-    free(directions);
     free(sums);
     return status;
 }

@@ -18,6 +18,13 @@
 #include <rejectd/error.h>
 #include <stddef.h>
 
+/* What is added to the diagonal of the kernel matrix of the sensors that are interpolated from. */
+extern const double spline_regularisation;
+
+/* Perrin et al. 1989, eq. 3, between every two of the sensors: matrix [n][n], symmetric, from
+ * positions [n][3] (m, finite, not the origin): order 4, 50 Legendre terms. */
+void spline_kernel_matrix(const double (*positions)[3], size_t n, double *matrix);
+
 /*
  * precision [n][n], symmetric, from positions [n][3] (m, finite, not the origin): order 4, 50
  * Legendre terms, 1e-5 on the diagonal. n >= 2.

@@ -4,7 +4,12 @@
 
 #include "worker/algorithm/mt19937.h"
 
-enum { START_CANDIDATES = 40, BAYESIAN_STEPS = 10, RANDOM_DRAWS = 20 };
+enum {
+    START_CANDIDATES = 40, /* of one channel, and the last */
+    GLOBAL_CANDIDATES = 5, /* of all channels, and the last */
+    BAYESIAN_STEPS = 10,
+    RANDOM_DRAWS = 20,
+};
 
 struct threshold threshold_search_exact(const double *candidates, const double *losses, size_t m)
 {
@@ -15,33 +20,55 @@ struct threshold threshold_search_exact(const double *candidates, const double *
     return (struct threshold){candidates[best], losses[best]};
 }
 
+/* The search while it runs. */
+struct bayesian_search {
+    const double *losses;
+    struct gaussian_process *process;
+    size_t best;
+    double best_loss;
+};
+
+/* Looks a candidate up. An infinite loss is no observation. */
+static void visit(struct bayesian_search *search, size_t index)
+{
+    const double loss = search->losses[index];
+    if (isinf(loss))
+        return;
+    gaussian_process_add(search->process, index, loss);
+    if (loss < search->best_loss) {
+        search->best_loss = loss;
+        search->best = index;
+    }
+}
+
+static struct threshold search_bayesian(const double *candidates, const double *losses, size_t m,
+                                        size_t n_start, struct gaussian_process *process)
+{
+    struct bayesian_search search = {.losses = losses, .process = process, .best_loss = INFINITY};
+    gaussian_process_reset(process, candidates, m);
+    const double step = (double)m / (double)n_start;
+    size_t before = m;
+    for (size_t i = 0; i <= n_start; i++) {
+        const size_t index = i < n_start ? (size_t)((double)i * step) : m - 1;
+        if (index != before)
+            visit(&search, index);
+        before = index;
+    }
+    for (int i = 0; i < BAYESIAN_STEPS; i++)
+        visit(&search, gaussian_process_next(process, search.best_loss));
+    return (struct threshold){candidates[search.best], search.best_loss};
+}
+
 struct threshold threshold_search_bayesian(const double *candidates, const double *losses, size_t m,
                                            struct gaussian_process *process)
 {
-    gaussian_process_reset(process, candidates, m);
-    const double step = (double)m / START_CANDIDATES;
-    size_t best = 0, before = m;
-    double best_loss = INFINITY;
-    for (size_t i = 0; i <= START_CANDIDATES; i++) {
-        size_t index = i < START_CANDIDATES ? (size_t)((double)i * step) : m - 1;
-        if (index == before)
-            continue;
-        before = index;
-        gaussian_process_add(process, index, losses[index]);
-        if (losses[index] < best_loss) {
-            best_loss = losses[index];
-            best = index;
-        }
-    }
-    for (int i = 0; i < BAYESIAN_STEPS; i++) {
-        size_t index = gaussian_process_next(process, best_loss);
-        gaussian_process_add(process, index, losses[index]);
-        if (losses[index] < best_loss) {
-            best_loss = losses[index];
-            best = index;
-        }
-    }
-    return (struct threshold){candidates[best], best_loss};
+    return search_bayesian(candidates, losses, m, START_CANDIDATES, process);
+}
+
+struct threshold threshold_search_global(const double *candidates, const double *losses, size_t m,
+                                         struct gaussian_process *process)
+{
+    return search_bayesian(candidates, losses, m, GLOBAL_CANDIDATES, process);
 }
 
 /* Rank of the largest candidate <= value; 0 when there is none. */

@@ -24,6 +24,12 @@ struct threshold threshold_search_exact(const double *candidates, const double *
 struct threshold threshold_search_bayesian(const double *candidates, const double *losses, size_t m,
                                            struct gaussian_process *process);
 
+/* The same with six start candidates, for a threshold that all channels share: losses may be
+ * infinite, and those are no points of the process. At least one is to be finite, else the loss
+ * found is infinite. */
+struct threshold threshold_search_global(const double *candidates, const double *losses, size_t m,
+                                         struct gaussian_process *process);
+
 /* autoreject's random search: the best of 20 values drawn uniformly from [least, least + most]. */
 struct threshold threshold_search_random(const double *candidates, const double *losses, size_t m,
                                          uint32_t seed);

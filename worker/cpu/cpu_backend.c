@@ -59,4 +59,6 @@ const struct backend cpu_backend = {
     .weigh_epochs = cpu_weigh_epochs,
     .read_repaired = cpu_read_repaired,
     .local_cv_losses = cpu_local_cv_losses,
+    .ransac_correlations = cpu_ransac_correlations,
+    .global_losses = cpu_global_losses,
 };

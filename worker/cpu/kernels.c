@@ -70,3 +70,12 @@ size_t kernels_grid_scratch(const struct cpu_kernels *kernels, size_t n_epochs, 
     size_t vectors = (n_consensus * n_folds + n_folds + n_folds + 1) * kernels->group * item;
     return vectors + n_consensus * n_folds * sizeof(double) + n_epochs * sizeof(uint32_t);
 }
+
+size_t kernels_resample_scratch(const struct cpu_kernels *kernels, size_t n_resample)
+{
+    const bool is_double = kernels->work == REJECTD_FLOAT64;
+    const size_t row = n_resample * kernels->group;
+    /* The predictions of a tile, and those of one row in float32. */
+    return is_double ? row * (kernels->tile * sizeof(double) + sizeof(float))
+                     : row * kernels->tile * sizeof(float);
+}

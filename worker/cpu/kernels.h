@@ -45,11 +45,20 @@ struct grid_group {
     const uint32_t *changed_epochs;
 };
 
+/* Many weighted sums of the rows of a group, each over its own subset of the rows. */
+struct resampling {
+    size_t n_resample;
+    size_t n_samples;        /* rows of a subset */
+    const uint32_t *subsets; /* [n_resample][n_samples] rows */
+    const uint32_t *all;     /* [n_resample] 0, 1, 2, ... */
+};
+
 struct cpu_kernels {
     const char *name; /* of the instruction set */
     const char *description;
     enum rejectd_dtype work;
     size_t group; /* samples of a group, at most KERNELS_MAX_GROUP */
+    size_t tile;  /* rows that resample() makes at a time */
 
     /* Peak-to-peak of n work samples, n >= 1. */
     double (*peak_to_peak)(const void *row, size_t n);
@@ -84,11 +93,27 @@ struct cpu_kernels {
      * is 0 are left alone. scratch: kernels_grid_scratch() bytes.
      */
     void (*grid)(const struct grid_group *group, void *scratch, double *sums);
+
+    /*
+     * A tile of predicted rows: medians[i][l] = the median over resamples r of
+     *   sum over j of weights[r][j][i] * column l of row subsets[r][j].
+     * weights [n_resample][n_samples][tile], medians [tile][group] in the work type; scratch:
+     * kernels_resample_scratch() bytes.
+     */
+    void (*resample)(const void *group, const struct resampling *resampling, const void *weights,
+                     void *scratch, void *medians);
+
+    /* Adds the products x y, x x and y y of one row of a group, column by column in float64, to
+     * sums [3][group]. */
+    void (*correlate)(const void *x, const void *y, double *sums);
 };
 
 /* Bytes of scratch that grid() needs, to be 64-byte aligned. */
 size_t kernels_grid_scratch(const struct cpu_kernels *kernels, size_t n_epochs, size_t n_consensus,
                             size_t n_folds);
+
+/* Bytes of scratch that resample() needs, to be 64-byte aligned. */
+size_t kernels_resample_scratch(const struct cpu_kernels *kernels, size_t n_resample);
 
 /* The kernels for an instruction set (NULL: the best this processor has) and a work type; NULL
  * when the set is unknown or the processor lacks it. */

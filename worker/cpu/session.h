@@ -104,6 +104,12 @@ enum rejectd_status cpu_read_repaired(struct backend_session *session, size_t ep
 enum rejectd_status cpu_local_cv_losses(struct backend_session *session,
                                         const struct backend_local_cv *cv, double *losses,
                                         struct rejectd_error *error);
+enum rejectd_status cpu_ransac_correlations(struct backend_session *session,
+                                            const struct backend_mappings *mappings, double *corr,
+                                            struct rejectd_error *error);
+enum rejectd_status cpu_global_losses(struct backend_session *session,
+                                      const struct backend_global *global, double *test_losses,
+                                      double *train_losses, struct rejectd_error *error);
 
 void repairs_clear(struct backend_session *session);
 /* The first repaired row of (epoch, value), counted from the first row of the epoch. */

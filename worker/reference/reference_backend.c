@@ -190,4 +190,6 @@ const struct backend reference_backend = {
     .weigh_epochs = reference_weigh_epochs,
     .read_repaired = reference_read_repaired,
     .local_cv_losses = reference_local_cv_losses,
+    .ransac_correlations = reference_ransac_correlations,
+    .global_losses = reference_global_losses,
 };

@@ -47,5 +47,12 @@ enum rejectd_status reference_weigh_epochs(struct backend_session *session,
 enum rejectd_status reference_local_cv_losses(struct backend_session *session,
                                               const struct backend_local_cv *cv, double *losses,
                                               struct rejectd_error *error);
+enum rejectd_status reference_ransac_correlations(struct backend_session *session,
+                                                  const struct backend_mappings *mappings,
+                                                  double *corr, struct rejectd_error *error);
+enum rejectd_status reference_global_losses(struct backend_session *session,
+                                            const struct backend_global *global,
+                                            double *test_losses, double *train_losses,
+                                            struct rejectd_error *error);
 
 #endif

@@ -14,6 +14,9 @@ void KERNEL(medians)(const void *group, size_t n_rows, const struct fold_rows *f
 void KERNEL(losses)(const void *group, const struct fold_rows *train, const void *medians,
                     const double *weights, double *sums);
 void KERNEL(grid)(const struct grid_group *group, void *scratch, double *sums);
+void KERNEL(resample)(const void *group, const struct resampling *resampling, const void *weights,
+                      void *scratch, void *medians);
+void KERNEL(correlate)(const void *x, const void *y, double *sums);
 
 extern const struct cpu_kernels KERNEL(kernels);
 

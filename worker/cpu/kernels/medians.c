@@ -17,7 +17,7 @@
  */
 #include "worker/cpu/kernels.h"
 #include "worker/cpu/kernels/kernel_table.h"
-#include "worker/cpu/kernels/vector.h"
+#include "worker/cpu/kernels/split.h"
 
 enum {
     CENTRE_ROWS = 64,    /* rows that the rough centre and spread are taken from */
@@ -40,23 +40,28 @@ struct columns {
 
 static void measure_columns(const work *group, size_t n_rows, struct columns *columns)
 {
-    size_t n = n_rows < CENTRE_ROWS ? n_rows : CENTRE_ROWS;
-    work sum[GROUP] = {0};
+    const size_t n = n_rows < CENTRE_ROWS ? n_rows : CENTRE_ROWS;
+    work_vector sum[WORK_VECTORS] = {{0}}, distances[WORK_VECTORS] = {{0}};
     for (size_t i = 0; i < n; i++) {
-        const work *row = group + (i * n_rows / n) * GROUP;
-        for (size_t l = 0; l < GROUP; l++)
-            sum[l] += row[l];
+        const work_vector *row = (const work_vector *)(group + i * n_rows / n * GROUP);
+#pragma GCC unroll 4
+        for (size_t v = 0; v < WORK_VECTORS; v++)
+            sum[v] += row[v];
     }
-    for (size_t l = 0; l < GROUP; l++)
-        columns->centre[l] = sum[l] / (work)n;
-    work spread[GROUP] = {0};
+#pragma GCC unroll 4
+    for (size_t v = 0; v < WORK_VECTORS; v++)
+        sum[v] /= (work)n;
     for (size_t i = 0; i < n; i++) {
-        const work *row = group + (i * n_rows / n) * GROUP;
-        for (size_t l = 0; l < GROUP; l++) {
-            work distance = row[l] - columns->centre[l];
-            spread[l] += distance < 0 ? -distance : distance;
+        const work_vector *row = (const work_vector *)(group + i * n_rows / n * GROUP);
+#pragma GCC unroll 4
+        for (size_t v = 0; v < WORK_VECTORS; v++) {
+            const work_vector distance = row[v] - sum[v];
+            distances[v] += vector_max(distance, -distance);
         }
     }
+    work spread[GROUP];
+    memcpy(columns->centre, sum, sizeof sum);
+    memcpy(spread, distances, sizeof distances);
     for (size_t l = 0; l < GROUP; l++) {
         columns->spread[l] = spread[l] / (work)n;
         double scale = 32767.0 / (key_range * (double)columns->spread[l]);
@@ -344,39 +349,6 @@ static bool search_neighbours(const work *group, const uint32_t *rows, const int
     return all;
 }
 
-/* What one pass over the samples tells about each column. */
-struct split {
-    work_vector below; /* the largest value < pivot; -infinity if none */
-    work_vector above; /* the smallest value >= pivot; infinity if none */
-    work_mask count;   /* values < pivot */
-};
-
-static inline void split_row(struct split *split, work_vector x, work_vector pivot)
-{
-#if defined(__AVX512BW__) && KERNEL_FLOAT32
-    __mmask16 less = _mm512_cmp_ps_mask((__m512)x, (__m512)pivot, _CMP_LT_OQ);
-    split->below = (work_vector)_mm512_mask_max_ps((__m512)split->below, less, (__m512)split->below,
-                                                   (__m512)x);
-    split->above = (work_vector)_mm512_mask_min_ps((__m512)split->above, (__mmask16)~less,
-                                                   (__m512)split->above, (__m512)x);
-    split->count = (work_mask)_mm512_mask_add_epi32((__m512i)split->count, less,
-                                                    (__m512i)split->count, _mm512_set1_epi32(1));
-#elif defined(__AVX512BW__)
-    __mmask8 less = _mm512_cmp_pd_mask((__m512d)x, (__m512d)pivot, _CMP_LT_OQ);
-    split->below = (work_vector)_mm512_mask_max_pd((__m512d)split->below, less,
-                                                   (__m512d)split->below, (__m512d)x);
-    split->above = (work_vector)_mm512_mask_min_pd((__m512d)split->above, (__mmask8)~less,
-                                                   (__m512d)split->above, (__m512d)x);
-    split->count = (work_mask)_mm512_mask_add_epi64((__m512i)split->count, less,
-                                                    (__m512i)split->count, _mm512_set1_epi64(1));
-#else
-    work_mask less = x < pivot;
-    split->count -= less;
-    split->below = vector_max(split->below, vector_select(less, x, split->below));
-    split->above = vector_min(split->above, vector_select(less, split->above, x));
-#endif
-}
-
 /* One pass over half of a group's columns: few enough accumulators to stay in registers. */
 static void split_rows(const work *group, const uint32_t *rows, size_t n, const work *pivot,
                        work *below, work *above, int64_t *count)
@@ -482,9 +454,8 @@ static void judge_split(struct bracket *b, size_t half, work below, work above, 
     }
 }
 
-/* Exact middle values of every column, from pivots that are probably right already. */
-static void search_exactly(const work *group, const uint32_t *rows, size_t n, work *pivot,
-                           work *lower_middle, work *upper_middle)
+void KERNEL(search_exactly)(const work *group, const uint32_t *rows, size_t n, work *pivot,
+                            work *lower_middle, work *upper_middle)
 {
     const size_t half = n / 2;
     struct bracket bracket[GROUP] = {{0}};
@@ -528,7 +499,7 @@ void KERNEL(medians)(const void *group, size_t n_rows, const struct fold_rows *f
             !search_neighbours(samples, rows, gathered, n, key_pivot, lower, upper)) {
             for (size_t l = 0; l < GROUP; l++)
                 pivot[l] = columns.centre[l] + (work)(key_pivot[l] - 0.5f) * columns.inverse[l];
-            search_exactly(samples, rows, n, pivot, lower, upper);
+            KERNEL(search_exactly)(samples, rows, n, pivot, lower, upper);
         }
         work *out = (work *)medians + f * GROUP;
         for (size_t l = 0; l < GROUP; l++)

@@ -5,10 +5,13 @@ const struct cpu_kernels KERNEL(kernels) = {
     .description = "cpu, " KERNEL_NAME " kernels, OpenBLAS",
     .work = WORK_DTYPE,
     .group = GROUP,
+    .tile = TILE,
     .peak_to_peak = KERNEL(peak_to_peak),
     .convert = KERNEL(convert),
     .load = KERNEL(load),
     .medians = KERNEL(medians),
     .losses = KERNEL(losses),
     .grid = KERNEL(grid),
+    .resample = KERNEL(resample),
+    .correlate = KERNEL(correlate),
 };

@@ -48,6 +48,8 @@ typedef int64_t work_mask __attribute__((vector_size(VECTOR_BYTES)));
 enum {
     WORK_LANES = VECTOR_BYTES / sizeof(work),
     WORK_VECTORS = GROUP / WORK_LANES,
+    /* Rows of sums in progress, a group each, that the registers hold beside what is added. */
+    TILE = (VECTOR_BYTES == 64 ? 24 : 8) / WORK_VECTORS,
 };
 
 #define KERNEL_PASTE2(name, set, type) name##_##set##_##type

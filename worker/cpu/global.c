@@ -1,0 +1,237 @@
+/*
+ * Losses of global thresholds, channels in parallel.
+ *
+ * As for the thresholds of single channels (thresholds.c): a channel's epochs are loaded strip by
+ * strip in ascending order of amplitude, and one walk over the train epochs of a fold gives the sum
+ * of squares at every number of kept epochs. Here the sums of all channels belong together; they
+ * are kept apart for a block of channels and then added in the order of the channels.
+ */
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "worker/cpu/session.h"
+
+enum {
+    BLOCK_CHANNELS = 64,
+    BLOCK_BYTES = 64u << 20, /* of the sums of one block; longer lists get smaller blocks */
+};
+
+/* Ranks of every fold, and what is the same for every channel. */
+struct plan {
+    const struct backend_global *global;
+    size_t *offsets; /* [2][n_folds + 1] test, train; owned */
+    uint32_t *ranks; /* [n_folds * E + 1] test ranks, then train ranks; owned */
+    struct fold_rows test, train;
+    size_t n_train;
+    double *weights; /* [E] 1 / (i + 1)^2; owned */
+    size_t n_sums;   /* of a channel: n_train, twice when train losses are wanted */
+    bool wants_train;
+};
+
+/* One thread's scratch. */
+struct scratch {
+    struct row_source *sources; /* [E] in rank order */
+    void *groups;               /* one strip */
+    int16_t *keys;              /* [2][E][group] */
+    void *medians;              /* [n_folds][group] */
+};
+
+static void plan_free(struct plan *plan)
+{
+    free(plan->offsets);
+    free(plan->ranks);
+    free(plan->weights);
+}
+
+/* Lists the ranks tested (or not) in each fold, one fold after the other; returns how many. */
+static size_t list_ranks(const struct backend_global *global, size_t n_epochs, bool tested,
+                         size_t *offsets, uint32_t *ranks)
+{
+    size_t n = 0;
+    for (size_t f = 0; f < global->n_folds; f++) {
+        offsets[f] = n;
+        for (size_t rank = 0; rank < n_epochs; rank++)
+            if ((global->fold[global->order[rank]] == f) == tested)
+                ranks[n++] = (uint32_t)rank;
+    }
+    offsets[global->n_folds] = n;
+    return n;
+}
+
+static enum rejectd_status plan_init(struct plan *plan, const struct backend_global *global,
+                                     size_t n_epochs, bool wants_train, struct rejectd_error *error)
+{
+    const size_t n_folds = global->n_folds;
+    *plan = (struct plan){
+        .global = global,
+        .offsets = malloc(2 * (n_folds + 1) * sizeof(size_t)),
+        .ranks = malloc(n_folds * n_epochs * sizeof(uint32_t)),
+        .weights = malloc(n_epochs * sizeof(double)),
+        .wants_train = wants_train,
+    };
+    if (plan->offsets == NULL || plan->ranks == NULL || plan->weights == NULL)
+        return REJECTD_FAIL_MEMORY(error, n_folds * n_epochs * sizeof(uint32_t));
+    size_t *train_offsets = plan->offsets + n_folds + 1;
+    const size_t n_test = list_ranks(global, n_epochs, true, plan->offsets, plan->ranks);
+    uint32_t *train_ranks = plan->ranks + n_test;
+    plan->n_train = list_ranks(global, n_epochs, false, train_offsets, train_ranks);
+    plan->test = (struct fold_rows){n_folds, plan->offsets, plan->ranks};
+    plan->train = (struct fold_rows){n_folds, train_offsets, train_ranks};
+    plan->n_sums = wants_train ? 2 * plan->n_train : plan->n_train;
+    for (size_t i = 0; i < n_epochs; i++)
+        plan->weights[i] = 1.0 / ((double)(i + 1) * (double)(i + 1));
+    return REJECTD_OK;
+}
+
+static bool scratch_init(struct scratch *scratch, const struct backend_session *session,
+                         const struct plan *plan)
+{
+    const size_t n = session->samples.n_epochs, group = session->kernels->group;
+    *scratch = (struct scratch){
+        .sources = malloc(n * sizeof(struct row_source)),
+        .groups = scratch_alloc(n * session_strip(session, n) * session->work_size),
+        .keys = scratch_alloc(2 * n * group * sizeof(int16_t)),
+        .medians = scratch_alloc(plan->test.n_folds * group * session->work_size),
+    };
+    return scratch->sources != NULL && scratch->groups != NULL && scratch->keys != NULL &&
+           scratch->medians != NULL;
+}
+
+static void scratch_free(struct scratch *scratch)
+{
+    free(scratch->sources);
+    free(scratch->groups);
+    free(scratch->keys);
+    free(scratch->medians);
+}
+
+/* In float32 a large constant would cost digits; losses do not change with it. */
+static double channel_offset(const struct backend_session *session, const struct row_source *row)
+{
+    if (session->kernels->work == REJECTD_FLOAT64)
+        return 0.0;
+    if (row->dtype == REJECTD_FLOAT64)
+        return (double)(float)*(const double *)row->samples;
+    return (double)*(const float *)row->samples;
+}
+
+/* sums [n_sums] of one channel. */
+static void channel_sums(const struct backend_session *session, const struct plan *plan,
+                         size_t pick, struct scratch *scratch, double *sums)
+{
+    const struct cpu_kernels *kernels = session->kernels;
+    const struct backend_samples *s = &session->samples;
+    const size_t n = s->n_epochs, group = kernels->group, strip = session_strip(session, n);
+    for (size_t rank = 0; rank < n; rank++)
+        scratch->sources[rank] = session_row(session, plan->global->order[rank], s->picks[pick]);
+    const double offset = channel_offset(session, &scratch->sources[n / 2]);
+    memset(sums, 0, plan->n_sums * sizeof *sums);
+    for (size_t start = 0; start < s->n_times; start += strip) {
+        const size_t length = s->n_times - start < strip ? s->n_times - start : strip;
+        kernels->load(scratch->groups, scratch->sources, n, start, length, offset);
+        for (size_t g = 0; g * group < length; g++) {
+            const char *samples =
+                (const char *)scratch->groups + g * n * group * session->work_size;
+            kernels->medians(samples, n, &plan->test, scratch->keys, scratch->medians);
+            kernels->losses(samples, &plan->train, scratch->medians, plan->weights, sums);
+            if (!plan->wants_train)
+                continue;
+            kernels->medians(samples, n, &plan->train, scratch->keys, scratch->medians);
+            kernels->losses(samples, &plan->train, scratch->medians, plan->weights,
+                            sums + plan->n_train);
+        }
+    }
+}
+
+/* Losses of every candidate from the sums over all channels. */
+static void read_losses(const struct plan *plan, const double *sums, double n_values,
+                        double *losses)
+{
+    const struct fold_rows *train = &plan->train;
+    const size_t n_folds = train->n_folds;
+    for (size_t f = 0; f < n_folds; f++) {
+        const uint32_t *ranks = train->rows + train->offsets[f];
+        const size_t n = train->offsets[f + 1] - train->offsets[f];
+        for (size_t i = 0; i < plan->global->n_candidates; i++) {
+            size_t low = 0, high = n; /* how many train ranks are below kept[i] */
+            while (low < high) {
+                const size_t middle = low + (high - low) / 2;
+                if (ranks[middle] < plan->global->kept[i])
+                    low = middle + 1;
+                else
+                    high = middle;
+            }
+            losses[i * n_folds + f] =
+                low > 0 ? sqrt(sums[train->offsets[f] + low - 1] / n_values) : INFINITY;
+        }
+    }
+}
+
+/* Sums of all channels, in their order: total [n_sums] from blocks [block][n_sums]. */
+static enum rejectd_status sum_channels(const struct backend_session *session,
+                                        const struct plan *plan, size_t block, double *sums,
+                                        double *total, struct rejectd_error *error)
+{
+    const size_t n_picks = session->samples.n_picks;
+    struct loop loop;
+    loop_begin(&loop, session, n_picks);
+#pragma omp parallel num_threads(session->options.n_threads)
+    {
+        struct scratch scratch;
+        if (!scratch_init(&scratch, session, plan))
+            loop_fail(&loop);
+        for (size_t first = 0; first < n_picks; first += block) {
+            const size_t count = n_picks - first < block ? n_picks - first : block;
+#pragma omp for schedule(dynamic, 1)
+            for (size_t c = 0; c < count; c++) {
+                if (loop_stopped(&loop))
+                    continue;
+                channel_sums(session, plan, first + c, &scratch, sums + c * plan->n_sums);
+                loop_advance(&loop, omp_get_thread_num());
+            }
+#pragma omp for
+            for (size_t i = 0; i < plan->n_sums; i++)
+                for (size_t c = 0; c < count; c++)
+                    total[i] += sums[c * plan->n_sums + i];
+        }
+        scratch_free(&scratch);
+    }
+    return loop_end(&loop, error);
+}
+
+enum rejectd_status cpu_global_losses(struct backend_session *session,
+                                      const struct backend_global *global, double *test_losses,
+                                      double *train_losses, struct rejectd_error *error)
+{
+    const struct backend_samples *s = &session->samples;
+    const double n_values = (double)s->n_picks * (double)s->n_times;
+    struct plan plan;
+    double *sums = NULL, *total = NULL;
+    enum rejectd_status status = plan_init(&plan, global, s->n_epochs, train_losses != NULL, error);
+    if (status != REJECTD_OK)
+        goto cleanup;
+    size_t block = BLOCK_BYTES / (plan.n_sums * sizeof *sums), bytes;
+    block = block < 1 ? 1 : block > BLOCK_CHANNELS ? BLOCK_CHANNELS : block;
+    if (checked_multiply3(block, plan.n_sums, sizeof *sums, &bytes)) {
+        sums = scratch_alloc(bytes);
+        total = calloc(plan.n_sums, sizeof *total);
+    }
+    if (sums == NULL || total == NULL) {
+        status = REJECTD_FAIL_MEMORY(error, plan.n_sums * sizeof *total);
+        goto cleanup;
+    }
+    status = sum_channels(session, &plan, block, sums, total, error);
+    if (status != REJECTD_OK)
+        goto cleanup;
+    read_losses(&plan, total, n_values, test_losses);
+    if (train_losses != NULL)
+        read_losses(&plan, total + plan.n_train, n_values, train_losses);
+cleanup:
+    plan_free(&plan);
+    free(sums);
+    free(total);
+    return status;
+}
