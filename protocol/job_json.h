@@ -16,6 +16,9 @@
     X(FIT, "fit")                                                                                  \
     X(APPLY, "apply")                                                                              \
     X(THRESHOLDS, "thresholds")                                                                    \
+    X(RANSAC, "ransac")                                                                            \
+    X(GLOBAL_THRESHOLDS, "global_thresholds")                                                      \
+    X(VALIDATION_CURVE, "validation_curve")                                                        \
     X(INTERPOLATE, "interpolate")
 
 enum job_type {
@@ -69,14 +72,19 @@ void fit_parameters_clear(struct fit_parameters *parameters);
 struct job_parameters {
     struct fit_parameters fit;
     struct rejectd_thresholds_parameters thresholds;
-    size_t *picks;                          /* of all types but the fit */
+    struct rejectd_ransac_parameters ransac;
+    struct rejectd_global_thresholds_parameters global_thresholds;
+    struct rejectd_validation_curve_parameters validation_curve;
+    size_t *picks; /* of all types but the fit */
+    enum rejectd_channel_type *ch_types;
+    double *param_range;
     struct rejectd_reject_log log;          /* of an interpolation; of an apply, if it is given one:
                                                labels is NULL when there is none */
     enum rejectd_meg_legendre meg_legendre; /* of an interpolation */
     uint32_t random_state;                  /* as the result states it */
 };
 
-/* Zero-initialised epochs of the shape are enough: the samples are not looked at. */
+/* The samples of the epochs are not looked at. decim_start of global thresholds stays 0. */
 enum rejectd_status job_parameters_from_json(enum job_type type, const char *text, size_t length,
                                              const struct rejectd_epochs *epochs,
                                              struct job_parameters *parameters,
@@ -110,6 +118,22 @@ char *thresholds_result_to_json(const struct rejectd_thresholds *thresholds,
                                 enum rejectd_meg_legendre meg_legendre,
                                 const struct rejectd_channel *channels,
                                 const struct result_context *context);
+
+/* Result of RANSAC: {"bad_channels": [...], "channels": [names in the order of correlations.npy],
+ * ...}. free() it. */
+char *ransac_result_to_json(const struct rejectd_ransac *ransac,
+                            enum rejectd_meg_legendre meg_legendre,
+                            const struct rejectd_channel *channels,
+                            const struct result_context *context);
+
+/* {"reject": {type: threshold, ...}, "losses": {type: loss, ...}, ...}. free() it. */
+char *global_thresholds_result_to_json(const struct rejectd_global_thresholds *thresholds,
+                                       const struct result_context *context);
+
+/* {"param_range": [...], "train_scores": [[...]], "test_scores": [[...]], ...}, null where a score
+ * is minus infinity. free() it. */
+char *validation_curve_result_to_json(const struct rejectd_validation_curve *curve,
+                                      const struct result_context *context);
 
 /* Result of an interpolation: {"interpolated": {name: number of epochs, ...}, ...}. free() it. */
 char *interpolate_result_to_json(const struct rejectd_reject_log *log,

@@ -1,6 +1,7 @@
 /*
  * Parameters of the jobs other than fits: JSON to numbers, channel indices and reject logs.
  */
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,8 @@ void job_parameters_clear(struct job_parameters *parameters)
 {
     fit_parameters_clear(&parameters->fit);
     free(parameters->picks);
+    free(parameters->ch_types);
+    free(parameters->param_range);
     free(parameters->log.labels);
     free(parameters->log.bad_epochs);
     *parameters = (struct job_parameters){0};
@@ -68,6 +71,106 @@ static enum rejectd_status read_thresholds(const struct reading *reading)
     reading->out->random_state = out->random_state;
     free(picked);
     return status;
+}
+
+/* ---- RANSAC ---- */
+
+static enum rejectd_status read_ransac(const struct reading *reading)
+{
+    const struct json_object *root = reading->root;
+    struct rejectd_ransac_parameters *out = &reading->out->ransac;
+    bool *picked = calloc(reading->index->n_channels + 1, sizeof *picked);
+    enum rejectd_status status;
+    if (picked == NULL)
+        return REJECTD_FAIL_MEMORY(root->error, reading->index->n_channels);
+    *out = (struct rejectd_ransac_parameters)REJECTD_RANSAC_DEFAULTS;
+    int64_t random_state = out->random_state;
+    if ((status = JSON_CHECK_FIELDS(root, "n_resample", "min_channels", "min_corr", "unbroken_time",
+                                    "random_state", "picks", "precision", "meg_legendre")) == 0 &&
+        (status = json_read_size(root, "n_resample", 1, REJECTD_MAX_RESAMPLE, &out->n_resample)) ==
+            0 &&
+        (status = json_read_number(root, "min_channels", 0, 1, &out->min_channels)) == 0 &&
+        (status = json_read_number(root, "min_corr", -1, 1, &out->min_corr)) == 0 &&
+        (status = json_read_number(root, "unbroken_time", 0, 1, &out->unbroken_time)) == 0 &&
+        (status = json_read_integer(root, "random_state", 0, UINT32_MAX, &random_state)) == 0 &&
+        (status = parameters_read_precision(root, &out->precision)) == 0 &&
+        (status = parameters_read_legendre(root, &out->meg_legendre)) == 0)
+        status = parameters_read_picks(root, reading->index, picked, &reading->out->picks,
+                                       &out->n_picks);
+    out->picks = reading->out->picks;
+    out->random_state = reading->out->random_state = (uint32_t)random_state;
+    free(picked);
+    return status;
+}
+
+/* ---- global thresholds ---- */
+
+static enum rejectd_status read_ch_types(const struct reading *reading)
+{
+    struct rejectd_global_thresholds_parameters *out = &reading->out->global_thresholds;
+    json_t *names;
+    enum rejectd_status status =
+        json_read_array(reading->root, "ch_types", 1, REJECTD_CHANNEL_TYPE_COUNT, &names);
+    if (status != REJECTD_OK || names == NULL)
+        return status;
+    const size_t n = json_array_size(names);
+    reading->out->ch_types = calloc(n, sizeof *reading->out->ch_types);
+    if (reading->out->ch_types == NULL)
+        return REJECTD_FAIL_MEMORY(reading->root->error, n * sizeof *reading->out->ch_types);
+    for (size_t i = 0; i < n; i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        if (name == NULL || !channel_type_from_name(name, &reading->out->ch_types[i])) {
+            char key[48];
+            snprintf(key, sizeof key, "ch_types[%zu]", i);
+            return json_fail(reading->root, key,
+                             "is no channel type; \"eeg\", \"mag\", \"grad\", "
+                             "\"eog\" and so on are accepted");
+        }
+    }
+    out->ch_types = reading->out->ch_types;
+    out->n_ch_types = n;
+    return REJECTD_OK;
+}
+
+static enum rejectd_status read_global_thresholds(const struct reading *reading)
+{
+    const struct json_object *root = reading->root;
+    struct rejectd_global_thresholds_parameters *out = &reading->out->global_thresholds;
+    enum rejectd_status status;
+    out->decim = 1;
+    if ((status = JSON_CHECK_FIELDS(root, "ch_types", "decim", "cv", "random_state",
+                                    "precision")) != 0 ||
+        (status = read_ch_types(reading)) != 0 ||
+        (status = json_read_size(root, "decim", 1, REJECTD_MAX_TIMES, &out->decim)) != 0 ||
+        (status = json_read_size(root, "cv", 2, REJECTD_MAX_FOLDS, &out->cv)) != 0 ||
+        (status = parameters_read_random_state(root, &out->random_state)) != 0 ||
+        (status = parameters_read_precision(root, &out->precision)) != 0)
+        return status;
+    reading->out->random_state = out->random_state;
+    return REJECTD_OK;
+}
+
+/* ---- validation curve ---- */
+
+static enum rejectd_status read_validation_curve(const struct reading *reading)
+{
+    const struct json_object *root = reading->root;
+    struct rejectd_validation_curve_parameters *out = &reading->out->validation_curve;
+    json_t *range;
+    enum rejectd_status status;
+    if ((status = JSON_CHECK_FIELDS(root, "param_range", "cv", "precision")) != 0 ||
+        (status = json_read_array(root, "param_range", 1, REJECTD_MAX_GRID, &range)) != 0 ||
+        (status = json_read_size(root, "cv", 2, REJECTD_MAX_FOLDS, &out->cv)) != 0 ||
+        (status = parameters_read_precision(root, &out->precision)) != 0 || range == NULL)
+        return status;
+    const size_t n = json_array_size(range);
+    reading->out->param_range = calloc(n, sizeof *reading->out->param_range);
+    if (reading->out->param_range == NULL)
+        return REJECTD_FAIL_MEMORY(root->error, n * sizeof *reading->out->param_range);
+    out->param_range = reading->out->param_range;
+    out->n_param_range = n;
+    return json_read_numbers(root, "param_range", range, -DBL_MAX, DBL_MAX,
+                             reading->out->param_range);
 }
 
 /* ---- reject log of an apply ---- */
@@ -224,6 +327,9 @@ static enum rejectd_status read_interpolate(const struct reading *reading)
 static enum rejectd_status (*const readers[JOB_TYPE_COUNT])(const struct reading *reading) = {
     [JOB_APPLY] = read_apply,
     [JOB_THRESHOLDS] = read_thresholds,
+    [JOB_RANSAC] = read_ransac,
+    [JOB_GLOBAL_THRESHOLDS] = read_global_thresholds,
+    [JOB_VALIDATION_CURVE] = read_validation_curve,
     [JOB_INTERPOLATE] = read_interpolate,
 };
 

@@ -55,7 +55,8 @@ enum job_state {
 /* X(symbol, name below /result/): the arrays that jobs leave behind, as .npy files */
 #define ARTIFACT_LIST(X)                                                                           \
     X(LABELS, "labels.npy")                                                                        \
-    X(CLEANED, "cleaned.npy")
+    X(CLEANED, "cleaned.npy")                                                                      \
+    X(CORRELATIONS, "correlations.npy")
 
 enum artifact {
 #define ARTIFACT_ENUM(symbol, name) ARTIFACT_##symbol,

@@ -302,6 +302,78 @@ char *thresholds_result_to_json(const struct rejectd_thresholds *thresholds,
     return finish_plain(&text, context);
 }
 
+char *ransac_result_to_json(const struct rejectd_ransac *ransac,
+                            enum rejectd_meg_legendre meg_legendre,
+                            const struct rejectd_channel *channels,
+                            const struct result_context *context)
+{
+    static const struct rejectd_warning all_bad = {
+        .code = "all-channels-bad",
+        .message = "every channel is bad; there is none to interpolate from, so no cleaned epochs",
+    };
+    struct buffer text;
+    size_t n_bad = 0;
+    buffer_init(&text, max_result_bytes);
+    buffer_append_text(&text, "{\"bad_channels\":[");
+    for (size_t i = 0; i < ransac->n_picks; i++)
+        if (ransac->bad[i] != 0) {
+            append_separator(&text, n_bad++);
+            json_append_string(&text, channels[ransac->picks[i]].name);
+        }
+    buffer_append_text(&text, "],\"channels\":[");
+    for (size_t i = 0; i < ransac->n_picks; i++) {
+        append_separator(&text, i);
+        json_append_string(&text, channels[ransac->picks[i]].name);
+    }
+    buffer_append_text(&text, "]");
+    append_legendre(&text, meg_legendre);
+    append_warnings(&text, &all_bad, n_bad == ransac->n_picks);
+    return finish_plain(&text, context);
+}
+
+char *global_thresholds_result_to_json(const struct rejectd_global_thresholds *thresholds,
+                                       const struct result_context *context)
+{
+    struct buffer text;
+    buffer_init(&text, max_result_bytes);
+    buffer_append_text(&text, "{\"reject\":{");
+    for (size_t i = 0; i < thresholds->n_types; i++) {
+        append_type_key(&text, thresholds->types[i].type, i);
+        json_append_double(&text, thresholds->types[i].threshold);
+    }
+    buffer_append_text(&text, "},\"losses\":{");
+    for (size_t i = 0; i < thresholds->n_types; i++) {
+        append_type_key(&text, thresholds->types[i].type, i);
+        json_append_double(&text, thresholds->types[i].loss);
+    }
+    buffer_append_text(&text, "}");
+    return finish_plain(&text, context);
+}
+
+static void append_scores(struct buffer *text, const char *key, const double *scores,
+                          const struct rejectd_validation_curve *curve)
+{
+    append_key(text, key);
+    buffer_append_text(text, "[");
+    for (size_t i = 0; i < curve->n_params; i++) {
+        append_separator(text, i);
+        append_doubles(text, scores + i * curve->n_folds, curve->n_folds);
+    }
+    buffer_append_text(text, "]");
+}
+
+char *validation_curve_result_to_json(const struct rejectd_validation_curve *curve,
+                                      const struct result_context *context)
+{
+    struct buffer text;
+    buffer_init(&text, max_result_bytes);
+    buffer_append_text(&text, "{\"param_range\":");
+    append_doubles(&text, curve->param_range, curve->n_params);
+    append_scores(&text, "train_scores", curve->train_scores, curve);
+    append_scores(&text, "test_scores", curve->test_scores, curve);
+    return finish_plain(&text, context);
+}
+
 char *interpolate_result_to_json(const struct rejectd_reject_log *log,
                                  enum rejectd_meg_legendre meg_legendre,
                                  const struct rejectd_channel *channels,

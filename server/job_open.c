@@ -7,6 +7,9 @@ static const enum task_type task_types[JOB_TYPE_COUNT] = {
     [JOB_FIT] = TASK_FIT,
     [JOB_APPLY] = TASK_APPLY,
     [JOB_THRESHOLDS] = TASK_THRESHOLDS,
+    [JOB_RANSAC] = TASK_RANSAC,
+    [JOB_GLOBAL_THRESHOLDS] = TASK_GLOBAL_THRESHOLDS,
+    [JOB_VALIDATION_CURVE] = TASK_VALIDATION_CURVE,
     [JOB_INTERPOLATE] = TASK_INTERPOLATE,
 };
 
@@ -62,10 +65,18 @@ static void fill_task(enum job_type type, struct job_inputs *inputs)
         .epochs = dataset_epochs(&inputs->description, NULL),
         .fit = parameters->fit.parameters,
         .thresholds = parameters->thresholds,
+        .ransac = parameters->ransac,
+        .global_thresholds = parameters->global_thresholds,
+        .validation_curve = parameters->validation_curve,
         .model = inputs->model,
         .log = parameters->log.labels != NULL ? &parameters->log : NULL,
         .meg_legendre = parameters->meg_legendre,
     };
+    struct rejectd_global_thresholds_parameters *global = &inputs->task.global_thresholds;
+    if (type == JOB_GLOBAL_THRESHOLDS) {
+        global->decim_start =
+            rejectd_decim_start(inputs->description.tmin, inputs->description.sfreq, global->decim);
+    }
 }
 
 enum rejectd_status job_open(struct store *store, const struct job_terms *terms,

@@ -108,6 +108,7 @@ void job_show_result(struct request *request, struct response *response);
 void job_send_labels(struct request *request, struct response *response);
 void job_send_cleaned(struct request *request, struct response *response);
 
+void job_send_correlations(struct request *request, struct response *response);
 void job_send_reject_log(struct request *request, struct response *response);
 void job_send_fif(struct request *request, struct response *response);
 

@@ -20,6 +20,7 @@ static const struct route routes[] = {
     {"GET", "/v1/jobs/{}/result/labels.npy", BODY_NONE, ROUTE_HTTP, job_send_labels},
     {"GET", "/v1/jobs/{}/result/cleaned.npy", BODY_NONE, ROUTE_HTTP, job_send_cleaned},
 
+    {"GET", "/v1/jobs/{}/result/correlations.npy", BODY_NONE, ROUTE_HTTP, job_send_correlations},
     {"GET", "/v1/jobs/{}/result/reject_log.npz", BODY_NONE, ROUTE_COMMITS, job_send_reject_log},
     {"GET", "/v1/jobs/{}/result/cleaned-epo.fif", BODY_NONE, ROUTE_COMMITS, job_send_fif},
 

@@ -206,3 +206,8 @@ void job_send_cleaned(struct request *request, struct response *response)
 {
     send_array(request, ARTIFACT_CLEANED, response);
 }
+
+void job_send_correlations(struct request *request, struct response *response)
+{
+    send_array(request, ARTIFACT_CORRELATIONS, response);
+}

@@ -211,24 +211,43 @@ static void finish_in_store(struct scheduler *scheduler, const struct store_clai
     scheduler->options.ended(scheduler->options.context, claim->job);
 }
 
-static enum rejectd_status write_labels(struct scheduler *scheduler, struct running *running,
-                                        const struct rejectd_reject_log *log,
-                                        struct rejectd_error *error)
+/* Writes one array of the job as a .npy file. */
+static enum rejectd_status write_array(struct scheduler *scheduler, struct running *running,
+                                       enum artifact artifact, const char *descr,
+                                       const size_t shape[2], const void *items, size_t bytes,
+                                       struct rejectd_error *error)
 {
-    const size_t shape[2] = {log->n_epochs, log->n_channels};
     const struct blob_writer_options options = {0};
     unsigned char header[256];
-    const size_t header_bytes = npy_header_write("|i1", 2, shape, header);
-    struct blob_writer **writer = &running->writers[ARTIFACT_LABELS];
+    const size_t header_bytes = npy_header_write(descr, 2, shape, header);
+    struct blob_writer **writer = &running->writers[artifact];
     enum rejectd_status status =
         blob_writer_open(scheduler->options.blobs, &options, writer, error);
     if (status == REJECTD_OK) {
         status = blob_writer_write(*writer, header, header_bytes, error);
     }
     if (status == REJECTD_OK) {
-        status = blob_writer_write(*writer, log->labels, log->n_epochs * log->n_channels, error);
+        status = blob_writer_write(*writer, items, bytes, error);
     }
     return status;
+}
+
+static enum rejectd_status write_labels(struct scheduler *scheduler, struct running *running,
+                                        const struct rejectd_reject_log *log,
+                                        struct rejectd_error *error)
+{
+    const size_t shape[2] = {log->n_epochs, log->n_channels};
+    return write_array(scheduler, running, ARTIFACT_LABELS, "|i1", shape, log->labels,
+                       shape[0] * shape[1], error);
+}
+
+static enum rejectd_status write_correlations(struct scheduler *scheduler, struct running *running,
+                                              const struct rejectd_ransac *ransac,
+                                              struct rejectd_error *error)
+{
+    const size_t shape[2] = {ransac->n_epochs, ransac->n_picks};
+    return write_array(scheduler, running, ARTIFACT_CORRELATIONS, "<f8", shape,
+                       ransac->correlations, shape[0] * shape[1] * sizeof(double), error);
 }
 
 static char *result_text(const struct scheduler *scheduler, const struct running *running,
@@ -255,6 +274,13 @@ static char *result_text(const struct scheduler *scheduler, const struct running
     case JOB_THRESHOLDS:
         return thresholds_result_to_json(result->thresholds, inputs->task.thresholds.meg_legendre,
                                          channels, &context);
+    case JOB_RANSAC:
+        return ransac_result_to_json(result->ransac, inputs->task.ransac.meg_legendre, channels,
+                                     &context);
+    case JOB_GLOBAL_THRESHOLDS:
+        return global_thresholds_result_to_json(result->global_thresholds, &context);
+    case JOB_VALIDATION_CURVE:
+        return validation_curve_result_to_json(result->validation_curve, &context);
     case JOB_INTERPOLATE:
         return interpolate_result_to_json(result->log, inputs->task.meg_legendre, channels,
                                           &context);
@@ -295,6 +321,9 @@ static enum rejectd_status finish_arrays(struct scheduler *scheduler, struct run
     enum rejectd_status status = REJECTD_OK;
     if (result->model != NULL) {
         status = write_labels(scheduler, running, result->log, error);
+    }
+    if (status == REJECTD_OK && result->ransac != NULL) {
+        status = write_correlations(scheduler, running, result->ransac, error);
     }
     for (int i = 0; i < ARTIFACT_COUNT && status == REJECTD_OK; i++) {
         if (running->writers[i] != NULL) {

@@ -1,10 +1,12 @@
 #include "worker/task.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Shares of a task's time, from measured fits: cleaning is mostly copying. */
 static const double fit_share = 0.9;
 static const double apply_share = 0.5;
+static const double ransac_share = 0.95;
 
 /* A task on its way: its steps tell fractions of themselves, and it tells those of the whole. */
 struct run {
@@ -104,6 +106,59 @@ static enum rejectd_status run_interpolate(struct run *run, struct rejectd_error
     return write_cleaned(run, run->task->log, run->task->meg_legendre, 0.0, error);
 }
 
+/* Of the picks, the bad ones are repaired in every epoch. */
+static enum rejectd_status ransac_log(const struct rejectd_ransac *ransac, size_t n_channels,
+                                      struct rejectd_reject_log *log, struct rejectd_error *error)
+{
+    *log = (struct rejectd_reject_log){
+        .n_epochs = ransac->n_epochs,
+        .n_channels = n_channels,
+        .labels = malloc(ransac->n_epochs * n_channels),
+        .bad_epochs = calloc(ransac->n_epochs, 1),
+    };
+    if (log->labels == NULL || log->bad_epochs == NULL) {
+        return REJECTD_FAIL_MEMORY(error, ransac->n_epochs * n_channels);
+    }
+    memset(log->labels, REJECTD_LABEL_NOT_CONSIDERED, ransac->n_epochs * n_channels);
+    for (size_t e = 0; e < ransac->n_epochs; e++) {
+        for (size_t i = 0; i < ransac->n_picks; i++) {
+            log->labels[e * n_channels + ransac->picks[i]] =
+                ransac->bad[i] != 0 ? REJECTD_LABEL_INTERPOLATED : REJECTD_LABEL_GOOD;
+        }
+    }
+    return REJECTD_OK;
+}
+
+static enum rejectd_status run_ransac(struct run *run, struct rejectd_error *error)
+{
+    const struct task *task = run->task;
+    struct task_result *result = run->result;
+    const struct rejectd_compute_options options = step_options(run, 0.0, ransac_share);
+    enum rejectd_status status =
+        rejectd_ransac(&task->epochs, &task->ransac, &options, &result->ransac, error);
+    if (status != REJECTD_OK || memchr(result->ransac->bad, 0, result->ransac->n_picks) == NULL) {
+        return status; /* where every channel is bad, nothing is left to interpolate from */
+    }
+    status = ransac_log(result->ransac, task->epochs.n_channels, &result->own_log, error);
+    if (status == REJECTD_OK) {
+        status =
+            write_cleaned(run, &result->own_log, task->ransac.meg_legendre, ransac_share, error);
+    }
+    return status;
+}
+
+static enum rejectd_status run_global_thresholds(struct run *run, struct rejectd_error *error)
+{
+    return rejectd_global_thresholds(&run->task->epochs, &run->task->global_thresholds,
+                                     run->options, &run->result->global_thresholds, error);
+}
+
+static enum rejectd_status run_validation_curve(struct run *run, struct rejectd_error *error)
+{
+    return rejectd_validation_curve(&run->task->epochs, &run->task->validation_curve, run->options,
+                                    &run->result->validation_curve, error);
+}
+
 /* ---- checks ---- */
 
 static enum rejectd_status check_fit(const struct task *task, struct rejectd_error *error)
@@ -125,6 +180,23 @@ static enum rejectd_status check_thresholds(const struct task *task, struct reje
     return rejectd_thresholds_check(&task->epochs, &task->thresholds, error);
 }
 
+static enum rejectd_status check_ransac(const struct task *task, struct rejectd_error *error)
+{
+    return rejectd_ransac_check(&task->epochs, &task->ransac, error);
+}
+
+static enum rejectd_status check_global_thresholds(const struct task *task,
+                                                   struct rejectd_error *error)
+{
+    return rejectd_global_thresholds_check(&task->epochs, &task->global_thresholds, error);
+}
+
+static enum rejectd_status check_validation_curve(const struct task *task,
+                                                  struct rejectd_error *error)
+{
+    return rejectd_validation_curve_check(&task->epochs, &task->validation_curve, error);
+}
+
 static enum rejectd_status check_interpolate(const struct task *task, struct rejectd_error *error)
 {
     return rejectd_clean_check(&task->epochs, task->log, error);
@@ -135,18 +207,15 @@ static enum rejectd_status check_interpolate(const struct task *task, struct rej
 static const struct task_functions {
     enum rejectd_status (*check)(const struct task *task, struct rejectd_error *error);
     enum rejectd_status (*run)(struct run *run, struct rejectd_error *error);
-    bool cleans;
 } functions[] = {
-    [TASK_FIT] = {check_fit, run_fit, true},
-    [TASK_APPLY] = {check_apply, run_apply, true},
-    [TASK_THRESHOLDS] = {check_thresholds, run_thresholds, false},
-    [TASK_INTERPOLATE] = {check_interpolate, run_interpolate, true},
+    [TASK_FIT] = {check_fit, run_fit},
+    [TASK_APPLY] = {check_apply, run_apply},
+    [TASK_THRESHOLDS] = {check_thresholds, run_thresholds},
+    [TASK_RANSAC] = {check_ransac, run_ransac},
+    [TASK_GLOBAL_THRESHOLDS] = {check_global_thresholds, run_global_thresholds},
+    [TASK_VALIDATION_CURVE] = {check_validation_curve, run_validation_curve},
+    [TASK_INTERPOLATE] = {check_interpolate, run_interpolate},
 };
-
-bool task_cleans(enum task_type type)
-{
-    return functions[type].cleans;
-}
 
 enum rejectd_status task_check(const struct task *task, struct rejectd_error *error)
 {
@@ -171,6 +240,9 @@ void task_result_clear(struct task_result *result)
     rejectd_fit_free(result->fit);
     rejectd_model_free(result->fitted);
     rejectd_thresholds_free(result->thresholds);
+    rejectd_ransac_free(result->ransac);
+    rejectd_global_thresholds_free(result->global_thresholds);
+    rejectd_validation_curve_free(result->validation_curve);
     rejectd_reject_log_clear(&result->own_log);
     *result = (struct task_result){0};
 }

@@ -10,9 +10,12 @@
 #include <rejectd/compute.h>
 
 enum task_type {
-    TASK_FIT,         /* fit, model, and the fitted epochs cleaned */
-    TASK_APPLY,       /* a model's reject log, or a given one, and the epochs cleaned by it */
-    TASK_THRESHOLDS,  /* thresholds alone */
+    TASK_FIT,        /* fit, model, and the fitted epochs cleaned */
+    TASK_APPLY,      /* a model's reject log, or a given one, and the epochs cleaned by it */
+    TASK_THRESHOLDS, /* thresholds alone */
+    TASK_RANSAC,     /* bad channels, and the epochs with them interpolated throughout */
+    TASK_GLOBAL_THRESHOLDS,
+    TASK_VALIDATION_CURVE,
     TASK_INTERPOLATE, /* the epochs with the sensors labelled 2 of a given log interpolated */
 };
 
@@ -21,6 +24,9 @@ struct task {
     struct rejectd_epochs epochs;
     struct rejectd_fit_parameters fit;
     struct rejectd_thresholds_parameters thresholds;
+    struct rejectd_ransac_parameters ransac;
+    struct rejectd_global_thresholds_parameters global_thresholds;
+    struct rejectd_validation_curve_parameters validation_curve;
     const struct rejectd_model *model;      /* of an apply */
     const struct rejectd_reject_log *log;   /* of an interpolation; of an apply, or NULL */
     enum rejectd_meg_legendre meg_legendre; /* of an interpolation */
@@ -31,6 +37,9 @@ struct task_result {
     struct rejectd_fit *fit;      /* owned, as all here but the last two */
     struct rejectd_model *fitted; /* by the fit */
     struct rejectd_thresholds *thresholds;
+    struct rejectd_ransac *ransac;
+    struct rejectd_global_thresholds *global_thresholds;
+    struct rejectd_validation_curve *validation_curve;
     struct rejectd_reject_log own_log;    /* of an apply without a given one */
     const struct rejectd_model *model;    /* fitted, or the one that was applied */
     const struct rejectd_reject_log *log; /* by which the epochs were cleaned */
@@ -42,9 +51,6 @@ struct task_cleaned {
                                 struct rejectd_error *error);
     void *context;
 };
-
-/* Whether the task writes cleaned epochs. */
-bool task_cleans(enum task_type type);
 
 /* Checks that the task can be done, without looking at the samples: with the same errors that
  * task_run() would give before it starts. */

@@ -67,6 +67,42 @@ def compare_interpolation(api, dataset, epochs, picks, precision, report, name):
            f"differs by {error:.1e} of a channel's range")  # fmt: skip
 
 
+def compare_ransac(api, dataset, epochs, kind, precision, report, name):
+    picks = [int(p) for p in mne.pick_types(epochs.info, **({"eeg": True} if kind == "eeg" else {"meg": kind}))]
+    params = {"n_resample": 20, "min_channels": 0.4, "min_corr": 0.3, "unbroken_time": 0.6}
+    theirs = autoreject.Ransac(picks=picks, n_jobs=1, verbose=False, **params).fit(epochs)
+    # Ransac.transform() asks MNE-Python, which wants a digitized head; repaired as AutoReject does.
+    repaired = epochs.copy()
+    repaired.info["bads"] = list(theirs.bad_chs_)
+    want = interpolate_bads(repaired, picks=picks, mode="fast").get_data(copy=True)
+    job, result = post(api, "ransac", dataset, params | {"picks": [epochs.ch_names[p] for p in picks]})
+    ours = api.get(f"/v1/jobs/{job['id']}/result/correlations.npy").array()
+    worst = np.abs(np.nan_to_num(ours, nan=9.0) - np.nan_to_num(theirs.corr_, nan=9.0)).max()
+    same = sorted(result["bad_channels"]) == sorted(theirs.bad_chs_)
+    error = error_of(cleaned_of(api, job), want)
+    report(f"{name} RANSAC {kind}", same and worst < 1e-8 and error < max(precision, 1e-6),
+           f"{len(theirs.bad_chs_)} bad channels, correlations differ by {worst:.1e}, cleaned by {error:.1e}")  # fmt: skip
+
+
+def compare_global(api, dataset, epochs, report, name):
+    for decim in (1, 2):
+        theirs = autoreject.get_rejection_threshold(epochs.copy(), decim=decim, random_state=1, verbose=False)
+        _, ours = post(api, "global_thresholds", dataset, {"decim": decim, "random_state": 1})
+        # Which candidates its Gaussian process visits is rounding noise: then ours may be another
+        # one, whose loss the tests on golden data compare.
+        equal = sum(np.isclose(ours["reject"][kind], value, rtol=1e-9) for kind, value in theirs.items())
+        report(f"{name} global thresholds, decim={decim}",
+               set(theirs) == set(ours["reject"]) and equal >= len(theirs) - 1,
+               f"{equal} of {len(theirs)} types equal")  # fmt: skip
+    train, test, params = autoreject.validation_curve(epochs.copy(), cv=4, return_param_range=True)
+    _, ours = post(api, "validation_curve", dataset, {"cv": 4})
+    got = [np.array([[-np.inf if x is None else x for x in row] for row in ours[key]])
+           for key in ("train_scores", "test_scores")]  # fmt: skip
+    good = np.allclose(ours["param_range"], params, rtol=1e-12)
+    good &= all(np.allclose(a, b, rtol=1e-9, atol=0) for a, b in zip(got, (train, test)))
+    report(f"{name} validation curve", good, f"{params.size} thresholds x 4 folds")
+
+
 def compare_files(api, folder, epochs, fitted, given, precision, report, name):
     """MNE-Python saves, the file is posted and fitted, and the cleaned file is opened by MNE-Python."""
     path = folder / "live-epo.fif"
@@ -96,6 +132,9 @@ def compare(api, dataset, epochs, fitted, model, seed, precision, report, name):
     compare_thresholds(api, dataset, epochs, seed, report, name)
     compare_edited_log(api, dataset, epochs, fitted, model, precision, report, name)
     kinds = np.array(epochs.get_channel_types())[picks]
+    for kind in dict.fromkeys(kinds):
+        compare_ransac(api, dataset, epochs, str(kind), precision, report, name)
+    compare_global(api, dataset, epochs, report, name)
     compare_interpolation(
         api, dataset, epochs, [p for p, kind in zip(picks, kinds) if (kind == "eeg") == (kinds[0] == "eeg")],
         precision, report, name)  # fmt: skip
