@@ -1,0 +1,53 @@
+/*
+ * Variables of MAT files as matio gives them, read with distrust: every access is checked against
+ * the variable's class and shape. Memory is matio's, freed with the file.
+ */
+#ifndef CONVERT_MATLAB_H
+#define CONVERT_MATLAB_H
+
+#include <matio.h>
+#include <rejectd/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { MATLAB_MAX_VARIABLES = 64 };
+
+struct matlab_file {
+    mat_t *mat;
+    matvar_t *eeg; /* the struct EEG, its fields not read yet; NULL when they are variables */
+    struct matlab_known {
+        char name[32];
+        matvar_t *variable;
+        bool read;                 /* with its data */
+    } known[MATLAB_MAX_VARIABLES]; /* fields that were asked for */
+    size_t n_known;
+};
+
+/* Opens a MAT 5 or 7.3 file; INVALID_VALUE for anything else. matlab_close() it. */
+enum rejectd_status matlab_open(const char *path, struct matlab_file *file,
+                                struct rejectd_error *error);
+void matlab_close(struct matlab_file *file); /* all-zero is allowed */
+
+/* A field of EEG, without its data (info) or with (field). NULL when it is missing, empty or
+ * unreadable. Owned by the file. */
+matvar_t *matlab_info(struct matlab_file *file, const char *name);
+matvar_t *matlab_field(struct matlab_file *file, const char *name);
+
+/* Elements of a variable; 0 for NULL, and where the product overflows. */
+size_t matlab_count(const matvar_t *variable);
+
+/* A real number of any class and width. */
+bool matlab_is_numeric(const matvar_t *variable);
+double matlab_number_at(const matvar_t *variable, size_t i); /* of a numeric one, i < count */
+/* The first element of a numeric variable; false when it has none. */
+bool matlab_number(const matvar_t *variable, double *value);
+
+/* A row of text as UTF-8, cut where it would pass size - 1 bytes; false when it is no text. */
+bool matlab_text(const matvar_t *variable, char *out, size_t size);
+
+/* Field of element i of a struct; cell i of a cell array. NULL where there is none. */
+matvar_t *matlab_member(const matvar_t *variable, const char *name, size_t i);
+matvar_t *matlab_cell(const matvar_t *variable, size_t i);
+bool matlab_is_struct(const matvar_t *variable);
+
+#endif
