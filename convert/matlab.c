@@ -7,7 +7,35 @@
 
 #include "base/checked.h"
 #include "convert/hdf5_guard.h"
+#include "convert/mat73.h"
 #include "protocol/utf8.h"
+
+static uint32_t read_u32(const unsigned char *at, bool big_endian)
+{
+    return big_endian
+               ? (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3]
+               : (uint32_t)at[3] << 24 | (uint32_t)at[2] << 16 | (uint32_t)at[1] << 8 | at[0];
+}
+
+/* The variables of a MAT 5 file follow each other to its end. matio takes what is cut off for
+ * fields that aren't there, so it's looked for here. */
+static bool is_complete(FILE *stream, bool big_endian)
+{
+    unsigned char tag[8];
+    if (fseek(stream, 0, SEEK_END) != 0)
+        return false;
+    const long end = ftell(stream);
+    long at = 128;
+    while (end - at >= (long)sizeof tag) {
+        if (fseek(stream, at, SEEK_SET) != 0 || fread(tag, 1, sizeof tag, stream) != sizeof tag)
+            return false;
+        const long bytes = (long)read_u32(tag + 4, big_endian);
+        if (bytes > end - at - (long)sizeof tag)
+            return false;
+        at += (long)sizeof tag + bytes;
+    }
+    return at == end && end > 128;
+}
 
 static enum rejectd_status check_container(const char *path, bool *is_hdf5,
                                            struct rejectd_error *error)
@@ -15,17 +43,55 @@ static enum rejectd_status check_container(const char *path, bool *is_hdf5,
     char head[520] = {0};
     FILE *stream = fopen(path, "rb");
     const size_t length = stream != NULL ? fread(head, 1, sizeof head, stream) : 0;
-    if (stream != NULL)
-        fclose(stream);
     *is_hdf5 = length == sizeof head && memcmp(head, "MATLAB 7.3 MAT-file", 19) == 0 &&
                memcmp(head + 512, "\x89HDF\r\n\x1a\n", 8) == 0;
-    const bool is_mat5 = length >= 128 && (memcmp(head + 124, "\0\1IM", 4) == 0 ||
-                                           memcmp(head + 124, "\1\0MI", 4) == 0);
+    const bool is_big = length >= 128 && memcmp(head + 124, "\1\0MI", 4) == 0;
+    const bool is_mat5 = is_big || (length >= 128 && memcmp(head + 124, "\0\1IM", 4) == 0);
+    const bool complete = !is_mat5 || is_complete(stream, is_big);
+    if (stream != NULL)
+        fclose(stream);
+    if (!complete)
+        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "file",
+                            "is a MAT file that ends within a variable; it is damaged or not "
+                            "complete");
     if (*is_hdf5 || is_mat5)
         return REJECTD_OK;
     return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "file",
                         "is no EEGLAB .set file: it is neither MAT 5 (v6, v7) nor MAT 7.3; save it "
                         "with EEGLAB's pop_saveset");
+}
+
+/* Opens the struct EEG, or else the root. */
+static enum rejectd_status open_hdf5(const char *path, struct matlab_file *file,
+                                     struct rejectd_error *error)
+{
+    enum rejectd_status status = hdf5_guard_open(path, &file->hdf5, error);
+    if (status != REJECTD_OK)
+        return status;
+    file->is_hdf5 = true;
+    file->group = H5Oopen(file->hdf5, H5Lexists(file->hdf5, "EEG", H5P_DEFAULT) > 0 ? "EEG" : "/",
+                          H5P_DEFAULT);
+    if (file->group >= 0 && H5Iget_type(file->group) == H5I_GROUP)
+        return REJECTD_OK;
+    return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "EEG",
+                        "must be a struct, as pop_saveset writes it");
+}
+
+static enum rejectd_status open_mat5(const char *path, struct matlab_file *file,
+                                     struct rejectd_error *error)
+{
+    file->mat = Mat_Open(path, MAT_ACC_RDONLY);
+    if (file->mat == NULL)
+        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "file",
+                            "is a MAT file that cannot be read (is it complete?)");
+    file->eeg = Mat_VarReadInfo(file->mat, "EEG");
+    if (file->eeg != NULL && file->eeg->class_type != MAT_C_STRUCT)
+        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "EEG",
+                            "must be a struct, as pop_saveset writes it");
+    if (matlab_count(file->eeg) > 1)
+        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "EEG",
+                            "holds several datasets; a .set file of one is accepted");
+    return REJECTD_OK;
 }
 
 enum rejectd_status matlab_open(const char *path, struct matlab_file *file,
@@ -34,29 +100,12 @@ enum rejectd_status matlab_open(const char *path, struct matlab_file *file,
     *file = (struct matlab_file){0};
     bool is_hdf5 = false;
     enum rejectd_status status = check_container(path, &is_hdf5, error);
-    if (status == REJECTD_OK && is_hdf5) {
-        hid_t guarded;
-        if ((status = hdf5_guard_open(path, &guarded, error)) == REJECTD_OK)
-            H5Fclose(guarded);
-    }
+    if (status == REJECTD_OK)
+        status = (is_hdf5 ? open_hdf5 : open_mat5)(path, file, error);
+    file->is_open = true;
     if (status != REJECTD_OK)
-        return status;
-    file->mat = Mat_Open(path, MAT_ACC_RDONLY);
-    if (file->mat == NULL)
-        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "file",
-                            "is a MAT file that cannot be read (is it complete?)");
-    file->eeg = Mat_VarReadInfo(file->mat, "EEG");
-    if (file->eeg != NULL && file->eeg->class_type != MAT_C_STRUCT) {
         matlab_close(file);
-        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "EEG",
-                            "must be a struct, as pop_saveset writes it");
-    }
-    if (matlab_count(file->eeg) > 1) {
-        matlab_close(file);
-        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "EEG",
-                            "holds several datasets; a .set file of one is accepted");
-    }
-    return REJECTD_OK;
+    return status;
 }
 
 void matlab_close(struct matlab_file *file)
@@ -66,6 +115,10 @@ void matlab_close(struct matlab_file *file)
     Mat_VarFree(file->eeg);
     if (file->mat != NULL)
         Mat_Close(file->mat);
+    if (file->is_hdf5 && file->group >= 0)
+        H5Oclose(file->group);
+    if (file->is_hdf5)
+        H5Fclose(file->hdf5);
     *file = (struct matlab_file){0};
 }
 
@@ -78,8 +131,9 @@ static struct matlab_known *look_up(struct matlab_file *file, const char *name)
         return NULL;
     struct matlab_known *known = &file->known[file->n_known++];
     snprintf(known->name, sizeof known->name, "%s", name);
-    known->variable = file->eeg != NULL ? Mat_VarGetStructFieldByName(file->eeg, name, 0)
-                                        : Mat_VarReadInfo(file->mat, name);
+    known->variable = file->is_hdf5       ? mat73_info(file->group, name)
+                      : file->eeg != NULL ? Mat_VarGetStructFieldByName(file->eeg, name, 0)
+                                          : Mat_VarReadInfo(file->mat, name);
     return known;
 }
 
@@ -94,9 +148,15 @@ matvar_t *matlab_field(struct matlab_file *file, const char *name)
     struct matlab_known *known = look_up(file, name);
     if (known == NULL || matlab_count(known->variable) == 0)
         return NULL;
-    if (!known->read && Mat_VarReadDataAll(file->mat, known->variable) != 0)
+    if (!known->read && file->is_hdf5) {
+        Mat_VarFree(known->variable);
+        known->variable = mat73_read(file->group, name);
+    } else if (!known->read && Mat_VarReadDataAll(file->mat, known->variable) != 0) {
         return NULL;
+    }
     known->read = true;
+    if (known->variable == NULL)
+        return NULL;
     return known->variable->data != NULL ? known->variable : NULL;
 }
 

@@ -1,10 +1,11 @@
 /*
- * Variables of MAT files as matio gives them, read with distrust: every access is checked against
- * the variable's class and shape. Memory is matio's, freed with the file.
+ * Variables of MAT files as matio gives them (of 7.3 ones as mat73.h does), read with distrust:
+ * every access is checked against the variable's class and shape. Memory is freed with the file.
  */
 #ifndef CONVERT_MATLAB_H
 #define CONVERT_MATLAB_H
 
+#include <hdf5.h>
 #include <matio.h>
 #include <rejectd/error.h>
 #include <stdbool.h>
@@ -13,8 +14,11 @@
 enum { MATLAB_MAX_VARIABLES = 64 };
 
 struct matlab_file {
-    mat_t *mat;
-    matvar_t *eeg; /* the struct EEG, its fields not read yet; NULL when they are variables */
+    bool is_open;
+    mat_t *mat;    /* of MAT 5 */
+    matvar_t *eeg; /* its struct EEG, the fields not read yet; NULL when they are variables */
+    bool is_hdf5;
+    hid_t hdf5, group; /* of MAT 7.3: the file, and the struct EEG or the root */
     struct matlab_known {
         char name[32];
         matvar_t *variable;

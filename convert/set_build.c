@@ -52,7 +52,7 @@ matvar_t *set_new_text(const char *text)
     }
     shape[0] = shape[1] > 0;
     matvar_t *value =
-        Mat_VarCreate(NULL, MAT_C_CHAR, MAT_T_UINT16, 2, shape, shape[1] > 0 ? units : NULL, 0);
+        Mat_VarCreate(NULL, MAT_C_CHAR, MAT_T_UTF16, 2, shape, shape[1] > 0 ? units : NULL, 0);
     free(units);
     return value;
 }

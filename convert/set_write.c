@@ -124,13 +124,13 @@ static enum rejectd_status open_parts(const char *folder, struct input *in,
 
 static matvar_t *original_info(struct input *in, const char *name)
 {
-    return in->original.mat != NULL ? matlab_info(&in->original, name) : NULL;
+    return in->original.is_open ? matlab_info(&in->original, name) : NULL;
 }
 
 /* A copy of a field of the original, NULL when it has none. */
 static matvar_t *original_copy(struct input *in, const char *name)
 {
-    const matvar_t *field = in->original.mat != NULL ? matlab_field(&in->original, name) : NULL;
+    const matvar_t *field = in->original.is_open ? matlab_field(&in->original, name) : NULL;
     return field != NULL ? Mat_VarDuplicate(field, 1) : NULL;
 }
 
@@ -273,6 +273,15 @@ static void add_numbers(matvar_t *eeg, const struct input *in)
     set_add(eeg, "times", make_times(d));
 }
 
+static matvar_t *make_chaninfo(void)
+{
+    static const char *const fields[] = {"plotrad", "shrink", "nosedir", "nodatchans",
+                                         "icachansind"};
+    matvar_t *chaninfo = set_new_structs(1, fields, sizeof fields / sizeof *fields);
+    set_put(chaninfo, "nosedir", 0, set_new_text("+X"));
+    return chaninfo;
+}
+
 /* Fields that stay true of the kept epochs; [], "" or {} without an original. */
 static void add_copies(matvar_t *eeg, struct input *in)
 {
@@ -285,7 +294,7 @@ static void add_copies(matvar_t *eeg, struct input *in)
         {"icaweights", set_new_empty},
         {"icachansind", set_new_empty},
         {"urchanlocs", set_new_empty},
-        {"chaninfo", set_new_empty},
+        {"chaninfo", make_chaninfo},
         {"urevent", set_new_empty},
         {"eventdescription", set_new_empty_cell},
         {"epochdescription", set_new_empty_cell},

@@ -201,7 +201,7 @@ enum rejectd_status set_write_events(struct matlab_file *original, const struct 
 {
     struct selection selection = {.n_times = epochs->description->n_times};
     *event = *epoch = NULL;
-    if (original->mat != NULL) {
+    if (original->is_open) {
         selection.events = matlab_field(original, "event");
         selection.epochs = matlab_field(original, "epoch");
     }
