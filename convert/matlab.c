@@ -88,9 +88,9 @@ static enum rejectd_status open_mat5(const char *path, struct matlab_file *file,
     if (file->eeg != NULL && file->eeg->class_type != MAT_C_STRUCT)
         return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "EEG",
                             "must be a struct, as pop_saveset writes it");
-    if (matlab_count(file->eeg) > 1)
+    if (file->eeg != NULL && (matlab_count(file->eeg) != 1 || file->eeg->data == NULL))
         return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "EEG",
-                            "holds several datasets; a .set file of one is accepted");
+                            "holds several datasets or none; a .set file of one is accepted");
     return REJECTD_OK;
 }
 
@@ -132,7 +132,7 @@ static struct matlab_known *look_up(struct matlab_file *file, const char *name)
     struct matlab_known *known = &file->known[file->n_known++];
     snprintf(known->name, sizeof known->name, "%s", name);
     known->variable = file->is_hdf5       ? mat73_info(file->group, name)
-                      : file->eeg != NULL ? Mat_VarGetStructFieldByName(file->eeg, name, 0)
+                      : file->eeg != NULL ? matlab_member(file->eeg, name, 0)
                                           : Mat_VarReadInfo(file->mat, name);
     return known;
 }
@@ -318,18 +318,35 @@ bool matlab_is_struct(const matvar_t *variable)
     return variable != NULL && variable->class_type == MAT_C_STRUCT;
 }
 
+/* Bytes of the pointers that a struct or cell array claims are what was allocated for them. */
+static bool holds_pointers(const matvar_t *variable, size_t count)
+{
+    size_t bytes;
+    return variable->data != NULL && checked_multiply(count, sizeof(matvar_t *), &bytes) &&
+           variable->nbytes >= bytes;
+}
+
 matvar_t *matlab_member(const matvar_t *variable, const char *name, size_t i)
 {
-    if (!matlab_is_struct(variable) || variable->data == NULL || i >= matlab_count(variable))
+    size_t values;
+    const size_t count = matlab_is_struct(variable) ? matlab_count(variable) : 0;
+    if (i >= count)
         return NULL;
+    char *const *names = Mat_VarGetStructFieldnames(variable);
     /* matio doesn't change it. */
-    return Mat_VarGetStructFieldByName((matvar_t *)(uintptr_t)variable, name, i);
+    const unsigned n = Mat_VarGetNumberOfFields((matvar_t *)(uintptr_t)variable);
+    if (names == NULL || !checked_multiply(count, n, &values) || !holds_pointers(variable, values))
+        return NULL;
+    for (unsigned f = 0; f < n; f++)
+        if (names[f] != NULL && strcmp(names[f], name) == 0)
+            return ((matvar_t **)variable->data)[i * n + f];
+    return NULL;
 }
 
 matvar_t *matlab_cell(const matvar_t *variable, size_t i)
 {
-    if (variable == NULL || variable->class_type != MAT_C_CELL || variable->data == NULL ||
-        i >= matlab_count(variable))
+    if (variable == NULL || variable->class_type != MAT_C_CELL || i >= matlab_count(variable) ||
+        !holds_pointers(variable, matlab_count(variable)))
         return NULL;
     return ((matvar_t **)variable->data)[i];
 }

@@ -54,4 +54,9 @@ matvar_t *matlab_member(const matvar_t *variable, const char *name, size_t i);
 matvar_t *matlab_cell(const matvar_t *variable, size_t i);
 bool matlab_is_struct(const matvar_t *variable);
 
+/* A copy to Mat_VarFree(), with [] for what matio cannot write or a damaged file lacks; NULL
+ * without memory. Of a struct array those elements, as a row; NULL when it is none. */
+matvar_t *matlab_copy(const matvar_t *variable);
+matvar_t *matlab_copy_structs(const matvar_t *structs, const size_t *indices, size_t n);
+
 #endif

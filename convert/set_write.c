@@ -131,7 +131,7 @@ static matvar_t *original_info(struct input *in, const char *name)
 static matvar_t *original_copy(struct input *in, const char *name)
 {
     const matvar_t *field = in->original.is_open ? matlab_field(&in->original, name) : NULL;
-    return field != NULL ? Mat_VarDuplicate(field, 1) : NULL;
+    return field != NULL ? matlab_copy(field) : NULL;
 }
 
 /* ---- the fields ---- */

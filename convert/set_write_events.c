@@ -56,21 +56,6 @@ static enum rejectd_status select_events(struct selection *s, const struct set_e
     return REJECTD_OK;
 }
 
-/* Copies of those elements of a struct array, as a row. */
-static matvar_t *copy_structs(const matvar_t *from, const size_t *indices, size_t n)
-{
-    char *const *names = Mat_VarGetStructFieldnames(from);
-    const unsigned n_names = Mat_VarGetNumberOfFields((matvar_t *)(uintptr_t)from);
-    matvar_t *copy = set_new_structs(n, (const char *const *)names, n_names);
-    for (size_t i = 0; i < n; i++)
-        for (unsigned f = 0; f < n_names; f++) {
-            const matvar_t *value = matlab_member(from, names[f], indices[i]);
-            if (value != NULL)
-                set_put(copy, names[f], i, Mat_VarDuplicate(value, 1));
-        }
-    return copy;
-}
-
 static void add_field(matvar_t *structs, const char *name)
 {
     char *const *names = Mat_VarGetStructFieldnames(structs);
@@ -83,7 +68,7 @@ static void add_field(matvar_t *structs, const char *name)
 
 static matvar_t *write_event(const struct selection *s)
 {
-    matvar_t *event = copy_structs(s->events, s->kept_events, s->n_kept_events);
+    matvar_t *event = matlab_copy_structs(s->events, s->kept_events, s->n_kept_events);
     if (event == NULL)
         return NULL;
     add_field(event, "epoch");
@@ -124,7 +109,7 @@ static enum rejectd_status write_selected(struct selection *s, const struct set_
     enum rejectd_status status = select_events(s, epochs, error);
     if (status == REJECTD_OK) {
         *event = write_event(s);
-        *epoch = copy_structs(s->epochs, epochs->kept, epochs->n_kept);
+        *epoch = matlab_copy_structs(s->epochs, epochs->kept, epochs->n_kept);
         for (size_t i = 0; i < epochs->n_kept && *epoch != NULL; i++)
             set_put(*epoch, "event", i, renumber(s, epochs->kept[i]));
         if (*event == NULL || *epoch == NULL)
