@@ -278,7 +278,7 @@ static struct field_map *map_of(const struct rejectd_epochs *epochs, size_t n)
 /* Row b of the leave-one-out weights, by an eigenproblem of its own. */
 static void leave_out(const struct field_map *map, size_t n, size_t b, double *weights)
 {
-    size_t from[HELMET];
+    size_t from[HELMET] = {0};
     double row[HELMET];
     struct rejectd_error error = {0};
     for (size_t i = 0; i + 1 < n; i++)
