@@ -7,8 +7,8 @@ Starts the daemon of $REJECTD_BUILD (default build/release) with its data in DIR
 temporary folder below the current directory, so on this disk) and measures
   * the time from POST of a job on 30x32x200 epochs to its result in hand, less the compute time
     that the result tells;
-  * the upload of samples, against `cp` of the same file to the same disk followed by fsync, with
-    the daemon's memory before and at its peak.
+  * the upload of samples, and of a -epo.fif file of float64, against `cp` of the same file to the
+    same disk followed by fsync, with the daemon's memory before and at its peak.
 Writes results/service.json.
 """
 
@@ -83,43 +83,46 @@ def copy_seconds(source, folder):
     return copied, synced
 
 
-def upload_seconds(daemon, source, made):
-    dataset = daemon.api.create(made)
+def send(daemon, source, method, path):
+    """(seconds, resident bytes before, and at the peak) of sending a file; the answer."""
     daemon.reset_peak()
     before = daemon.memory()["VmRSS"]
     with source.open("rb") as body:
         begun = time.perf_counter()
         connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=600, blocksize=1 << 20)
-        connection.request("PUT", f"/v1/datasets/{dataset['id']}/samples", body,
-                           {"Content-Type": "application/octet-stream",
-                            "Content-Length": str(source.stat().st_size)})  # fmt: skip
+        connection.request(method, path, body, {"Content-Type": "application/octet-stream",
+                                                "Content-Length": str(source.stat().st_size)})  # fmt: skip
         response = connection.getresponse()
         answer = response.read()
         took = time.perf_counter() - begun
-    if response.status != 200:
-        raise SystemExit(f"upload refused: {answer}")
-    peak = daemon.memory()["VmHWM"]
     connection.close()
+    if response.status not in (200, 201):
+        raise SystemExit(f"upload refused: {answer}")
+    return (took, before, daemon.memory()["VmHWM"]), json.loads(answer)
+
+
+def upload_samples(daemon, source, made):
+    dataset = daemon.api.create(made)
+    measured, _ = send(daemon, source, "PUT", f"/v1/datasets/{dataset['id']}/samples")
     daemon.api.delete(f"/v1/datasets/{dataset['id']}")
-    return took, before, peak
+    return measured
 
 
-def measure_upload(daemon, folder, wanted):
-    n_epochs = max(1, round(wanted / (128 * 1000 * 8)))
-    source = folder / "samples.bin"
-    rng = np.random.default_rng(0)
-    with source.open("wb") as file:
-        for _ in range(n_epochs):
-            file.write((1e-5 * rng.standard_normal((128, 1000))).tobytes())
-    size = source.stat().st_size
+def upload_file(daemon, source):
+    measured, dataset = send(daemon, source, "POST", "/v1/datasets")
+    daemon.api.delete(f"/v1/datasets/{dataset['id']}")
+    return measured
+
+
+def measure_upload(source, folder, upload, what):
     rows = []
     for _ in range(3):
         copied, synced = copy_seconds(source, folder)
-        took, before, peak = upload_seconds(daemon, source, description(n_epochs, 128, 1000))
+        took, before, peak = upload(source)
         rows.append({"cp": copied, "cp_and_fsync": synced, "upload": took, "rss_before": before, "rss_peak": peak})
     best = {key: min(row[key] for row in rows) for key in ("cp", "cp_and_fsync", "upload")}
     made = {
-        "bytes": size,
+        "bytes": source.stat().st_size,
         "runs": rows,
         "cp_seconds": best["cp"],
         "cp_and_fsync_seconds": best["cp_and_fsync"],
@@ -128,10 +131,36 @@ def measure_upload(daemon, folder, wanted):
         "upload_over_cp_and_fsync": best["upload"] / best["cp_and_fsync"],
         "memory_growth_bytes": max(row["rss_peak"] - row["rss_before"] for row in rows),
     }
-    print("upload of {bytes} bytes: {upload_seconds:.2f} s; cp {cp_seconds:.2f} s, with fsync "
+    print(what + " of {bytes} bytes: {upload_seconds:.2f} s; cp {cp_seconds:.2f} s, with fsync "
           "{cp_and_fsync_seconds:.2f} s; the upload takes {upload_over_cp:.2f} and "
           "{upload_over_cp_and_fsync:.2f} times that; the daemon grew by {memory_growth_bytes} "
           "bytes".format(**made))  # fmt: skip
+    return made
+
+
+def measure_samples(daemon, folder, n_epochs):
+    source = folder / "samples.bin"
+    rng = np.random.default_rng(0)
+    with source.open("wb") as file:
+        for _ in range(n_epochs):
+            file.write((1e-5 * rng.standard_normal((128, 1000))).tobytes())
+    made = measure_upload(source, folder, lambda s: upload_samples(daemon, s, description(n_epochs, 128, 1000)),
+                          "upload of samples")  # fmt: skip
+    source.unlink()
+    return made
+
+
+def measure_file(daemon, folder, n_epochs):
+    import mne
+
+    rng = np.random.default_rng(0)
+    epochs = mne.EpochsArray(1e-5 * rng.standard_normal((n_epochs, 128, 1000)),
+                             mne.create_info(128, 1000.0, "eeg"), verbose=False)  # fmt: skip
+    source = folder / "samples-epo.fif"
+    epochs.save(source, fmt="double", verbose=False)
+    del epochs
+    made = measure_upload(source, folder, lambda s: upload_file(daemon, s), "upload of a FIF file")
+    source.unlink()
     return made
 
 
@@ -148,10 +177,12 @@ def main():
         daemon = Daemon(folder).start()
         try:
             latency = measure_latency(daemon.api, arguments.fits)
-            upload = measure_upload(daemon, folder, arguments.upload_bytes)
+            n_epochs = max(1, round(arguments.upload_bytes / (128 * 1000 * 8)))
+            samples = measure_samples(daemon, folder, n_epochs)
+            file = measure_file(daemon, folder, n_epochs)
         finally:
             daemon.stop()
-    report.write(arguments.name, {"machine": machine, "tiny_fit": latency, "upload": upload})
+    report.write(arguments.name, {"machine": machine, "tiny_fit": latency, "upload": samples, "upload_fif": file})
     return 0
 
 
