@@ -233,7 +233,8 @@ static int run_job(struct ctl *ctl, const struct settings *s)
     if (strncmp(s->source, "ds_", 3) == 0)
         snprintf(dataset, sizeof dataset, "%s", s->source);
     else
-        code = transfer_upload(ctl, client, s->source, s->metadata, dataset);
+        code = transfer_upload(ctl, client, &(struct transfer_source){s->source, s->metadata, NULL},
+                               dataset);
     if (code == CTL_OK)
         code = submit(s, client, dataset, job);
     if (code == CTL_OK && !s->wait) {

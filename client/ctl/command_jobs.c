@@ -145,7 +145,8 @@ static int download_to(const struct ctl *ctl, struct rejectd_client *client, con
         return ctl_usage("%s: %s", temporary, strerror(errno));
     bar_begin(&bar, ctl->bar && !to_stdout);
     const struct rejectd_transfer transfer = {show_download, &bar};
-    enum rejectd_status status = rejectd_client_download(client, path, file, &transfer, &error);
+    enum rejectd_status status =
+        rejectd_client_download(client, path, file, &transfer, NULL, &error);
     bar_end(&bar);
     if (to_stdout)
         return status == REJECTD_OK ? CTL_OK : ctl_failure(&error);
