@@ -27,7 +27,8 @@ struct ctl_command {
     int (*run)(struct ctl *ctl, int argc, char **argv);
 };
 
-extern const struct ctl_command ctl_upload, ctl_fit, ctl_apply, ctl_status, ctl_cancel,
+extern const struct ctl_command ctl_upload, ctl_fit, ctl_apply, ctl_thresholds, ctl_ransac,
+    ctl_global_thresholds, ctl_validation_curve, ctl_interpolate, ctl_status, ctl_cancel,
     ctl_download, ctl_simulate;
 
 /* Options that every command has; add them to a command's own and pass what getopt_long returns to

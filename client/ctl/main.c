@@ -14,7 +14,10 @@
 #include "client/ctl/ctl.h"
 
 static const struct ctl_command *const commands[] = {
-    &ctl_upload, &ctl_fit, &ctl_apply, &ctl_status, &ctl_cancel, &ctl_download, &ctl_simulate,
+    &ctl_upload,           &ctl_fit,         &ctl_apply,
+    &ctl_thresholds,       &ctl_ransac,      &ctl_global_thresholds,
+    &ctl_validation_curve, &ctl_interpolate, &ctl_status,
+    &ctl_cancel,           &ctl_download,    &ctl_simulate,
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
@@ -127,7 +130,7 @@ static void print_help(FILE *stream)
           "Commands (rejectctl COMMAND --help tells more):\n",
           stream);
     for (size_t i = 0; i < N_COMMANDS; i++)
-        fprintf(stream, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+        fprintf(stream, "  %-18s %s\n", commands[i]->name, commands[i]->summary);
     fputs("\nOptions of every command:\n"
           "  --server URL   the daemon (default: $REJECTD_SERVER, or http://127.0.0.1:8765)\n"
           "  --json         print JSON, for scripts\n"

@@ -81,3 +81,167 @@ class TestUpload:
         (tmp_path / "x.json").write_text("{}")
         one_line(ctl("upload", tmp_path / "x.json", "--name", "x", code=USAGE), "--name")
         assert api.listed("datasets") == before
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """Ten electrodes that see one source, but for C4, which sees another one; epoch 3 is loud."""
+    rng = np.random.default_rng(7)
+    data = 10e-6 * rng.standard_normal((14, 1, 40)) + 2e-6 * rng.standard_normal((14, 10, 40))
+    data[:, 5] = 10e-6 * rng.standard_normal((14, 40))
+    data[3] *= 20.0
+    return saved(epochs_of(data), tmp_path_factory.mktemp("recording"), fmt="double")
+
+
+@pytest.fixture(scope="module")
+def uploaded(daemon, recording):
+    answer = daemon.api.request("POST", "/v1/datasets", body=recording.read_bytes(),
+                                headers={"Content-Type": "application/octet-stream"})  # fmt: skip
+    assert answer.status == 201, answer
+    return answer.json()
+
+
+@pytest.fixture(scope="module")
+def fitted(daemon, uploaded):
+    """The job of a fit, and its result."""
+    return daemon.api.fit(uploaded, cv=4, consensus=[0.5], n_interpolate=[2], random_state=1)
+
+
+class TestJobs:
+    def printed(self, ctl, api, *arguments):
+        """The result as --json prints it, which is the server's, and the job."""
+        printed = json.loads(ctl(*arguments, "--json").stdout)
+        job = api.job(printed["job"])
+        assert printed["dataset"] == job["dataset"]
+        assert printed["result"] == api.get(job["result"]).json()
+        return printed["result"], job
+
+    def test_thresholds(self, ctl, api, recording, uploaded):
+        result, job = self.printed(ctl, api, "thresholds", uploaded["id"], "--thresh-method", "random_search",
+                                   "--random-state", 1, "--augment", "false", "--picks", "eeg",
+                                   "--precision", "float64", "--meg-legendre", "exact")  # fmt: skip
+        assert job["type"] == "thresholds" and job["parameters"] == {
+            "thresh_method": "random_search", "random_state": 1, "augment": False, "picks": ["eeg"],
+            "precision": "float64", "meg_legendre": "exact"}  # fmt: skip
+        theirs = autoreject.compute_thresholds(mne.read_epochs(recording), method="random_search", random_state=1,
+                                               augment=False, verbose=False)  # fmt: skip
+        assert result["thresholds"] == pytest.approx(theirs)
+        table = ctl("thresholds", recording, "--thresh-method", "random_search").stdout
+        assert "uV" in table and "9 eeg channels" in table, table
+        one_line(ctl("thresholds", uploaded["id"], "--augment", "maybe", code=USAGE), "--augment", "maybe")
+
+    def test_ransac(self, ctl, api, uploaded):
+        result, job = self.printed(ctl, api, "ransac", uploaded["id"], "--n-resample", 40, "--min-channels", 0.4,
+                                   "--min-corr", "0.7", "--unbroken-time", "0.5", "--random-state", 3,
+                                   "--picks", "eeg", "--priority", 2)  # fmt: skip
+        assert job["type"] == "ransac" and job["priority"] == 2
+        assert job["parameters"] == {"n_resample": 40, "min_channels": 0.4, "min_corr": 0.7, "unbroken_time": 0.5,
+                                     "random_state": 3, "picks": ["eeg"]}  # fmt: skip
+        assert result["bad_channels"] == ["C4"]
+        table = ctl("ransac", uploaded["id"]).stdout
+        assert "bad channels" in table and "1 of 9: C4" in table, table
+
+    def test_global_thresholds(self, ctl, api, recording, uploaded):
+        result, job = self.printed(ctl, api, "global-thresholds", uploaded["id"], "--ch-types", "eeg",
+                                   "--decim", 2, "--cv", 5, "--random-state", 1)  # fmt: skip
+        assert job["type"] == "global_thresholds"
+        assert job["parameters"] == {"ch_types": ["eeg"], "decim": 2, "cv": 5, "random_state": 1}
+        line = next(x for x in ctl("global-thresholds", uploaded["id"], "--decim", 2).stdout.splitlines() if "eeg" in x)
+        assert line.split()[2] == "uV"
+        assert float(line.split()[1]) == pytest.approx(result["reject"]["eeg"] * 1e6, rel=1e-3)
+
+    def test_validation_curve(self, ctl, api, recording, uploaded):
+        result, job = self.printed(ctl, api, "validation-curve", uploaded["id"],
+                                   "--param-range", "1e-9,30e-6,60e-6,2e-3", "--cv", 4)  # fmt: skip
+        assert job["type"] == "validation_curve"
+        assert job["parameters"] == {"param_range": [1e-9, 30e-6, 60e-6, 2e-3], "cv": 4}
+        lines = ctl("validation-curve", uploaded["id"], "--param-range", "1e-9,30e-6,60e-6,2e-3", "--cv", 4)
+        lines = [line.split() for line in lines.stdout.splitlines()]
+        start = next(i for i, words in enumerate(lines) if words[:1] == ["threshold"]) + 1
+        for words, value, train, test in zip(lines[start:], *(result[k] for k in
+                                             ("param_range", "train_scores", "test_scores"))):  # fmt: skip
+            assert float(words[0]) == pytest.approx(value * 1e6, rel=1e-3) and words[1] == "uV"
+            if None in test:
+                assert words[2:] == ["-inf", "-inf"]
+            else:
+                assert float(words[2]) == pytest.approx(np.mean(train) * 1e6, rel=1e-3)
+                assert float(words[4]) == pytest.approx(np.mean(test) * 1e6, rel=1e-3)
+        assert sum("best" in words for words in lines) == 1
+
+    def test_interpolate(self, ctl, api, uploaded):
+        result, job = self.printed(ctl, api, "interpolate", uploaded["id"], "--channel", "C4",
+                                   "--channel", "Fp2=3,5,9", "--channel", "F3=all")  # fmt: skip
+        assert result["interpolated"] == {"C4": 14, "Fp2": 3, "F3": 14}
+        assert job["parameters"]["channels"] == {"C4": "all", "Fp2": [3, 5, 9], "F3": "all"}
+        table = ctl("interpolate", uploaded["id"], "--channel", "Fp2=3,5,9").stdout
+        assert "Fp2" in table and "3 of 14 epochs" in table, table
+
+    def test_not_waiting(self, ctl, api, uploaded):
+        done = ctl("ransac", uploaded["id"], "--no-wait", "--json")
+        assert api.finish(json.loads(done.stdout)["job"])["state"] == "succeeded"
+
+    def test_a_file_is_uploaded_first(self, ctl, api, recording):
+        done = json.loads(ctl("interpolate", recording, "--channel", "Fp1", "--name", "mine", "--json").stdout)
+        assert api.get(f"/v1/datasets/{done['dataset']}").json()["name"] == "mine"
+
+    def test_wrong_values(self, ctl, uploaded):
+        one_line(ctl("interpolate", uploaded["id"], code=USAGE), "--channel")
+        one_line(ctl("interpolate", uploaded["id"], "--channel", "Fp1=a", code=USAGE), "--channel", "a")
+        one_line(ctl("interpolate", uploaded["id"], "--channel", "=3", code=USAGE), "--channel")
+        one_line(ctl("interpolate", uploaded["id"], "--channel", "Nose", code=REFUSED), "Nose")
+        one_line(ctl("interpolate", uploaded["id"], "--channel", "Fp1=14", code=REFUSED), "Fp1", "13")
+        one_line(ctl("interpolate", uploaded["id"], "--channel", "Fp1", "--channel", "Fp1=2", code=REFUSED), "Fp1")
+        one_line(ctl("ransac", uploaded["id"], "--min-corr", "much", code=USAGE), "--min-corr", "much")
+        one_line(ctl("ransac", uploaded["id"], "--min-corr", 2, code=REFUSED), "min_corr")
+        one_line(ctl("global-thresholds", uploaded["id"], "--ch-types", "nose", code=REFUSED), "ch_types")
+        one_line(ctl("validation-curve", uploaded["id"], "--param-range", "1,,2", code=USAGE), "--param-range")
+        one_line(ctl("thresholds", code=USAGE), "thresholds needs")
+
+
+class TestRejectLog:
+    def log_of(self, uploaded, result):
+        labels = np.array(result["labels"], float)
+        labels[labels < 0] = np.nan
+        bad = np.isin(np.arange(len(labels)), result["bad_epochs"])
+        return autoreject.RejectLog(bad, labels, [c["name"] for c in uploaded["channels"]])
+
+    @pytest.mark.parametrize("reverse", [False, True])
+    def test_an_edited_log(self, ctl, api, uploaded, fitted, tmp_path, reverse):
+        _, result = fitted
+        log = self.log_of(uploaded, result)
+        assert 3 in result["bad_epochs"]
+        log.bad_epochs[:4] = [False, True, False, False]
+        log.labels[0, :2] = [2, 0]
+        want = np.where(np.isnan(log.labels), -1, log.labels).astype(int)
+        if reverse:
+            log = autoreject.RejectLog(log.bad_epochs, log.labels[:, ::-1], log.ch_names[::-1])
+        log.save(tmp_path / "edited.npz", overwrite=True)
+        done = ctl("apply", uploaded["id"], "--model", result["model"], "--reject-log", tmp_path / "edited.npz", "--json")
+        printed = json.loads(done.stdout)
+        assert printed["result"]["labels"] == want.tolist()
+        assert printed["result"]["bad_epochs"] == np.flatnonzero(log.bad_epochs).tolist()
+        parameters = api.job(printed["job"])["parameters"]
+        assert parameters["reject_log"]["labels"] == want.tolist()
+
+    def test_logs_that_do_not_fit(self, ctl, api, uploaded, fitted, tmp_path):
+        _, result = fitted
+        log = self.log_of(uploaded, result)
+        names, path = list(log.ch_names), tmp_path / "edited.npz"
+        before = api.listed("jobs")
+
+        def refused(bad_epochs, labels, ch_names, *words):
+            autoreject.RejectLog(bad_epochs, labels, ch_names).save(path, overwrite=True)
+            done = ctl("apply", uploaded["id"], "--model", result["model"], "--reject-log", path, code=USAGE)
+            one_line(done, path, *words)
+
+        refused(log.bad_epochs, log.labels, ["Nose", *names[1:]], names[0], uploaded["id"])
+        refused(log.bad_epochs, log.labels[:, 1:], names[1:], names[0])
+        refused(log.bad_epochs, np.c_[log.labels, log.labels[:, 0]], [*names, "Nose"], "11 channels", "10")
+        refused(log.bad_epochs[1:], log.labels[1:], names, "13 epochs", "14")
+        wrong = log.labels.copy()
+        wrong[2, 1] = 7
+        refused(log.bad_epochs, wrong, names, "labels[2][1]")
+        path.write_bytes(b"PK")
+        one_line(ctl("apply", uploaded["id"], "--model", "md_x", "--reject-log", path, code=USAGE), path)
+        one_line(ctl("apply", uploaded["id"], "--model", "md_x", "--reject-log", tmp_path / "none", code=USAGE), "none")
+        assert api.listed("jobs") == before
