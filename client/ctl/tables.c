@@ -208,11 +208,25 @@ static double mean_score(const json_t *folds)
     return json_array_size(folds) > 0 ? sum / (double)json_array_size(folds) : -INFINITY;
 }
 
-static void print_amount(double value, struct unit unit)
+static void format_amount(char text[48], double value, struct unit unit)
 {
-    char text[48];
-    snprintf(text, sizeof text, "%.4g%s", value * unit.factor, isfinite(value) ? unit.name : "");
-    printf("  %-18s", text);
+    snprintf(text, 48, "%.4g%s", value * unit.factor, isfinite(value) ? unit.name : "");
+}
+
+/* The first of the best mean scores; n when no epoch is ever kept. */
+static size_t best_score(const json_t *scores)
+{
+    const size_t n = json_array_size(scores);
+    size_t best = n;
+    double most = -INFINITY;
+    for (size_t i = 0; i < n; i++) {
+        const double score = mean_score(json_array_get(scores, i));
+        if (score > most) {
+            most = score;
+            best = i;
+        }
+    }
+    return best;
 }
 
 bool tables_validation_curve(const struct job_outcome *outcome)
@@ -224,18 +238,16 @@ bool tables_validation_curve(const struct job_outcome *outcome)
     const json_t *train = json_object_get(tables.result, "train_scores");
     const json_t *test = json_object_get(tables.result, "test_scores");
     const struct unit unit = unit_of_analysed(json_object_get(tables.dataset, "channels"));
-    double best = -INFINITY;
+    const size_t best = best_score(test);
     size_t i;
-    for (i = 0; i < json_array_size(test); i++)
-        best = fmax(best, mean_score(json_array_get(test, i)));
-    printf("  %-18s  %-18s  %-18s\n", "threshold", "mean train", "mean test");
+    printf("  %-18s  %-18s  mean test\n", "threshold", "mean train");
     json_array_foreach(range, i, value)
     {
-        const double score = mean_score(json_array_get(test, i));
-        print_amount(json_number_value(value), unit);
-        print_amount(mean_score(json_array_get(train, i)), unit);
-        print_amount(score, unit);
-        printf("%s\n", isfinite(score) && score == best ? "  best" : "");
+        char threshold[48], trained[48], tested[48];
+        format_amount(threshold, json_number_value(value), unit);
+        format_amount(trained, mean_score(json_array_get(train, i)), unit);
+        format_amount(tested, mean_score(json_array_get(test, i)), unit);
+        printf("  %-18s  %-18s  %s%s\n", threshold, trained, tested, i == best ? "  best" : "");
     }
     return close_outcome(outcome, &tables);
 }
