@@ -12,7 +12,7 @@ import autoreject
 import mne
 import numpy as np
 import pytest
-from daemon import PATIENCE, program
+from daemon import PATIENCE, SANITIZED, program
 from samples import noise
 from test_files import epochs_of, saved
 from test_rejectctl import OK, REFUSED, USAGE, ctl, one_line, run  # noqa: F401 (a fixture)
@@ -75,6 +75,15 @@ class TestUpload:
         saved(epochs_of(noise(3, 5, 200)), tmp_path, "long-epo-1.fif")
         one_line(ctl("upload", first, code=REFUSED), second, "another recording")
         assert api.listed("datasets") == before, "what was refused is still there"
+
+    @pytest.mark.skipif(SANITIZED, reason="sanitizers use memory of their own")
+    def test_a_large_file_is_never_whole_in_memory(self, daemon, tmp_path):
+        path = saved(epochs_of(np.zeros((100, 10, 10000))), tmp_path, fmt="double")
+        assert path.stat().st_size > 80e6
+        # Allocations are limited, since the peak that the kernel reports begins as that of pytest.
+        upload = f"ulimit -d 40000 && exec {program('rejectctl')} --server http://127.0.0.1:{daemon.port} upload {path}"
+        done = subprocess.run(["sh", "-c", upload], capture_output=True, timeout=60 * PATIENCE)
+        assert done.returncode == OK, done
 
     def test_errors(self, ctl, api, tmp_path):
         before = api.listed("datasets")
@@ -174,6 +183,21 @@ class TestJobs:
                 assert float(words[2]) == pytest.approx(np.mean(train) * 1e6, rel=1e-3)
                 assert float(words[4]) == pytest.approx(np.mean(test) * 1e6, rel=1e-3)
         assert sum("best" in words for words in lines) == 1
+
+    def test_units(self, ctl, api):
+        kinds = ["mag"] * 3 + ["grad"] * 3 + ["eeg"] * 3
+        data = noise(10, 9, 20, seed=4) * np.array([1e-7] * 3 + [1e-6] * 3 + [1.0] * 3)[:, None]
+        channels = [{"name": f"{kind}{i}", "type": kind} for i, kind in enumerate(kinds)]
+        dataset = api.upload({"sfreq": 100, "n_epochs": 10, "n_times": 20, "channels": channels}, data)
+        done = json.loads(ctl("global-thresholds", dataset["id"], "--json").stdout)["result"]["reject"]
+        lines = [line.split() for line in ctl("global-thresholds", dataset["id"]).stdout.splitlines()]
+        for kind, unit, factor in (("mag", "fT", 1e15), ("grad", "fT/cm", 1e13), ("eeg", "uV", 1e6)):
+            (words,) = (words for words in lines if words[:1] == [kind])
+            assert words[2] == unit and float(words[1]) == pytest.approx(done[kind] * factor, rel=1e-3)
+        # Thresholds of a curve are for all types at once: there is no unit to state them in.
+        assert "uV" not in ctl("validation-curve", dataset["id"]).stdout
+        table = ctl("thresholds", dataset["id"], "--augment", "false", "--thresh-method", "random_search").stdout
+        assert all(words in table for words in ("fT (mag", "fT/cm (grad", "uV (eeg", "3 grad channels")), table
 
     def test_interpolate(self, ctl, api, uploaded):
         result, job = self.printed(ctl, api, "interpolate", uploaded["id"], "--channel", "C4",
