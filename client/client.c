@@ -197,36 +197,93 @@ enum rejectd_status rejectd_client_create_dataset(struct rejectd_client *client,
     return status;
 }
 
-enum rejectd_status rejectd_client_upload_samples(struct rejectd_client *client, const char *id,
-                                                  const char *path,
-                                                  const struct rejectd_transfer *transfer,
-                                                  struct rejectd_error *error)
+/* Streams a file as the body of a request. On success the answer is the caller's to free. */
+static enum rejectd_status send_file(struct rejectd_client *client, const char *method,
+                                     const char *resource, const char *path,
+                                     const struct rejectd_transfer *transfer, struct buffer *answer,
+                                     struct rejectd_error *error)
 {
+    buffer_init(answer, max_text);
     int file = open(path, O_RDONLY | O_CLOEXEC);
     struct stat about;
     if (file < 0 || fstat(file, &about) != 0) {
+        const int reason = errno;
         if (file >= 0)
             close(file);
         return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, path, "cannot be opened: %s",
-                            strerror(errno));
+                            strerror(reason));
     }
-    char resource[96];
-    snprintf(resource, sizeof resource, "/v1/datasets/%s/samples", id);
     struct exchange exchange = {.file = -1, .transfer = transfer, .is_upload = true};
     struct buffer url;
     prepare(client, &exchange, resource, &url);
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/octet-stream");
     curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(client->curl, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(client->curl, CURLOPT_CUSTOMREQUEST, method);
     curl_easy_setopt(client->curl, CURLOPT_UPLOAD_BUFFERSIZE, 1L << 20);
     curl_easy_setopt(client->curl, CURLOPT_READFUNCTION, read_file);
     curl_easy_setopt(client->curl, CURLOPT_READDATA, &file);
     curl_easy_setopt(client->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)about.st_size);
     enum rejectd_status status = perform(client, &exchange, error);
     curl_slist_free_all(headers);
-    buffer_free(&exchange.body);
+    *answer = exchange.body;
     buffer_free(&url);
     close(file);
+    return status;
+}
+
+enum rejectd_status rejectd_client_upload_samples(struct rejectd_client *client, const char *id,
+                                                  const char *path,
+                                                  const struct rejectd_transfer *transfer,
+                                                  struct rejectd_error *error)
+{
+    char resource[96];
+    struct buffer answer;
+    snprintf(resource, sizeof resource, "/v1/datasets/%s/samples", id);
+    enum rejectd_status status = send_file(client, "PUT", resource, path, transfer, &answer, error);
+    buffer_free(&answer);
+    return status;
+}
+
+/* POST /v1/datasets or its parts, with the name as a query. */
+static enum rejectd_status append_upload_url(struct rejectd_client *client, const char *id,
+                                             const char *name, struct buffer *url,
+                                             struct rejectd_error *error)
+{
+    buffer_init(url, 4096);
+    buffer_append_text(url, "/v1/datasets");
+    if (id != NULL)
+        buffer_append_format(url, "/%s/parts", id);
+    if (name != NULL) {
+        char *escaped = curl_easy_escape(client->curl, name, 0);
+        buffer_append_text(url, "?name=");
+        buffer_append_text(url, escaped != NULL ? escaped : "");
+        curl_free(escaped);
+    }
+    return url->failed ? REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "name", "is too long")
+                       : REJECTD_OK;
+}
+
+enum rejectd_status rejectd_client_upload_file(struct rejectd_client *client, const char *id,
+                                               const char *name, const char *path,
+                                               const struct rejectd_transfer *transfer,
+                                               struct rejectd_uploaded *uploaded,
+                                               struct rejectd_error *error)
+{
+    struct buffer url, answer = {0};
+    struct dataset_view view = {0};
+    enum rejectd_status status = append_upload_url(client, id, name, &url, error);
+    if (status == REJECTD_OK)
+        status = send_file(client, "POST", url.data, path, transfer, &answer, error);
+    if (status == REJECTD_OK)
+        status = dataset_view_from_json(answer.data, answer.length, &view, error);
+    if (status == REJECTD_OK) {
+        snprintf(uploaded->id, sizeof uploaded->id, "%s", view.id);
+        snprintf(uploaded->next_part, sizeof uploaded->next_part, "%s", view.next_part);
+    }
+    dataset_view_clear(&view);
+    buffer_free(&answer);
+    buffer_free(&url);
     return status;
 }
 
@@ -336,14 +393,39 @@ enum rejectd_status rejectd_client_get(struct rejectd_client *client, const char
     return status;
 }
 
+/* What the headers of the answer say about the file. A name that is not one of a file in a folder
+ * is no name: the server does not choose where the file goes. */
+static void read_file_headers(CURL *curl, struct rejectd_downloaded *downloaded)
+{
+    struct curl_header *header;
+    *downloaded = (struct rejectd_downloaded){.n_parts = 1};
+    if (curl_easy_header(curl, "Rejectd-Parts", 0, CURLH_HEADER, -1, &header) == CURLHE_OK) {
+        const unsigned long n_parts = strtoul(header->value, NULL, 10);
+        downloaded->n_parts = n_parts > 0 ? (size_t)n_parts : 1;
+    }
+    if (curl_easy_header(curl, "Content-Disposition", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+        return;
+    static const char key[] = "filename=\"";
+    const char *from = strstr(header->value, key);
+    if (from == NULL)
+        return;
+    from += sizeof key - 1;
+    const size_t length = strcspn(from, "\"");
+    if (length < sizeof downloaded->name && from[0] != '.' && strcspn(from, "/\\") >= length)
+        snprintf(downloaded->name, sizeof downloaded->name, "%.*s", (int)length, from);
+}
+
 enum rejectd_status rejectd_client_download(struct rejectd_client *client, const char *path,
                                             int file, const struct rejectd_transfer *transfer,
+                                            struct rejectd_downloaded *downloaded,
                                             struct rejectd_error *error)
 {
     struct exchange exchange = {.file = file, .transfer = transfer};
     struct buffer url;
     prepare(client, &exchange, path, &url);
     enum rejectd_status status = perform(client, &exchange, error);
+    if (status == REJECTD_OK && downloaded != NULL)
+        read_file_headers(client->curl, downloaded);
     buffer_free(&exchange.body);
     buffer_free(&url);
     return status;

@@ -2,29 +2,35 @@
 
 #include "client/ctl/transfer.h"
 
-enum { METADATA = CTL_OPTION_OWN };
+enum { METADATA = CTL_OPTION_OWN, NAME };
 
 static const struct option options[] = {{"metadata", required_argument, NULL, METADATA},
+                                        {"name", required_argument, NULL, NAME},
                                         CTL_COMMON_OPTIONS};
 
 static int run_upload(struct ctl *ctl, int argc, char **argv)
 {
-    const char *metadata = NULL;
+    struct transfer_source source = {0};
     int option, code;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (!ctl_common_option(ctl, &ctl_upload, option, &code))
-            metadata = optarg;
-        else if (code >= 0)
-            return code;
+        if (ctl_common_option(ctl, &ctl_upload, option, &code)) {
+            if (code >= 0)
+                return code;
+        } else if (option == NAME) {
+            source.name = optarg;
+        } else {
+            source.metadata = optarg;
+        }
     }
     if (optind + 1 != argc)
         return ctl_usage("upload needs one file or folder; see rejectctl upload --help");
+    source.path = argv[optind];
     struct rejectd_client *client;
     struct rejectd_error error;
     if (rejectd_client_open(ctl->server, &client, &error) != REJECTD_OK)
         return ctl_failure(&error);
     char id[REJECTD_ID_SIZE];
-    code = transfer_upload(ctl, client, argv[optind], metadata, id);
+    code = transfer_upload(ctl, client, &source, id);
     if (code == CTL_OK)
         printf(ctl->json ? "{\"dataset\": \"%s\"}\n" : "%s\n", id);
     rejectd_client_close(client);
@@ -34,11 +40,20 @@ static int run_upload(struct ctl *ctl, int argc, char **argv)
 const struct ctl_command ctl_upload = {
     .name = "upload",
     .summary = "send epochs to the server",
-    .help = "usage: rejectctl upload SOURCE [--metadata FILE]\n\n"
-            "SOURCE is a folder with dataset.json and epochs.npy (as simulate makes), a .npy file\n"
-            "(then --metadata names the JSON with sfreq and channels), a JSON file with the\n"
-            "samples inline, or - for such JSON on standard input. Prints the dataset's id.\n\n"
+    .help = "usage: rejectctl upload SOURCE [OPTION]...\n\n"
+            "SOURCE is one of\n"
+            "  -epo.fif, -epo.fif.gz  epochs as MNE-Python saves them; the further parts of a\n"
+            "                         divided recording are found beside the first one\n"
+            "  .npz                   data, ch_names, ch_types, sfreq and so on\n"
+            "  a folder               with dataset.json and epochs.npy (as simulate makes)\n"
+            "  .npy                   then --metadata names the JSON with sfreq and channels\n"
+            "  a JSON file, or -      the samples inline; - is standard input\n"
+            "Prints the dataset's id.\n\n"
+            "  --name TEXT            name of the dataset, for FIF and .npz files\n"
+            "  --metadata FILE        JSON for a .npy SOURCE\n"
+            "  --json                 print JSON\n\n"
             "examples:\n"
+            "  rejectctl upload sub-01-epo.fif --name sub-01\n"
             "  rejectctl upload demo\n"
             "  rejectctl upload sub-01.npy --metadata sub-01.json\n",
     .run = run_upload,

@@ -27,7 +27,8 @@ struct ctl_command {
     int (*run)(struct ctl *ctl, int argc, char **argv);
 };
 
-extern const struct ctl_command ctl_upload, ctl_fit, ctl_apply, ctl_status, ctl_cancel,
+extern const struct ctl_command ctl_upload, ctl_fit, ctl_apply, ctl_thresholds, ctl_ransac,
+    ctl_global_thresholds, ctl_validation_curve, ctl_interpolate, ctl_status, ctl_cancel,
     ctl_download, ctl_simulate;
 
 /* Options that every command has; add them to a command's own and pass what getopt_long returns to
@@ -44,6 +45,14 @@ enum { CTL_OPTION_SERVER = 1000, CTL_OPTION_JSON, CTL_OPTION_HELP, CTL_OPTION_OW
 /* Handles server, json; *exit_code is >= 0 when the command is to end (help, unknown option). */
 bool ctl_common_option(struct ctl *ctl, const struct ctl_command *command, int option,
                        int *exit_code);
+
+/* Takes the options that every command has, for a command without others, and checks the number of
+ * arguments. -1: go on; else the exit code. */
+int ctl_take_common(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv,
+                    int least, int most);
+
+/* Path of the resource that an id names; false after a message. */
+bool ctl_resource_path(const char *id, char path[128]);
 
 /* One line on stderr: "rejectctl: message". Returns CTL_USAGE. */
 int ctl_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));

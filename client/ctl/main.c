@@ -14,7 +14,10 @@
 #include "client/ctl/ctl.h"
 
 static const struct ctl_command *const commands[] = {
-    &ctl_upload, &ctl_fit, &ctl_apply, &ctl_status, &ctl_cancel, &ctl_download, &ctl_simulate,
+    &ctl_upload,           &ctl_fit,         &ctl_apply,
+    &ctl_thresholds,       &ctl_ransac,      &ctl_global_thresholds,
+    &ctl_validation_curve, &ctl_interpolate, &ctl_status,
+    &ctl_cancel,           &ctl_download,    &ctl_simulate,
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
@@ -67,6 +70,34 @@ bool ctl_common_option(struct ctl *ctl, const struct ctl_command *command, int o
     default:
         return false;
     }
+}
+
+int ctl_take_common(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv,
+                    int least, int most)
+{
+    static const struct option options[] = {CTL_COMMON_OPTIONS};
+    int option, code;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
+        if (ctl_common_option(ctl, command, option, &code) && code >= 0)
+            return code;
+    if (argc - optind < least || argc - optind > most)
+        return ctl_usage("wrong number of arguments; see rejectctl %s --help", command->name);
+    return -1;
+}
+
+bool ctl_resource_path(const char *id, char path[128])
+{
+    static const struct {
+        const char *prefix, *collection;
+    } kinds[] = {{"jb_", "jobs"}, {"ds_", "datasets"}, {"md_", "models"}};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strncmp(id, kinds[i].prefix, 3) == 0 && strlen(id) < REJECTD_ID_SIZE &&
+            strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(id)) {
+            snprintf(path, 128, "/v1/%s/%s", kinds[i].collection, id);
+            return true;
+        }
+    ctl_usage("\"%s\" is not an id: jb_..., ds_... or md_... is accepted", id);
+    return false;
 }
 
 bool ctl_parse_count(const char *what, const char *text, uint64_t least, uint64_t most,
@@ -127,7 +158,7 @@ static void print_help(FILE *stream)
           "Commands (rejectctl COMMAND --help tells more):\n",
           stream);
     for (size_t i = 0; i < N_COMMANDS; i++)
-        fprintf(stream, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+        fprintf(stream, "  %-18s %s\n", commands[i]->name, commands[i]->summary);
     fputs("\nOptions of every command:\n"
           "  --server URL   the daemon (default: $REJECTD_SERVER, or http://127.0.0.1:8765)\n"
           "  --json         print JSON, for scripts\n"

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/ctl/ctl.h"
+#include "client/ctl/tables.h"
 #include "protocol/resource_json.h"
 #include "protocol/result_json.h"
 
@@ -25,27 +26,9 @@ static size_t count_bad_epochs(const struct rejectd_reject_log *log)
     return n;
 }
 
-static void print_thresholds(const struct result_view *result)
-{
-    if (result->n_thresholds == 0)
-        return;
-    const struct result_threshold *least = &result->thresholds[0], *most = least;
-    for (size_t i = 1; i < result->n_thresholds; i++) {
-        if (result->thresholds[i].threshold < least->threshold)
-            least = &result->thresholds[i];
-        if (result->thresholds[i].threshold > most->threshold)
-            most = &result->thresholds[i];
-    }
-    printf("  thresholds          %.1f uV (%s) to %.1f uV (%s), %zu channels\n",
-           least->threshold * 1e6, least->name, most->threshold * 1e6, most->name,
-           result->n_thresholds);
-}
-
 static void print_table(const struct result_view *result, double seconds)
 {
     const struct rejectd_reject_log *log = &result->log;
-    printf("\n");
-    print_thresholds(result);
     for (size_t i = 0; i < result->n_types; i++)
         printf("  consensus           %.2f of the sensors\n"
                "  n_interpolate       %d\n",
@@ -148,13 +131,12 @@ bool summary_print(const char *result, size_t length, const char *dataset, size_
         ctl_usage("the result cannot be read: %s", error.message);
         return false;
     }
+    json_t *root = json_loadb(dataset, dataset_length, 0, NULL);
+    const json_t *channels = json_object_get(root, "channels");
+    thresholds_print(view.thresholds, view.n_thresholds, channels);
     print_table(&view, seconds);
-    bool ok = true;
-    if (truth_path != NULL) {
-        json_t *root = json_loadb(dataset, dataset_length, 0, NULL);
-        ok = print_score(&view.log, json_object_get(root, "channels"), truth_path);
-        json_decref(root);
-    }
+    const bool ok = truth_path == NULL || print_score(&view.log, channels, truth_path);
+    json_decref(root);
     result_view_clear(&view);
     return ok;
 }

@@ -24,9 +24,15 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+struct upload_bar {
+    struct bar bar;
+    char what[32];
+};
+
 static bool show_upload(void *context, uint64_t done, uint64_t total)
 {
-    bar_update(context, "uploading", (double)done / (double)total);
+    struct upload_bar *shown = context;
+    bar_update(&shown->bar, shown->what, (double)done / (double)total);
     return true;
 }
 
@@ -50,12 +56,12 @@ static int send_pair(struct ctl *ctl, struct rejectd_client *client, const char 
     if (code != CTL_OK)
         return code;
     struct rejectd_error error;
-    struct bar bar;
-    bar_begin(&bar, ctl->bar);
-    const struct rejectd_transfer transfer = {show_upload, &bar};
+    struct upload_bar shown = {.what = "uploading"};
+    bar_begin(&shown.bar, ctl->bar);
+    const struct rejectd_transfer transfer = {show_upload, &shown};
     enum rejectd_status status =
         rejectd_client_upload_samples(client, id, samples, &transfer, &error);
-    bar_end(&bar);
+    bar_end(&shown.bar);
     if (status == REJECTD_OK)
         return CTL_OK;
     struct rejectd_error ignored;
@@ -63,26 +69,122 @@ static int send_pair(struct ctl *ctl, struct rejectd_client *client, const char 
     return ctl_failure_of(samples, &error);
 }
 
-int transfer_upload(struct ctl *ctl, struct rejectd_client *client, const char *source,
-                    const char *metadata, char id[REJECTD_ID_SIZE])
+/* ---- files that are sent as they are ---- */
+
+/* FIF, gzip and zip (.npz) files, by name or first bytes; what is in them the server finds out. */
+static bool is_whole_file(const char *path)
+{
+    static const char *const ends[] = {".fif", ".fif.gz", ".npz"};
+    static const struct {
+        const char *bytes;
+        size_t length;
+    } starts[] = {{"\0\0\0\x64", 4}, {"\x1f\x8b", 2}, {"PK\x03\x04", 4}};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        if (ends_with(path, ends[i]))
+            return true;
+    char first[4] = "";
+    FILE *file = fopen(path, "rb");
+    if (file == NULL)
+        return false;
+    const size_t n = fread(first, 1, sizeof first, file);
+    fclose(file);
+    for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++)
+        if (n >= starts[i].length && memcmp(first, starts[i].bytes, starts[i].length) == 0)
+            return true;
+    return false;
+}
+
+/* The file that must follow, in the folder of the one before it. The name comes from inside a file
+ * that someone else may have made: folders in it are dropped. False after a message. */
+static bool find_next_part(const char *before, const char *named, char *next, size_t size)
+{
+    const char *name = named, *slash = strrchr(before, '/');
+    for (const char *at = named; *at != '\0'; at++)
+        if (*at == '/' || *at == '\\')
+            name = at + 1;
+    const int folder = slash == NULL ? 0 : (int)(slash + 1 - before);
+    struct stat about;
+    if (name[0] == '\0' || (size_t)snprintf(next, size, "%.*s%s", folder, before, name) >= size) {
+        ctl_usage("%s: names \"%s\" as its next part, which is no file name", before, named);
+        return false;
+    }
+    if (stat(next, &about) != 0 || !S_ISREG(about.st_mode)) {
+        ctl_usage("%s: the next part of the recording, named by %s, is not there", next, before);
+        return false;
+    }
+    return true;
+}
+
+/* Posts a file and all that it says must follow. A dataset that stays incomplete is deleted. */
+static int send_files(struct ctl *ctl, struct rejectd_client *client, const char *source,
+                      const char *name, char id[REJECTD_ID_SIZE])
+{
+    char path[4096];
+    struct rejectd_error error;
+    struct rejectd_uploaded uploaded = {0};
+    if ((size_t)snprintf(path, sizeof path, "%s", source) >= sizeof path)
+        return ctl_usage("%s: the name is too long", source);
+    int code = CTL_OK;
+    for (size_t part = 1;; part++) {
+        struct upload_bar shown = {.what = "uploading"};
+        if (part > 1)
+            snprintf(shown.what, sizeof shown.what, "part %zu", part);
+        bar_begin(&shown.bar, ctl->bar);
+        const struct rejectd_transfer transfer = {show_upload, &shown};
+        const bool first = part == 1;
+        enum rejectd_status status = rejectd_client_upload_file(
+            client, first ? NULL : id, first ? name : NULL, path, &transfer, &uploaded, &error);
+        bar_end(&shown.bar);
+        if (status != REJECTD_OK)
+            code = ctl_failure_of(path, &error);
+        else if (first)
+            memcpy(id, uploaded.id, sizeof uploaded.id);
+        if (code != CTL_OK || uploaded.next_part[0] == '\0')
+            break;
+        char next[sizeof path];
+        if (!find_next_part(path, uploaded.next_part, next, sizeof next)) {
+            code = CTL_USAGE;
+            break;
+        }
+        memcpy(path, next, sizeof path);
+    }
+    if (code != CTL_OK && uploaded.id[0] != '\0')
+        rejectd_client_delete_dataset(client, id, &error);
+    return code;
+}
+
+int transfer_upload(struct ctl *ctl, struct rejectd_client *client,
+                    const struct transfer_source *source, char id[REJECTD_ID_SIZE])
 {
     struct stat about;
-    if (strcmp(source, "-") != 0 && stat(source, &about) != 0)
-        return ctl_usage("%s: %s", source, strerror(errno));
-    if (strcmp(source, "-") != 0 && S_ISDIR(about.st_mode)) {
+    const char *path = source->path, *metadata = source->metadata;
+    const bool from_stdin = strcmp(path, "-") == 0;
+    if (!from_stdin && stat(path, &about) != 0)
+        return ctl_usage("%s: %s", path, strerror(errno));
+    const bool is_folder = !from_stdin && S_ISDIR(about.st_mode);
+    const bool is_npy = !is_folder && ends_with(path, ".npy");
+    if (!from_stdin && S_ISREG(about.st_mode) && !is_npy && is_whole_file(path)) {
+        if (metadata != NULL)
+            return ctl_usage("%s: --metadata is for .npy files and folders only", path);
+        return send_files(ctl, client, path, source->name, id);
+    }
+    if (source->name != NULL)
+        return ctl_usage("%s: --name is for FIF and .npz files only; JSON has a \"name\"", path);
+    if (is_folder) {
         char json[1024], npy[1024];
-        snprintf(json, sizeof json, "%s/dataset.json", source);
-        snprintf(npy, sizeof npy, "%s/epochs.npy", source);
+        snprintf(json, sizeof json, "%s/dataset.json", path);
+        snprintf(npy, sizeof npy, "%s/epochs.npy", path);
         return send_pair(ctl, client, metadata != NULL ? metadata : json, npy, id);
     }
-    if (ends_with(source, ".npy")) {
+    if (is_npy) {
         if (metadata == NULL)
-            return ctl_usage("%s needs --metadata FILE: a JSON file with sfreq and channels",
-                             source);
-        return send_pair(ctl, client, metadata, source, id);
+            return ctl_usage("%s needs --metadata FILE: a JSON file with sfreq and channels", path);
+        return send_pair(ctl, client, metadata, path, id);
     }
-    return send_dataset(client, source, id);
+    return send_dataset(client, path, id);
 }
+
+/* ---- following a job ---- */
 
 static void show_status(struct bar *bar, const struct rejectd_job_status *status)
 {

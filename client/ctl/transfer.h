@@ -4,15 +4,22 @@
 
 #include "client/ctl/ctl.h"
 
+struct transfer_source {
+    const char *path;
+    const char *metadata; /* a JSON file, or NULL */
+    const char *name;     /* of the dataset, or NULL */
+};
+
 /*
- * Uploads what `source` names and gives the dataset's id:
- *   a folder         dataset.json and epochs.npy in it
- *   a .npy file      with metadata (a JSON file, `metadata`)
- *   a JSON file, -   the whole dataset, samples inline
+ * Uploads what the path names and gives the dataset's id:
+ *   a FIF or .npz file  as it is; with all parts of a divided recording
+ *   a folder            dataset.json and epochs.npy in it
+ *   a .npy file         with metadata
+ *   a JSON file, -      the whole dataset, samples inline
  * Returns an exit code.
  */
-int transfer_upload(struct ctl *ctl, struct rejectd_client *client, const char *source,
-                    const char *metadata, char id[REJECTD_ID_SIZE]);
+int transfer_upload(struct ctl *ctl, struct rejectd_client *client,
+                    const struct transfer_source *source, char id[REJECTD_ID_SIZE]);
 
 /* Waits until the job has ended. Interrupted, it says how to go on and returns CTL_JOB_FAILED. */
 int transfer_follow(struct ctl *ctl, struct rejectd_client *client, const char *id);

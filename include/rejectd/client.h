@@ -59,6 +59,24 @@ enum rejectd_status rejectd_client_upload_samples(struct rejectd_client *client,
                                                   const struct rejectd_transfer *transfer,
                                                   struct rejectd_error *error);
 
+/* A dataset after a file was sent to it. */
+struct rejectd_uploaded {
+    char id[REJECTD_ID_SIZE];
+    char next_part[256]; /* name of the file that must follow before it is ready; "" when it is */
+};
+
+/*
+ * Streams a file of epochs (-epo.fif, -epo.fif.gz, .npz) as it is, which makes a dataset.
+ *
+ *   id    NULL; or, for a further part of a divided recording, the dataset that awaits it
+ *   name  of the new dataset; NULL for none
+ */
+enum rejectd_status rejectd_client_upload_file(struct rejectd_client *client, const char *id,
+                                               const char *name, const char *path,
+                                               const struct rejectd_transfer *transfer,
+                                               struct rejectd_uploaded *uploaded,
+                                               struct rejectd_error *error);
+
 enum rejectd_status rejectd_client_delete_dataset(struct rejectd_client *client, const char *id,
                                                   struct rejectd_error *error);
 
@@ -79,9 +97,17 @@ enum rejectd_status rejectd_client_cancel(struct rejectd_client *client, const c
 enum rejectd_status rejectd_client_get(struct rejectd_client *client, const char *path, char **text,
                                        size_t *length, struct rejectd_error *error);
 
-/* GET of a path into an open file descriptor. Nothing is written when the server refuses. */
+/* What the server says about a file it sent. */
+struct rejectd_downloaded {
+    char name[256]; /* without folders; "" when it gave none, or none that can be used */
+    size_t n_parts; /* files that the recording is divided over; 1 for all but large ones */
+};
+
+/* GET of a path into an open file descriptor. Nothing is written when the server refuses.
+ * downloaded may be NULL. */
 enum rejectd_status rejectd_client_download(struct rejectd_client *client, const char *path,
                                             int file, const struct rejectd_transfer *transfer,
+                                            struct rejectd_downloaded *downloaded,
                                             struct rejectd_error *error);
 
 #ifdef __cplusplus

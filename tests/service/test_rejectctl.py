@@ -14,7 +14,8 @@ from samples import description, noise
 
 SMALL = ("--epochs", 40, "--channels", 16, "--times", 100)
 OK, FAILED, USAGE, REFUSED, UNREACHABLE = range(5)
-COMMANDS = ("upload", "fit", "apply", "status", "cancel", "download", "simulate")
+COMMANDS = ("upload", "fit", "apply", "thresholds", "ransac", "global-thresholds", "validation-curve", "interpolate",
+            "status", "cancel", "download", "simulate")  # fmt: skip
 
 
 def run(*arguments, server=None, stdin=None, environment=None):

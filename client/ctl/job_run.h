@@ -1,0 +1,79 @@
+/*
+ * What every command that runs a job does: options to parameters, upload if need be, submit, follow
+ * and show the result. A command is a table of its options and a function that prints.
+ */
+#ifndef CLIENT_CTL_JOB_RUN_H
+#define CLIENT_CTL_JOB_RUN_H
+
+#include "base/buffer.h"
+#include "client/ctl/ctl.h"
+
+/* What the text of an option becomes: a member of "parameters", but for the last ones. */
+enum job_form {
+    JOB_NUMBERS, /* "1,2" as an array of numbers */
+    JOB_TEXTS,   /* "a,b" as an array of strings */
+    JOB_COUNT,
+    JOB_REAL,
+    JOB_TEXT,
+    JOB_BOOL,
+    JOB_JSON_FILE,  /* the JSON in a file */
+    JOB_CHANNEL,    /* NAME or NAME=3,5: one of "channels" */
+    JOB_REJECT_LOG, /* a .npz as autoreject saves it */
+    JOB_MODEL,
+    JOB_METADATA,
+    JOB_NAME,
+    JOB_TRUTH,
+    JOB_PRIORITY,
+    JOB_NO_WAIT,
+};
+
+struct job_option {
+    const char *option; /* "--cv" */
+    const char *member; /* of "parameters"; NULL for forms that are none */
+    enum job_form form;
+};
+
+struct job_settings {
+    const char *source; /* dataset id, file or folder */
+    const char *metadata, *name;
+    const char *model;
+    const char *truth;
+    const char *reject_log;
+    bool wait;
+    uint64_t priority;
+    struct buffer parameters; /* members of "parameters", comma-separated */
+    struct buffer channels;   /* members of its "channels" */
+};
+
+/* A job that succeeded. */
+struct job_outcome {
+    const struct job_settings *settings;
+    const char *result, *dataset; /* JSON */
+    size_t result_length, dataset_length;
+    double seconds; /* since the command began */
+};
+
+struct job_command {
+    const struct ctl_command *command;
+    const char *type; /* on the wire */
+    const struct job_option *options;
+    size_t n_options;
+    /* Says what is missing: CTL_OK, or an exit code after a message. May be NULL. */
+    int (*check)(const struct job_settings *settings);
+    /* Prints the result for people; false after a message. */
+    bool (*show)(const struct job_outcome *outcome);
+};
+
+int job_run(const struct job_command *job, struct ctl *ctl, int argc, char **argv);
+
+#define JOB_OPTIONS(table) (table), sizeof(table) / sizeof(table)[0]
+
+/* Lines of --help about the options that every job has. */
+#define JOB_COMMON_HELP                                                                            \
+    "  --metadata FILE         JSON for a .npy SOURCE\n"                                           \
+    "  --name TEXT             name of the dataset, for FIF and .npz files\n"                      \
+    "  --priority N            0 to 100, larger runs earlier\n"                                    \
+    "  --no-wait               only submit\n"                                                      \
+    "  --json                  print ids and result as JSON\n"
+
+#endif
