@@ -287,6 +287,24 @@ enum rejectd_status rejectd_client_upload_file(struct rejectd_client *client, co
     return status;
 }
 
+enum rejectd_status rejectd_client_upload_model(struct rejectd_client *client, const char *path,
+                                                const struct rejectd_transfer *transfer,
+                                                char id[REJECTD_ID_SIZE],
+                                                struct rejectd_error *error)
+{
+    struct buffer answer;
+    struct model_view view = {0};
+    enum rejectd_status status =
+        send_file(client, "POST", "/v1/models", path, transfer, &answer, error);
+    if (status == REJECTD_OK)
+        status = model_view_from_json(answer.data, answer.length, &view, error);
+    if (status == REJECTD_OK)
+        snprintf(id, REJECTD_ID_SIZE, "%s", view.id);
+    model_view_clear(&view);
+    buffer_free(&answer);
+    return status;
+}
+
 static enum rejectd_status read_job(struct buffer *answer, struct job_view *view,
                                     struct rejectd_error *error)
 {

@@ -14,10 +14,14 @@
 
 enum { MAX_PATH = 4096, MAX_PARTS = 1000 };
 
-static const struct artifact_file {
+struct artifact_file {
     const char *what, *path;
     const char *name; /* in a folder */
-} files[] = {
+};
+
+static const struct artifact_file model_file = {"model.h5", "model.h5", "model.h5"};
+
+static const struct artifact_file files[] = {
     {"result", "result", "result.json"},
     {"labels", "result/labels.npy", "labels.npy"},
     {"cleaned", "result/cleaned.npy", "cleaned.npy"},
@@ -25,6 +29,7 @@ static const struct artifact_file {
     {"cleaned.npy", "result/cleaned.npy", "cleaned.npy"},
     {"correlations.npy", "result/correlations.npy", "correlations.npy"},
     {"reject_log.npz", "result/reject_log.npz", "reject_log.npz"},
+    {"cleaned.set", "result/cleaned.set", "cleaned.set"},
     {"cleaned-epo.fif", "result/cleaned-epo.fif", "cleaned-epo.fif"},
 };
 
@@ -224,9 +229,12 @@ static int run_download(struct ctl *ctl, int argc, char **argv)
     if (code >= 0)
         return code;
     const char *id = argv[optind], *what = argv[optind + 1], *target = argv[optind + 2];
-    if (strncmp(id, "jb_", 3) != 0 || !ctl_resource_path(id, resource))
-        return ctl_usage("download needs the id of a job, jb_...");
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+    const bool is_model = strncmp(id, "md_", 3) == 0;
+    if ((strncmp(id, "jb_", 3) != 0 && !is_model) || !ctl_resource_path(id, resource))
+        return ctl_usage("download needs the id of a job, jb_..., or of a model, md_...");
+    if (is_model && strcmp(what, model_file.what) == 0)
+        d.file = &model_file;
+    for (size_t i = 0; i < sizeof files / sizeof files[0] && !is_model; i++)
         if (strcmp(what, files[i].what) == 0)
             d.file = &files[i];
     if (d.file == NULL)
@@ -245,8 +253,8 @@ static int run_download(struct ctl *ctl, int argc, char **argv)
 
 const struct ctl_command ctl_download = {
     .name = "download",
-    .summary = "save a job's result, labels, reject log or cleaned epochs",
-    .help = "usage: rejectctl download JOB WHAT FILE|FOLDER\n\n"
+    .summary = "save a job's result, labels, reject log or cleaned epochs, or a model",
+    .help = "usage: rejectctl download JOB|MODEL WHAT FILE|FOLDER\n\n"
             "WHAT is one of\n"
             "  result             JSON\n"
             "  labels             of a fit or apply, .npy\n"
@@ -254,7 +262,9 @@ const struct ctl_command ctl_download = {
             "  cleaned            epochs that were repaired, .npy\n"
             "  cleaned-epo.fif    the same as MNE-Python reads it, of datasets that came as FIF;\n"
             "                     large recordings are several files beside each other\n"
-            "  correlations.npy   of RANSAC, epochs x channels\n\n"
+            "  cleaned.set        the same as EEGLAB reads it\n"
+            "  correlations.npy   of RANSAC, epochs x channels\n"
+            "  model.h5           of a MODEL, as autoreject's read_auto_reject() reads it\n\n"
             "In a FOLDER, files have the names the server gives, and are listed. FILE - is\n"
             "standard output. Files appear under their names only when all are complete.\n\n"
             "examples:\n"

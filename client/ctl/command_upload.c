@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <string.h>
 
 #include "client/ctl/transfer.h"
 
@@ -7,6 +8,12 @@ enum { METADATA = CTL_OPTION_OWN, NAME };
 static const struct option options[] = {{"metadata", required_argument, NULL, METADATA},
                                         {"name", required_argument, NULL, NAME},
                                         CTL_COMMON_OPTIONS};
+
+static bool is_h5(const char *path)
+{
+    const size_t length = strlen(path);
+    return length > 3 && strcmp(path + length - 3, ".h5") == 0;
+}
 
 static int run_upload(struct ctl *ctl, int argc, char **argv)
 {
@@ -30,26 +37,32 @@ static int run_upload(struct ctl *ctl, int argc, char **argv)
     if (rejectd_client_open(ctl->server, &client, &error) != REJECTD_OK)
         return ctl_failure(&error);
     char id[REJECTD_ID_SIZE];
-    code = transfer_upload(ctl, client, &source, id);
-    if (code == CTL_OK)
-        printf(ctl->json ? "{\"dataset\": \"%s\"}\n" : "%s\n", id);
+    const bool is_model = is_h5(source.path);
+    code = is_model ? transfer_upload_model(ctl, client, source.path, id)
+                    : transfer_upload(ctl, client, &source, id);
+    if (code == CTL_OK && ctl->json)
+        printf("{\"%s\": \"%s\"}\n", is_model ? "model" : "dataset", id);
+    else if (code == CTL_OK)
+        printf("%s\n", id);
     rejectd_client_close(client);
     return code;
 }
 
 const struct ctl_command ctl_upload = {
     .name = "upload",
-    .summary = "send epochs to the server",
+    .summary = "send epochs, or a model, to the server",
     .help = "usage: rejectctl upload SOURCE [OPTION]...\n\n"
             "SOURCE is one of\n"
             "  -epo.fif, -epo.fif.gz  epochs as MNE-Python saves them; the further parts of a\n"
             "                         divided recording are found beside the first one\n"
+            "  .set                   of EEGLAB; its .fdt is found beside it\n"
             "  .npz                   data, ch_names, ch_types, sfreq and so on\n"
             "  a folder               with dataset.json and epochs.npy (as simulate makes)\n"
             "  .npy                   then --metadata names the JSON with sfreq and channels\n"
             "  a JSON file, or -      the samples inline; - is standard input\n"
-            "Prints the dataset's id.\n\n"
-            "  --name TEXT            name of the dataset, for FIF and .npz files\n"
+            "  .h5                    no epochs, but a model that AutoReject.save() wrote\n"
+            "Prints the id of the dataset, or of the model.\n\n"
+            "  --name TEXT            name of the dataset, for FIF, .set and .npz files\n"
             "  --metadata FILE        JSON for a .npy SOURCE\n"
             "  --json                 print JSON\n\n"
             "examples:\n"

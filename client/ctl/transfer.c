@@ -71,14 +71,16 @@ static int send_pair(struct ctl *ctl, struct rejectd_client *client, const char 
 
 /* ---- files that are sent as they are ---- */
 
-/* FIF, gzip and zip (.npz) files, by name or first bytes; what is in them the server finds out. */
+/* FIF, gzip, zip (.npz), MAT and HDF5 (.set) files, by name or first bytes; what is in them the
+ * server finds out. */
 static bool is_whole_file(const char *path)
 {
-    static const char *const ends[] = {".fif", ".fif.gz", ".npz"};
+    static const char *const ends[] = {".fif", ".fif.gz", ".npz", ".set"};
     static const struct {
         const char *bytes;
         size_t length;
-    } starts[] = {{"\0\0\0\x64", 4}, {"\x1f\x8b", 2}, {"PK\x03\x04", 4}};
+    } starts[] = {
+        {"\0\0\0\x64", 4}, {"\x1f\x8b", 2}, {"PK\x03\x04", 4}, {"MATL", 4}, {"\x89HDF", 4}};
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
         if (ends_with(path, ends[i]))
             return true;
@@ -92,6 +94,19 @@ static bool is_whole_file(const char *path)
         if (n >= starts[i].length && memcmp(first, starts[i].bytes, starts[i].length) == 0)
             return true;
     return false;
+}
+
+/* A .set that was renamed has its .fdt, which was renamed with it, under its own name. */
+static bool find_fdt(const char *before, char *next, size_t size, struct stat *about)
+{
+    char renamed[4096];
+    if (!ends_with(next, ".fdt") || !ends_with(before, ".set") ||
+        (size_t)snprintf(renamed, sizeof renamed, "%.*s.fdt", (int)strlen(before) - 4, before) >=
+            size ||
+        stat(renamed, about) != 0)
+        return false;
+    memcpy(next, renamed, strlen(renamed) + 1);
+    return true;
 }
 
 /* The file that must follow, in the folder of the one before it. The name comes from inside a file
@@ -108,7 +123,8 @@ static bool find_next_part(const char *before, const char *named, char *next, si
         ctl_usage("%s: names \"%s\" as its next part, which is no file name", before, named);
         return false;
     }
-    if (stat(next, &about) != 0 || !S_ISREG(about.st_mode)) {
+    if ((stat(next, &about) != 0 && !find_fdt(before, next, size, &about)) ||
+        !S_ISREG(about.st_mode)) {
         ctl_usage("%s: the next part of the recording, named by %s, is not there", next, before);
         return false;
     }
@@ -169,7 +185,8 @@ int transfer_upload(struct ctl *ctl, struct rejectd_client *client,
         return send_files(ctl, client, path, source->name, id);
     }
     if (source->name != NULL)
-        return ctl_usage("%s: --name is for FIF and .npz files only; JSON has a \"name\"", path);
+        return ctl_usage("%s: --name is for FIF, .set and .npz files only; JSON has a \"name\"",
+                         path);
     if (is_folder) {
         char json[1024], npy[1024];
         snprintf(json, sizeof json, "%s/dataset.json", path);
@@ -182,6 +199,18 @@ int transfer_upload(struct ctl *ctl, struct rejectd_client *client,
         return send_pair(ctl, client, metadata, path, id);
     }
     return send_dataset(client, path, id);
+}
+
+int transfer_upload_model(struct ctl *ctl, struct rejectd_client *client, const char *path,
+                          char id[REJECTD_ID_SIZE])
+{
+    struct rejectd_error error;
+    struct upload_bar shown = {.what = "uploading"};
+    bar_begin(&shown.bar, ctl->bar);
+    const struct rejectd_transfer transfer = {show_upload, &shown};
+    enum rejectd_status status = rejectd_client_upload_model(client, path, &transfer, id, &error);
+    bar_end(&shown.bar);
+    return status == REJECTD_OK ? CTL_OK : ctl_failure_of(path, &error);
 }
 
 /* ---- following a job ---- */

@@ -12,14 +12,18 @@ struct transfer_source {
 
 /*
  * Uploads what the path names and gives the dataset's id:
- *   a FIF or .npz file  as it is; with all parts of a divided recording
- *   a folder            dataset.json and epochs.npy in it
- *   a .npy file         with metadata
- *   a JSON file, -      the whole dataset, samples inline
+ *   a FIF, .set or .npz file  as it is; with all parts of a divided recording, or its .fdt
+ *   a folder                  dataset.json and epochs.npy in it
+ *   a .npy file               with metadata
+ *   a JSON file, -            the whole dataset, samples inline
  * Returns an exit code.
  */
 int transfer_upload(struct ctl *ctl, struct rejectd_client *client,
                     const struct transfer_source *source, char id[REJECTD_ID_SIZE]);
+
+/* Uploads a model that AutoReject.save() wrote and gives its id. Returns an exit code. */
+int transfer_upload_model(struct ctl *ctl, struct rejectd_client *client, const char *path,
+                          char id[REJECTD_ID_SIZE]);
 
 /* Waits until the job has ended. Interrupted, it says how to go on and returns CTL_JOB_FAILED. */
 int transfer_follow(struct ctl *ctl, struct rejectd_client *client, const char *id);

@@ -66,9 +66,10 @@ struct rejectd_uploaded {
 };
 
 /*
- * Streams a file of epochs (-epo.fif, -epo.fif.gz, .npz) as it is, which makes a dataset.
+ * Streams a file of epochs (-epo.fif, -epo.fif.gz, .set, .npz) as it is, which makes a dataset.
  *
- *   id    NULL; or, for a further part of a divided recording, the dataset that awaits it
+ *   id    NULL; or the dataset that awaits the file: a further part of a divided recording, or
+ *         the .fdt of a .set
  *   name  of the new dataset; NULL for none
  */
 enum rejectd_status rejectd_client_upload_file(struct rejectd_client *client, const char *id,
@@ -76,6 +77,12 @@ enum rejectd_status rejectd_client_upload_file(struct rejectd_client *client, co
                                                const struct rejectd_transfer *transfer,
                                                struct rejectd_uploaded *uploaded,
                                                struct rejectd_error *error);
+
+/* Streams a file of AutoReject.save(), which makes a model. */
+enum rejectd_status rejectd_client_upload_model(struct rejectd_client *client, const char *path,
+                                                const struct rejectd_transfer *transfer,
+                                                char id[REJECTD_ID_SIZE],
+                                                struct rejectd_error *error);
 
 enum rejectd_status rejectd_client_delete_dataset(struct rejectd_client *client, const char *id,
                                                   struct rejectd_error *error);
