@@ -159,5 +159,9 @@ enum rejectd_status file_upload_commit(struct file_upload *upload, const char *n
     if (status == REJECTD_OK) {
         status = upload->format->finish(upload, error);
     }
-    return status == REJECTD_OK ? file_commit(upload, name, dataset, error) : status;
+    if (status == REJECTD_OK) {
+        status = file_commit(upload, name, dataset, error);
+    }
+    scratch_remove(&upload->folder); /* before the answer, not after it */
+    return status;
 }
