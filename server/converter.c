@@ -324,14 +324,14 @@ static enum rejectd_status judge(struct converter *converter, const struct conve
     if (atomic_load(&converter->stopping)) {
         return REJECTD_FAIL(error, REJECTD_UNAVAILABLE, "", "the service is stopping");
     }
-    if (child->timed_out) {
+    const int signal_number = WIFSIGNALED(child->status) ? WTERMSIG(child->status) : 0;
+    if (child->timed_out || signal_number == SIGXCPU) {
         snprintf(why, sizeof why, "it took more than %lld s",
                  (long long)converter->config->convert_seconds);
         return fail_stopped(converter, call, why, error);
     }
     if (!WIFEXITED(child->status)) {
-        snprintf(why, sizeof why, "signal %d",
-                 WIFSIGNALED(child->status) ? WTERMSIG(child->status) : 0);
+        snprintf(why, sizeof why, "signal %d", signal_number);
         return fail_stopped(converter, call, why, error);
     }
     const int code = WEXITSTATUS(child->status);

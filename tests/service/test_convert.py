@@ -134,10 +134,7 @@ class TestSet:
                 check_problem(answer, answer.status, answer.json()["type"].split("/")[-1])
             torn = bytearray(whole)
             torn[600:900] = b"\xff" * 300
-            assert post(api, bytes(torn)).status in (201, 422) if container == "v6" else post(api, bytes(torn)).status == 422
-        for listed in api.listed("datasets"):
-            if listed["name"] == "a set":
-                api.delete(f"/v1/datasets/{listed['id']}")
+            check_problem(post(api, bytes(torn)), 422, "invalid-samples")
 
     @pytest.mark.usefixtures("unchanged")
     @pytest.mark.parametrize(
@@ -241,3 +238,198 @@ class TestPrograms:
         eeg_set(tmp_path / "x.set")
         check_problem(post(daemon.api, tmp_path / "x.set"), 500, "internal", mentions="cannot be started")
         assert leftovers(daemon) == []
+
+
+def names_of(epochs):
+    names = {number: name for name, number in epochs.event_id.items()}
+    return [names[number] for number in epochs.events[:, 2]]
+
+
+class TestCleanedSet:
+    def fit(self, api, dataset):
+        return api.fit(dataset, cv=4, consensus=[0.5], n_interpolate=[2], random_state=1)
+
+    def check(self, api, job, result, folder, before):
+        answer = api.get(f"/v1/jobs/{job['id']}/result/cleaned.set")
+        assert answer.status == 200, answer
+        assert 'filename="cleaned.set"' in answer.headers["Content-Disposition"]
+        path = folder / "cleaned.set"
+        path.write_bytes(answer.body)
+        epochs = mne.read_epochs_eeglab(path)
+        want = api.get(f"/v1/jobs/{job['id']}/result/cleaned.npy").array()
+        np.testing.assert_allclose(epochs.get_data(copy=True), want, rtol=1e-6, atol=1e-12)
+        assert 3 in result["bad_epochs"] and len(epochs) == len(want)
+        assert epochs.ch_names == before.ch_names and epochs.info["sfreq"] == before.info["sfreq"]
+        eeg = scipy.io.loadmat(path, squeeze_me=True, struct_as_record=False)["EEG"]
+        told = json.loads(eeg.etc.autoreject.json)
+        assert (told["job"], told["type"]) == (job["id"], "fit")
+        assert told["result"]["bad_epochs"] == result["bad_epochs"]
+        labels = api.get(f"/v1/jobs/{job['id']}/result/labels.npy").array()
+        np.testing.assert_array_equal(eeg.etc.autoreject.labels.T, labels)
+        return epochs, eeg
+
+    @pytest.mark.parametrize("container", ["v7", "v7.3"])
+    def test_of_a_set(self, api, tmp_path, container):
+        eeg_set(tmp_path / "x.set", container)
+        before = mne.read_epochs_eeglab(tmp_path / "x.set")
+        job, result = self.fit(api, post(api, tmp_path / "x.set").json())
+        epochs, eeg = self.check(api, job, result, tmp_path, before)
+        kept = [e for e in range(len(before)) if e not in result["bad_epochs"]]
+        assert names_of(epochs) == [names_of(before)[e] for e in kept]
+        # What the daemon knows nothing of comes from the file that was posted.
+        assert eeg.history == "x = 1;" and eeg.etc.note == "kept"
+
+    def test_of_a_set_with_an_fdt(self, api, tmp_path):
+        data = eeg_set(tmp_path / "whole.set")["data"]
+        eeg_set(tmp_path / "x.set", data="x.fdt")
+        dataset = post(api, tmp_path / "x.set").json()
+        done = post(api, data.astype("<f4").tobytes(order="F"), f"/v1/datasets/{dataset['id']}/parts").json()
+        job, result = self.fit(api, done)
+        _, eeg = self.check(api, job, result, tmp_path, mne.read_epochs_eeglab(tmp_path / "whole.set"))
+        assert eeg.history == "x = 1;" and eeg.data.dtype == np.float32
+
+    def test_of_other_datasets(self, api, tmp_path):
+        eeg_set(tmp_path / "x.set")
+        before = mne.read_epochs_eeglab(tmp_path / "x.set")
+        epochs = mne.EpochsArray(before.get_data(copy=True), before.info, before.events, before.tmin, before.event_id)
+        epochs.save(tmp_path / "x-epo.fif", fmt="double")
+        job, result = self.fit(api, post(api, tmp_path / "x-epo.fif").json())
+        epochs, _ = self.check(api, job, result, tmp_path, before)
+        kept = [e for e in range(len(before)) if e not in result["bad_epochs"]]
+        assert names_of(epochs) == [names_of(before)[e] for e in kept]
+
+    def test_of_jobs_without_labels(self, api, tmp_path):
+        eeg_set(tmp_path / "x.set")
+        dataset = post(api, tmp_path / "x.set").json()
+        job, _ = api.run({"type": "interpolate", "dataset": dataset["id"], "channels": {"E1": "all"}})
+        answer = api.get(f"/v1/jobs/{job['id']}/result/cleaned.set")
+        (tmp_path / "out.set").write_bytes(answer.body)
+        want = api.get(f"/v1/jobs/{job['id']}/result/cleaned.npy").array()
+        got = mne.read_epochs_eeglab(tmp_path / "out.set").get_data(copy=True)
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-12)
+
+    def test_where_there_is_none(self, api, tmp_path):
+        eeg_set(tmp_path / "x.set")
+        dataset = post(api, tmp_path / "x.set").json()
+        job, _ = api.run({"type": "thresholds", "dataset": dataset["id"]})
+        check_problem(api.get(f"/v1/jobs/{job['id']}/result/cleaned.set"), 404, "not-found", mentions="cleaned.set")
+        check_problem(api.get(f"/v1/jobs/jb_{'0' * 22}/result/cleaned.set"), 404, "not-found")
+        job, _ = self.fit(api, dataset)
+        assert api.delete(f"/v1/datasets/{dataset['id']}").status == 204
+        check_problem(api.get(f"/v1/jobs/{job['id']}/result/cleaned.set"), 404, "not-found", mentions="deleted")
+
+
+def thresholds_of(model):
+    return {c["name"]: c["threshold"] for c in model["channels"]}
+
+
+class TestModels:
+    def test_a_model_as_autoreject_keeps_it(self, api, tmp_path):
+        eeg_set(tmp_path / "x.set")
+        dataset = post(api, tmp_path / "x.set").json()
+        job, result = api.fit(dataset, cv=4, consensus=[0.5], n_interpolate=[2], random_state=1)
+        model = api.get(f"/v1/models/{result['model']}").json()
+        for gone in False, True:
+            if gone:  # then the model alone has to do
+                assert api.delete(f"/v1/datasets/{dataset['id']}").status == 204
+            answer = api.get(f"/v1/models/{model['id']}/model.h5")
+            assert answer.status == 200, answer
+            assert 'filename="model.h5"' in answer.headers["Content-Disposition"]
+            (tmp_path / "model.h5").write_bytes(answer.body)
+            theirs = autoreject.read_auto_reject(tmp_path / "model.h5")
+            assert {k: float(v) for k, v in theirs.threshes_.items()} == thresholds_of(model)
+            log = theirs.get_reject_log(mne.read_epochs_eeglab(tmp_path / "x.set"))
+            assert np.flatnonzero(log.bad_epochs).tolist() == result["bad_epochs"]
+            assert theirs.dots is None
+        # And back.
+        answer = post(api, tmp_path / "model.h5", "/v1/models")
+        assert answer.status == 201, answer
+        again = answer.json()
+        assert answer.headers["Location"] == f"/v1/models/{again['id']}"
+        assert (again["job"], again["dataset"]) == (None, None)
+        assert thresholds_of(again) == thresholds_of(model) and again["types"] == model["types"]
+        assert api.get(f"/v1/models/{again['id']}").json() == again
+        assert again in api.listed("models")
+        assert api.delete(f"/v1/models/{again['id']}").status == 204
+
+    def test_a_model_of_autoreject_is_applied(self, api, tmp_path):
+        eeg_set(tmp_path / "x.set", n_epochs=20)
+        epochs = mne.read_epochs_eeglab(tmp_path / "x.set")
+        ar = autoreject.AutoReject(n_interpolate=[1, 2], consensus=[0.3, 0.6], cv=4, random_state=1, n_jobs=1, verbose=False)
+        cleaned, log = ar.fit(epochs).transform(epochs, return_log=True)
+        ar.save(tmp_path / "theirs.h5")
+        answer = post(api, tmp_path / "theirs.h5", "/v1/models")
+        assert answer.status == 201, answer
+        model = answer.json()
+        assert thresholds_of(model) == {k: float(v) for k, v in ar.threshes_.items()}
+        dataset = post(api, tmp_path / "x.set").json()
+        job, result = api.run({"type": "apply", "dataset": dataset["id"], "model": model["id"]})
+        assert result["bad_epochs"] == np.flatnonzero(log.bad_epochs).tolist()
+        got = api.get(f"/v1/jobs/{job['id']}/result/cleaned.npy").array()
+        np.testing.assert_allclose(got, cleaned.get_data(copy=True), rtol=1e-6, atol=1e-12)
+
+    @pytest.mark.usefixtures("unchanged")
+    def test_files_that_are_wrong(self, api, tmp_path):
+        eeg_set(tmp_path / "x.set", "v7.3")
+        autoreject.AutoReject().save(tmp_path / "unfitted.h5")
+        with h5py.File(tmp_path / "link.h5", "w") as file:
+            file["autoreject"] = h5py.ExternalLink("unfitted.h5", "/autoreject")
+        whole = (tmp_path / "unfitted.h5").read_bytes()
+        for body, words in (
+            (b"", "file"),
+            (b"{}", "file"),
+            (whole[:3000], "file"),
+            (whole, "fitted"),
+            ((tmp_path / "x.set").read_bytes(), ""),
+            ((tmp_path / "link.h5").read_bytes(), "links"),
+        ):
+            check_problem(post(api, body, "/v1/models"), 422, "invalid-value", mentions=words)
+        check_problem(api.request("POST", "/v1/models", b"x", {"Content-Type": "text/plain"}), 415, "unsupported-media-type")
+        check_problem(api.get(f"/v1/models/md_{'0' * 22}/model.h5"), 404, "not-found")
+
+    def test_a_file_that_is_too_long(self, own_daemon):
+        daemon = own_daemon("--max-json-bytes", "1024")
+        check_problem(post(daemon.api, bytes(2000), "/v1/models"), 413, "too-large")
+
+
+def meg_case(name):
+    folder = ROOT / "tests/parity/data_meg" / name
+    return np.load(folder / "epochs.npy"), json.loads((folder / "meta.json").read_text())
+
+
+class TestMegModels:
+    def test_the_products_of_lead_fields_are_in_it(self, api, tmp_path):
+        data, meta = meg_case("meg_triplets")
+        info = mne.create_info(meta["ch_names"], meta["sfreq"], meta["ch_types"])
+        with info._unlock():
+            info["dev_head_t"] = mne.Transform("meg", "head", np.array(meta["dev_head_t"]))
+        for ch, loc, coil, place in zip(info["chs"], meta["loc"], meta["coil_type"], meta["ch_pos"]):
+            if loc is not None and None not in loc:
+                ch["loc"][:] = loc
+            if place is not None and None not in place and ch["kind"] == mne.io.constants.FIFF.FIFFV_EEG_CH:
+                ch["loc"][:3] = place
+            if coil is not None:
+                ch["coil_type"] = coil
+        info["bads"] = meta["bads"]
+        epochs = mne.EpochsArray(data, info, tmin=meta["tmin"])
+        epochs.save(tmp_path / "x-epo.fif", fmt="double")
+        epochs = mne.read_epochs(tmp_path / "x-epo.fif")
+        dataset = post(api, tmp_path / "x-epo.fif").json()
+        _, result = api.fit(dataset, cv=4, consensus=[0.5], n_interpolate=[2], random_state=1, meg_legendre="exact")
+        answer = api.get(f"/v1/models/{result['model']}/model.h5")
+        assert answer.status == 200, answer
+        (tmp_path / "model.h5").write_bytes(answer.body)
+        theirs = autoreject.read_auto_reject(tmp_path / "model.h5")
+        want = autoreject.utils._compute_dots(mne.pick_info(epochs.info, mne.pick_types(epochs.info, meg=True, exclude=[])), templates=None)
+        for ours, other in zip(theirs.dots, want):
+            np.testing.assert_allclose(ours, other, rtol=1e-3, atol=1e-4 * np.abs(other).max())
+        cleaned, log = theirs.transform(epochs, return_log=True)
+        assert np.flatnonzero(log.bad_epochs).tolist() == result["bad_epochs"]
+        again = post(api, tmp_path / "model.h5", "/v1/models")
+        assert again.status == 201, again
+        model = api.get(f"/v1/models/{result['model']}").json()
+        assert thresholds_of(again.json()) == thresholds_of(model)
+        # Without the dataset they cannot be told any more.
+        assert api.delete(f"/v1/datasets/{dataset['id']}").status == 204
+        (tmp_path / "model.h5").write_bytes(api.get(f"/v1/models/{result['model']}/model.h5").body)
+        assert autoreject.read_auto_reject(tmp_path / "model.h5").dots is None
