@@ -10,8 +10,8 @@
  * The daemon runs it as a child with limits on memory, time and files, names every path, and reads
  * what it wrote as it reads anything from outside. Exit status: 0 done, 2 the input is not
  * accepted, 3 the data of the .set are in an .fdt that was not given (OUTDIR/needs.json), 4 the
- * fault is here. With 2 and 4 one line of JSON on stderr says what was wrong and what is accepted:
- * {"field": "...", "message": "..."}.
+ * fault is here, 5 the memory did not suffice. With 2, 4 and 5 one line of JSON on stderr says what
+ * was wrong and what is accepted: {"field": "...", "message": "..."}.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@
 #include "protocol/dataset_json.h"
 #include "protocol/json_text.h"
 
-enum { DONE = 0, BAD_INPUT = 2, NEEDS_FDT = 3, FAULT = 4 };
+enum { DONE = 0, BAD_INPUT = 2, NEEDS_FDT = 3, FAULT = 4, NO_MEMORY = 5 };
 
 static const size_t max_json = (size_t)256 << 20;
 
@@ -53,8 +53,10 @@ static int report(enum rejectd_status status, const struct rejectd_error *error)
     buffer_append_text(&line, "}\n");
     fputs(line.failed ? "{\"field\":\"\",\"message\":\"out of memory\"}\n" : line.data, stderr);
     buffer_free(&line);
-    const bool fault = status == REJECTD_OUT_OF_MEMORY || status == REJECTD_INTERNAL ||
-                       status == REJECTD_STORAGE || status == REJECTD_STORAGE_FULL;
+    if (status == REJECTD_OUT_OF_MEMORY)
+        return NO_MEMORY;
+    const bool fault =
+        status == REJECTD_INTERNAL || status == REJECTD_STORAGE || status == REJECTD_STORAGE_FULL;
     return fault ? FAULT : BAD_INPUT;
 }
 

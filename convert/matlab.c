@@ -1,4 +1,5 @@
 #include "convert/matlab.h"
+#include "convert/mat5_guard.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -7,35 +8,9 @@
 
 #include "base/checked.h"
 #include "convert/hdf5_guard.h"
+#include "convert/mat5_guard.h"
 #include "convert/mat73.h"
 #include "protocol/utf8.h"
-
-static uint32_t read_u32(const unsigned char *at, bool big_endian)
-{
-    return big_endian
-               ? (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3]
-               : (uint32_t)at[3] << 24 | (uint32_t)at[2] << 16 | (uint32_t)at[1] << 8 | at[0];
-}
-
-/* The variables of a MAT 5 file follow each other to its end. matio takes what is cut off for
- * fields that aren't there, so it's looked for here. */
-static bool is_complete(FILE *stream, bool big_endian)
-{
-    unsigned char tag[8];
-    if (fseek(stream, 0, SEEK_END) != 0)
-        return false;
-    const long end = ftell(stream);
-    long at = 128;
-    while (end - at >= (long)sizeof tag) {
-        if (fseek(stream, at, SEEK_SET) != 0 || fread(tag, 1, sizeof tag, stream) != sizeof tag)
-            return false;
-        const long bytes = (long)read_u32(tag + 4, big_endian);
-        if (bytes > end - at - (long)sizeof tag)
-            return false;
-        at += (long)sizeof tag + bytes;
-    }
-    return at == end && end > 128;
-}
 
 static enum rejectd_status check_container(const char *path, bool *is_hdf5,
                                            struct rejectd_error *error)
@@ -45,16 +20,13 @@ static enum rejectd_status check_container(const char *path, bool *is_hdf5,
     const size_t length = stream != NULL ? fread(head, 1, sizeof head, stream) : 0;
     *is_hdf5 = length == sizeof head && memcmp(head, "MATLAB 7.3 MAT-file", 19) == 0 &&
                memcmp(head + 512, "\x89HDF\r\n\x1a\n", 8) == 0;
-    const bool is_big = length >= 128 && memcmp(head + 124, "\1\0MI", 4) == 0;
-    const bool is_mat5 = is_big || (length >= 128 && memcmp(head + 124, "\0\1IM", 4) == 0);
-    const bool complete = !is_mat5 || is_complete(stream, is_big);
+    const bool is_mat5 = length >= 128 && (memcmp(head + 124, "\1\0MI", 4) == 0 ||
+                                           memcmp(head + 124, "\0\1IM", 4) == 0);
     if (stream != NULL)
         fclose(stream);
-    if (!complete)
-        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "file",
-                            "is a MAT file that ends within a variable; it is damaged or not "
-                            "complete");
-    if (*is_hdf5 || is_mat5)
+    if (is_mat5)
+        return mat5_guard_check(path, error);
+    if (*is_hdf5)
         return REJECTD_OK;
     return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "file",
                         "is no EEGLAB .set file: it is neither MAT 5 (v6, v7) nor MAT 7.3; save it "

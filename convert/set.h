@@ -17,8 +17,8 @@ void set_init(void);
 /*
  * Reads a file into `folder`: description.json, as dataset_from_json() takes it, and samples.bin,
  * float64 in V, [n_epochs][n_channels][n_times]. Microvolts are multiplied by 1e-6 in float64, as
- * MNE-Python does. When the data are in an .fdt and fdt is NULL nothing but needs.json is written,
- * {"fdt_bytes": ..., "name": ...}, and *needs_fdt is true; the name is not opened.
+ * MNE-Python does. When the data are in an .fdt and fdt is NULL there is needs.json in place of
+ * samples.bin, {"fdt_bytes": ..., "name": ...}, and *needs_fdt is true; the name is not opened.
  *
  * Positions X, Y, Z become head coordinates (-Y, X, Z) in metres, from the unit that their mean
  * radius tells: below 0.25 m, 2.5 dm, 25 cm, else mm. All zero or missing is no position. Types are

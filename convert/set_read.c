@@ -243,9 +243,9 @@ static enum rejectd_status convert(struct matlab_file *file, const char *fdt, co
         return status;
     *needs_fdt = outside && fdt == NULL;
     if (*needs_fdt)
-        return write_needs(folder, name, d, error);
-    status = outside ? open_fdt(fdt, d, source, error) : open_data(file, d, source, error);
-    if (status == REJECTD_OK)
+        status = write_needs(folder, name, d, error);
+    else if ((status = outside ? open_fdt(fdt, d, source, error)
+                               : open_data(file, d, source, error)) == REJECTD_OK)
         status = write_samples(source, d, folder, error);
     return status == REJECTD_OK ? write_description(folder, d, error) : status;
 }

@@ -59,6 +59,12 @@ static const struct setting settings[] = {
      "seconds after which a silent connection is closed"},
     {"request-timeout", SETTING_INTEGER, AT(request_timeout), "120", 1, 86400, NULL,
      "seconds within which a JSON body must have arrived"},
+    {"convert-program", SETTING_TEXT, AT(convert_program), "", 0, 0, NULL,
+     "what reads and writes .set and .h5 files (default: rejectd-convert beside rejectd)"},
+    {"convert-seconds", SETTING_INTEGER, AT(convert_seconds), "300", 1, 86400, NULL,
+     "seconds after which it is stopped"},
+    {"convert-memory", SETTING_BYTES, AT(convert_memory), "4G", (int64_t)64 << 20, (int64_t)1 << 50,
+     NULL, "most memory that it may take, beside four times the size of its file"},
     {"log-level", SETTING_TEXT, AT(log_level), "info", 0, 0, "debug|info|warning|error",
      "least level of what is logged to stderr"},
 };

@@ -26,6 +26,9 @@ struct config {
     int64_t connection_limit;
     int64_t idle_timeout;
     int64_t request_timeout;
+    char convert_program[CONFIG_TEXT_SIZE];
+    int64_t convert_seconds;
+    int64_t convert_memory;
 };
 
 /* What the command line asked for. */

@@ -80,6 +80,12 @@ static enum rejectd_status open_storage(struct daemon *daemon, struct rejectd_er
     if (status == REJECTD_OK) {
         status = blobs_open(path, &service->blobs, error);
     }
+    if (status == REJECTD_OK) {
+        status = path_in(service->config, "convert", path, error);
+    }
+    if (status == REJECTD_OK) {
+        status = converter_open(service->config, &daemon->log, path, &service->converter, error);
+    }
     return status;
 }
 
@@ -198,6 +204,7 @@ void daemon_stop(struct daemon *daemon)
         log_write(&daemon->log, LOG_LEVEL_INFO, "stopping", "requests and jobs are ended");
         http_drain(daemon->http);
     }
+    converter_stop(service->converter);
     pool_stop(daemon->pool);
     http_stop(daemon->http);
     executor_close(service->uploads);
@@ -206,6 +213,7 @@ void daemon_stop(struct daemon *daemon)
     if (service->store != NULL) {
         service->store->functions->close(service->store);
     }
+    converter_close(service->converter);
     blobs_close(service->blobs);
     waiters_destroy(&daemon->waiters);
     if (daemon->lock >= 0) {

@@ -33,22 +33,32 @@ static enum rejectd_status finish_samples(struct commit *commit, char sha256[SHA
                                   : upload_fail_sample(&upload->description, bad_sample, error);
 }
 
+static enum rejectd_status write_piece(void *context, const void *bytes, size_t count,
+                                       struct rejectd_error *error)
+{
+    return blob_writer_write(context, bytes, count, error);
+}
+
 static enum rejectd_status write_head(struct commit *commit, struct rejectd_error *error)
 {
-    const struct fif_leftover *leftover = &commit->upload->leftover;
-    const struct blob_writer_options options = {.expected_bytes = leftover->head_size};
+    const struct file_upload *upload = commit->upload;
+    const struct fif_leftover *leftover = &upload->leftover;
+    const uint64_t bytes = upload->scratch_is_head ? upload->scratch_bytes : leftover->head_size;
+    const struct blob_writer_options options = {.expected_bytes = bytes};
     struct store_part *part = &commit->part;
-    memcpy(part->format, commit->upload->format->name, strlen(commit->upload->format->name) + 1);
-    part->n_epochs = commit->upload->description.n_epochs;
-    if (leftover->head == NULL) {
+    memcpy(part->format, upload->format->name, strlen(upload->format->name) + 1);
+    part->n_epochs = upload->description.n_epochs;
+    if (leftover->head == NULL && !upload->scratch_is_head) {
         return REJECTD_OK;
     }
-    part->head_bytes = leftover->head_size;
+    part->head_bytes = bytes;
     part->samples_at = leftover->samples_at;
     enum rejectd_status status =
-        blob_writer_open(commit->upload->service->blobs, &options, &commit->head, error);
+        blob_writer_open(upload->service->blobs, &options, &commit->head, error);
     if (status == REJECTD_OK) {
-        status = blob_writer_write(commit->head, leftover->head, leftover->head_size, error);
+        status = upload->scratch_is_head
+                     ? scratch_pump(upload->scratch, bytes, write_piece, commit->head, error)
+                     : blob_writer_write(commit->head, leftover->head, bytes, error);
     }
     if (status == REJECTD_OK) {
         status = blob_writer_finish(commit->head, part->head_sha256, NULL, error);
@@ -270,7 +280,7 @@ static enum rejectd_status commit_new(struct commit *commit, const char *name,
     if (status == REJECTD_OK) {
         status = describe(commit, description, error);
     }
-    if (status == REJECTD_OK) {
+    if (status == REJECTD_OK && upload->writer != NULL) {
         status = finish_samples(commit,
                                 upload->leftover.has_next ? commit->part.samples_sha256
                                                           : commit->dataset->sha256,
@@ -303,6 +313,33 @@ static enum rejectd_status commit_next(struct commit *commit, struct rejectd_err
     return status;
 }
 
+/* The samples of a .set that was there already: the whole of them. */
+static enum rejectd_status commit_fdt(struct commit *commit, struct rejectd_error *error)
+{
+    struct file_upload *upload = commit->upload;
+    struct store *store = upload->service->store;
+    memcpy(upload->description.name, upload->name, sizeof upload->name);
+    enum rejectd_status status =
+        store->functions->dataset_get(store, upload->dataset, commit->dataset, error);
+    if (status == REJECTD_OK) {
+        status = store->functions->dataset_parts(store, upload->dataset, &commit->before,
+                                                 &commit->n_before, error);
+    }
+    if (status == REJECTD_OK) {
+        status = describe(commit, &upload->description, error);
+    }
+    return status == REJECTD_OK ? finish_samples(commit, commit->dataset->sha256, error) : status;
+}
+
+static enum rejectd_status commit_samples(struct commit *commit, const char *name,
+                                          struct rejectd_error *error)
+{
+    if (commit->upload->dataset[0] == '\0') {
+        return commit_new(commit, name, error);
+    }
+    return file_is_fdt(commit->upload) ? commit_fdt(commit, error) : commit_next(commit, error);
+}
+
 enum rejectd_status file_commit(struct file_upload *upload, const char *name,
                                 struct dataset_view *dataset, struct rejectd_error *error)
 {
@@ -310,8 +347,7 @@ enum rejectd_status file_commit(struct file_upload *upload, const char *name,
     *dataset = (struct dataset_view){0};
     enum rejectd_status status = write_head(&commit, error);
     if (status == REJECTD_OK) {
-        status = upload->dataset[0] == '\0' ? commit_new(&commit, name, error)
-                                            : commit_next(&commit, error);
+        status = commit_samples(&commit, name, error);
     }
     if (status == REJECTD_OK) {
         name_next_part(&upload->leftover, dataset);

@@ -26,8 +26,8 @@ enum rejectd_status file_open_writer(struct file_upload *upload,
     return blob_writer_open(upload->service->blobs, &options, &upload->writer, error);
 }
 
-static enum rejectd_status write_samples(void *context, const void *bytes, size_t count,
-                                         struct rejectd_error *error)
+enum rejectd_status file_write_samples(void *context, const void *bytes, size_t count,
+                                       struct rejectd_error *error)
 {
     struct file_upload *upload = context;
     return blob_writer_write(upload->writer, bytes, count, error);
@@ -46,7 +46,7 @@ static enum rejectd_status fif_open(struct file_upload *upload, struct rejectd_e
     const struct fif_reader_options options = {
         .context = upload,
         .begin = fif_begin,
-        .samples = write_samples,
+        .samples = file_write_samples,
     };
     return fif_reader_open(&options, &upload->reader, error);
 }
@@ -69,8 +69,8 @@ static enum rejectd_status npz_open_scratch(struct file_upload *upload, struct r
     return blobs_open_scratch(upload->service->blobs, &upload->scratch, error);
 }
 
-static enum rejectd_status npz_consume(struct file_upload *upload, const void *bytes, size_t count,
-                                       struct rejectd_error *error)
+enum rejectd_status file_keep(struct file_upload *upload, const void *bytes, size_t count,
+                              struct rejectd_error *error)
 {
     const char *from = bytes;
     while (count > 0) {
@@ -81,7 +81,7 @@ static enum rejectd_status npz_consume(struct file_upload *upload, const void *b
         if (n <= 0) {
             const int number = n < 0 ? errno : ENOSPC;
             return REJECTD_FAIL(error, number == ENOSPC ? REJECTD_STORAGE_FULL : REJECTD_STORAGE,
-                                "", "the archive cannot be kept: %s", strerror(number));
+                                "", "the file cannot be kept: %s", strerror(number));
         }
         from += n;
         count -= (size_t)n;
@@ -105,8 +105,8 @@ static enum rejectd_status npz_finish(struct file_upload *upload, struct rejectd
         status = file_open_writer(upload, &upload->description, error);
     }
     if (status == REJECTD_OK) {
-        status =
-            dataset_npz_samples(bytes, length, &upload->description, write_samples, upload, error);
+        status = dataset_npz_samples(bytes, length, &upload->description, file_write_samples,
+                                     upload, error);
     }
     munmap(bytes, length);
     return status;
@@ -116,7 +116,8 @@ static enum rejectd_status npz_finish(struct file_upload *upload, struct rejectd
 
 static const struct file_format formats[] = {
     {"fif", fif_has_magic, fif_open, fif_consume, fif_finish},
-    {"npz", npz_has_magic, npz_open_scratch, npz_consume, npz_finish},
+    {"npz", npz_has_magic, npz_open_scratch, file_keep, npz_finish},
+    {"set", file_set_has_magic, file_set_open, file_keep, file_set_finish},
 };
 
 const struct file_format *file_format_of(const void *first, size_t count)

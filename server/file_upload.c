@@ -52,17 +52,27 @@ static enum rejectd_status consume(void *context, const void *bytes, size_t coun
     return count > 0 ? upload->format->consume(upload, from, count, error) : REJECTD_OK;
 }
 
-/* The dataset awaits a file. */
-static enum rejectd_status check_dataset(struct service *service, const char *id,
-                                         struct rejectd_error *error)
+/* The dataset awaits a file. When it has a .set already, that is the .fdt. */
+static enum rejectd_status open_next(struct file_upload *upload, uint64_t content_length,
+                                     struct rejectd_error *error)
 {
+    struct store *store = upload->service->store;
     struct dataset_view dataset = {0};
+    struct store_part *parts = NULL;
+    size_t n_parts = 0;
     enum rejectd_status status =
-        service->store->functions->dataset_get(service->store, id, &dataset, error);
+        store->functions->dataset_get(store, upload->dataset, &dataset, error);
     if (status == REJECTD_OK && dataset.next_part[0] == '\0') {
-        status =
-            REJECTD_FAIL(error, REJECTD_CONFLICT, "", "dataset %.40s awaits no further file", id);
+        status = REJECTD_FAIL(error, REJECTD_CONFLICT, "", "dataset %.40s awaits no further file",
+                              upload->dataset);
     }
+    if (status == REJECTD_OK) {
+        status = store->functions->dataset_parts(store, upload->dataset, &parts, &n_parts, error);
+    }
+    if (status == REJECTD_OK && n_parts == 1 && strcmp(parts[0].format, "set") == 0) {
+        status = file_fdt_begin(upload, &dataset, &parts[0], content_length, error);
+    }
+    free(parts);
     dataset_view_clear(&dataset);
     return status;
 }
@@ -80,12 +90,6 @@ enum rejectd_status file_upload_open(struct service *service, const char *datase
                             "the file has %llu bytes; accepted are at most %llu",
                             (unsigned long long)content_length, (unsigned long long)most);
     }
-    if (dataset[0] != '\0') {
-        status = check_dataset(service, dataset, error);
-    }
-    if (status != REJECTD_OK) {
-        return status;
-    }
     struct file_upload *made = calloc(1, sizeof *made);
     if (made == NULL) {
         return REJECTD_FAIL_MEMORY(error, sizeof *made);
@@ -101,6 +105,9 @@ enum rejectd_status file_upload_open(struct service *service, const char *datase
     };
     made->counted = true;
     status = upload_slot_take(service, error);
+    if (status == REJECTD_OK && dataset[0] != '\0') {
+        status = open_next(made, content_length, error);
+    }
     if (status == REJECTD_OK) {
         status = intake_open(&options, &made->intake, error);
     }
@@ -125,6 +132,7 @@ void file_upload_close(struct file_upload *upload)
     if (upload->scratch >= 0) {
         close(upload->scratch);
     }
+    scratch_remove(&upload->folder);
     if (upload->counted) {
         upload_slot_release(upload->service);
     }
@@ -146,10 +154,14 @@ enum rejectd_status file_upload_commit(struct file_upload *upload, const char *n
 {
     enum rejectd_status status = intake_finish(upload->intake, error);
     if (status == REJECTD_OK && upload->format == NULL) {
-        status = fail_format(error);
+        status = choose_format(upload, error); /* it is a short one */
     }
     if (status == REJECTD_OK) {
         status = upload->format->finish(upload, error);
     }
-    return status == REJECTD_OK ? file_commit(upload, name, dataset, error) : status;
+    if (status == REJECTD_OK) {
+        status = file_commit(upload, name, dataset, error);
+    }
+    scratch_remove(&upload->folder); /* before the answer, not after it */
+    return status;
 }

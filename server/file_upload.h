@@ -1,7 +1,9 @@
 /*
  * A file of epochs on its way to become a dataset, or the next part of one: MNE-Python's FIF, plain
- * or compressed, or a NumPy archive. What it is, its first bytes tell. FIF is read as it comes; an
- * archive has its directory at the end and waits in a scratch file. One thread at a time.
+ * or compressed, a NumPy archive, or EEGLAB's .set. What it is, its first bytes tell. FIF is read
+ * as it comes; an archive has its directory at the end and waits in a scratch file; a .set does,
+ * too, because it is read by another program (converter.h). The next part of a .set is its .fdt.
+ * One thread at a time.
  */
 #ifndef SERVER_FILE_UPLOAD_H
 #define SERVER_FILE_UPLOAD_H

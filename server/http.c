@@ -116,7 +116,8 @@ static enum rejectd_status begin_body(struct request *request, struct rejectd_er
         return file_upload_open(request->service, request->id, request->content_length,
                                 wake_callback, request, &request->file, error);
     }
-    if (request->route->body == BODY_JSON || request->route->body == BODY_DATASET) {
+    if (request->route->body == BODY_JSON || request->route->body == BODY_DATASET ||
+        request->route->body == BODY_MODEL) {
         buffer_init(&request->body, (size_t)request->service->config->max_json_bytes);
     }
     if (request->route->body == BODY_SAMPLES) {

@@ -92,9 +92,14 @@ bool admission_is_npy(const struct request *request)
 /* What a body may be called; the bytes of a file tell which one it is. */
 static const char *const json_types[] = {"application/json", NULL};
 static const char *const sample_types[] = {"application/octet-stream", "application/x-npy", NULL};
-static const char *const file_types[] = {"application/octet-stream", "application/x-fif",
-                                         "application/gzip",         "application/x-npz",
-                                         "application/zip",          NULL};
+static const char *const file_types[] = {"application/octet-stream",
+                                         "application/x-fif",
+                                         "application/gzip",
+                                         "application/x-npz",
+                                         "application/zip",
+                                         "application/x-matlab-data",
+                                         NULL};
+static const char *const model_types[] = {"application/octet-stream", "application/x-hdf5", NULL};
 
 static bool content_type_among(const struct request *request, const char *const *types)
 {
@@ -120,6 +125,8 @@ static bool media_type_is_accepted(const struct request *request)
         return missing || content_type_among(request, sample_types);
     case BODY_FILE:
         return missing || content_type_among(request, file_types);
+    case BODY_MODEL:
+        return missing || content_type_among(request, model_types);
     case BODY_DATASET:
         return content_type_among(request, json_types) || content_type_among(request, file_types);
     default:
@@ -135,6 +142,7 @@ static enum rejectd_status check_media_type(const struct request *request,
         [BODY_JSON] = "application/json",
         [BODY_SAMPLES] = "application/octet-stream, application/x-npy",
         [BODY_FILE] = "application/octet-stream",
+        [BODY_MODEL] = "application/octet-stream, application/x-hdf5",
         [BODY_DATASET] = "application/json; application/octet-stream for a file",
     };
     const char *value = request_header(request, "Content-Type");
@@ -163,9 +171,10 @@ static enum rejectd_status check_body(const struct request *request,
                             "the body needs a Content-Length; chunked bodies aren't accepted");
     }
     const enum rejectd_status status = check_media_type(request, error);
-    const bool json = request->route->body == BODY_JSON ||
-                      (request->route->body == BODY_DATASET && !admission_takes_file(request));
-    if (status == REJECTD_OK && json && request->content_length > most_json) {
+    const bool collected = request->route->body == BODY_JSON ||
+                           request->route->body == BODY_MODEL ||
+                           (request->route->body == BODY_DATASET && !admission_takes_file(request));
+    if (status == REJECTD_OK && collected && request->content_length > most_json) {
         return REJECTD_FAIL(
             error, REJECTD_TOO_LARGE, "", "the body has %llu bytes; accepted are at most %llu",
             (unsigned long long)request->content_length, (unsigned long long)most_json);

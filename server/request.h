@@ -22,12 +22,14 @@ enum body_kind {
     BODY_SAMPLES, /* streamed into an upload */
     BODY_DATASET, /* JSON, or a file that is streamed */
     BODY_FILE,    /* a file that is streamed */
+    BODY_MODEL,   /* a file that is collected, up to max-json-bytes */
 };
 
 enum route_thread {
     ROUTE_HTTP,    /* answers at once */
     ROUTE_COMMITS, /* parses a body or commits */
-    ROUTE_UPLOADS, /* ends an upload; a request with a file does, whatever its route */
+    ROUTE_UPLOADS, /* ends an upload, or converts a file; a request with a file does, whatever its
+                      route */
 };
 
 struct route {
@@ -111,9 +113,12 @@ void job_send_cleaned(struct request *request, struct response *response);
 void job_send_correlations(struct request *request, struct response *response);
 void job_send_reject_log(struct request *request, struct response *response);
 void job_send_fif(struct request *request, struct response *response);
+void job_send_set(struct request *request, struct response *response);
 
 void model_list_all(struct request *request, struct response *response);
 void model_show(struct request *request, struct response *response);
+void model_create(struct request *request, struct response *response);
+void model_send_h5(struct request *request, struct response *response);
 void model_remove(struct request *request, struct response *response);
 
 void meta_health(struct request *request, struct response *response);

@@ -23,9 +23,12 @@ static const struct route routes[] = {
     {"GET", "/v1/jobs/{}/result/correlations.npy", BODY_NONE, ROUTE_HTTP, job_send_correlations},
     {"GET", "/v1/jobs/{}/result/reject_log.npz", BODY_NONE, ROUTE_COMMITS, job_send_reject_log},
     {"GET", "/v1/jobs/{}/result/cleaned-epo.fif", BODY_NONE, ROUTE_COMMITS, job_send_fif},
+    {"GET", "/v1/jobs/{}/result/cleaned.set", BODY_NONE, ROUTE_UPLOADS, job_send_set},
 
+    {"POST", "/v1/models", BODY_MODEL, ROUTE_UPLOADS, model_create},
     {"GET", "/v1/models", BODY_NONE, ROUTE_HTTP, model_list_all},
     {"GET", "/v1/models/{}", BODY_NONE, ROUTE_HTTP, model_show},
+    {"GET", "/v1/models/{}/model.h5", BODY_NONE, ROUTE_UPLOADS, model_send_h5},
     {"DELETE", "/v1/models/{}", BODY_NONE, ROUTE_COMMITS, model_remove},
 
     {"GET", "/healthz", BODY_NONE, ROUTE_HTTP, meta_health},

@@ -6,6 +6,7 @@
 
 #include "server/blobs.h"
 #include "server/config.h"
+#include "server/converter.h"
 #include "server/executor.h"
 #include "server/log.h"
 #include "server/scheduler.h"
@@ -17,6 +18,7 @@ struct service {
     const struct log *log;
     struct store *store;
     struct blobs *blobs;
+    struct converter *converter;
     struct scheduler *scheduler;
     struct waiters *waiters;
     struct executor *commits; /* requests that parse or commit */

@@ -133,6 +133,9 @@ struct store_functions {
     enum rejectd_status (*recover)(struct store *store, struct store_recovery *recovery,
                                    struct rejectd_error *error);
 
+    /* A model that no job made: fills id and created_at; job and dataset are "". */
+    enum rejectd_status (*model_insert)(struct store *store, struct model_view *model,
+                                        struct rejectd_error *error);
     enum rejectd_status (*model_get)(struct store *store, const char *id, struct model_view *model,
                                      struct rejectd_error *error);
     enum rejectd_status (*model_list)(struct store *store, size_t limit, struct model_view **models,

@@ -236,6 +236,7 @@ static const struct store_functions sqlite_functions = {
     .job_finish = sqlite_job_finish,
     .job_result = sqlite_job_result,
     .recover = sqlite_recover,
+    .model_insert = sqlite_model_insert,
     .model_get = sqlite_model_get,
     .model_list = sqlite_model_list,
     .model_delete = sqlite_model_delete,

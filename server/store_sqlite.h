@@ -46,6 +46,8 @@ enum rejectd_status sqlite_dataset_list(struct store *store, size_t limit,
                                         struct rejectd_error *error);
 enum rejectd_status sqlite_dataset_delete(struct store *store, const char *id,
                                           struct rejectd_error *error);
+enum rejectd_status sqlite_model_insert(struct store *store, struct model_view *model,
+                                        struct rejectd_error *error);
 enum rejectd_status sqlite_model_get(struct store *store, const char *id, struct model_view *model,
                                      struct rejectd_error *error);
 enum rejectd_status sqlite_model_list(struct store *store, size_t limit, struct model_view **models,

@@ -194,6 +194,30 @@ static void read_model(struct query *query, struct model_view *model)
     model->model_json = query_read_copy(query);
 }
 
+enum rejectd_status sqlite_model_insert(struct store *store, struct model_view *model,
+                                        struct rejectd_error *error)
+{
+    struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
+    const int64_t now = clock_milliseconds();
+    store_new_id("md_", model->id);
+    clock_text(now, model->created_at);
+    enum rejectd_status status = transaction_begin(writer, error);
+    if (status == REJECTD_OK) {
+        struct query query;
+        query_begin(&query, writer,
+                    "INSERT INTO models (" MODEL_COLUMNS ") "
+                    "VALUES (?, coalesce(?, ''), coalesce(?, ''), ?, ?)",
+                    error);
+        query_bind_text(&query, model->id);
+        query_bind_text(&query, model->job);
+        query_bind_text(&query, model->dataset);
+        query_bind_integer(&query, now);
+        query_bind_text(&query, model->model_json);
+        status = query_execute(&query, NULL);
+    }
+    return transaction_end(writer, status, error);
+}
+
 enum rejectd_status sqlite_model_get(struct store *store, const char *id, struct model_view *model,
                                      struct rejectd_error *error)
 {

@@ -32,7 +32,7 @@ WRONG_METHODS = [
     ("PUT", "/v1/jobs", "POST"),
     ("POST", f"/v1/jobs/jb_{UNKNOWN}", "DELETE"),
     ("DELETE", f"/v1/jobs/jb_{UNKNOWN}/result", "GET"),
-    ("POST", "/v1/models", "GET"),
+    ("PUT", "/v1/models", "GET"),
     ("PUT", f"/v1/models/md_{UNKNOWN}", "DELETE"),
     ("POST", "/healthz", "GET"),
     ("DELETE", "/readyz", "GET"),

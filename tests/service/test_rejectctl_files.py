@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from daemon import PATIENCE, SANITIZED, program
 from samples import noise
+from test_convert import eeg_set
 from test_files import epochs_of, saved
 from test_rejectctl import OK, REFUSED, USAGE, ctl, one_line, run  # noqa: F401 (a fixture)
 
@@ -46,6 +47,16 @@ class TestUpload:
         done = ctl("upload", archive(tmp_path), "--json")
         dataset = api.get(f"/v1/datasets/{json.loads(done.stdout)['dataset']}").json()
         assert dataset["state"] == "ready" and dataset["n_channels"] == 4
+
+    @pytest.mark.parametrize("name", ["x.fdt", "old name.fdt"])
+    def test_set_and_its_fdt(self, ctl, api, tmp_path, name):
+        data = eeg_set(tmp_path / "whole.set")["data"]
+        eeg_set(tmp_path / "x.set", data=name)
+        one_line(ctl("upload", tmp_path / "x.set", code=USAGE), name)
+        (tmp_path / "x.fdt").write_bytes(data.astype("<f4").tobytes(order="F"))
+        whole, two = (show(api, ctl("upload", tmp_path / file)) for file in ("whole.set", "x.set"))
+        assert two["state"] == "ready" and two["sha256"] == whole["sha256"]
+        assert not [d for d in api.listed("datasets") if d["state"] != "ready"]
 
     def test_by_first_bytes(self, ctl, api, tmp_path):
         epochs = epochs_of(noise(8, 6, 30))
@@ -405,3 +416,19 @@ def test_a_bar_for_files(daemon, recording):
     os.close(leader)
     assert child.returncode == OK and printed.startswith(b"ds_")
     assert b"uploading" in seen and b"100 %" in seen, seen
+
+
+def test_eeglab_and_models_both_ways(ctl, api, tmp_path):
+    eeg_set(tmp_path / "x.set")
+    job = json.loads(ctl("fit", tmp_path / "x.set", "--cv", "4", "--json").stdout)
+    ctl("download", job["job"], "cleaned.set", tmp_path / "cleaned.set")
+    kept = len(mne.read_epochs_eeglab(tmp_path / "cleaned.set"))
+    assert kept == 14 - len(job["result"]["bad_epochs"])
+    ctl("download", job["result"]["model"], "model.h5", tmp_path)
+    theirs = autoreject.read_auto_reject(tmp_path / "model.h5")
+    assert theirs.threshes_ == pytest.approx(job["result"]["thresholds"], rel=1e-12)
+    model = json.loads(ctl("upload", tmp_path / "model.h5", "--json").stdout)["model"]
+    assert api.get(f"/v1/models/{model}").json()["job"] is None
+    one_line(ctl("download", model, "cleaned.set", tmp_path, code=USAGE), "cleaned.set")
+    (tmp_path / "no.h5").write_bytes(b"no")
+    one_line(ctl("upload", tmp_path / "no.h5", code=REFUSED), "no.h5")
