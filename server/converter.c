@@ -118,9 +118,8 @@ struct child {
     int output; /* its stdout and stderr */
     char text[MOST_OUTPUT + 1];
     size_t length;
-    bool ended;     /* it has been seen to have ended */
-    bool timed_out; /* and was killed for it */
-    int status;     /* of waitpid() */
+    bool killed; /* because its time was over, or the daemon's */
+    int status;  /* of waitpid() */
 };
 
 struct limits {
@@ -137,7 +136,8 @@ static struct limits limits_of(const struct converter *converter, uint64_t input
 }
 
 /* Between fork() and exec() in a program with threads: system calls alone. Returns errno. */
-static int become_program(char *const *arguments, const struct limits *limits, int output)
+static int become_program(char *const *arguments, const struct limits *limits, pid_t daemon,
+                          int output)
 {
     static char *const environment[] = {NULL};
     const struct rlimit none = {0, 0};
@@ -153,6 +153,9 @@ static int become_program(char *const *arguments, const struct limits *limits, i
         setrlimit(RLIMIT_CPU, &limits->cpu) != 0 || setrlimit(RLIMIT_FSIZE, &limits->file) != 0 ||
         setrlimit(RLIMIT_CORE, &none) != 0 || setrlimit(RLIMIT_NOFILE, &files) != 0) {
         return errno;
+    }
+    if (getppid() != daemon) { /* it ended before this could be told to end with it */
+        return ESRCH;
     }
     /* All of the daemon's are close-on-exec; this is for those that a library forgot. */
     (void)syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
@@ -205,9 +208,10 @@ static enum rejectd_status start(const struct converter *converter,
         close(output[1]);
         return fail_start(converter, number, error);
     }
+    const pid_t daemon = getpid();
     child->pid = fork();
     if (child->pid == 0) {
-        number = become_program(arguments, &limits, output[1]);
+        number = become_program(arguments, &limits, daemon, output[1]);
         (void)!write(failure[1], &number, sizeof number);
         kill(getpid(), SIGKILL);
     }
@@ -258,7 +262,7 @@ static void attend(struct converter *converter, struct child *child)
     bool open = true;
     while (!has_ended(child)) {
         if (clock_monotonic() > deadline || atomic_load(&converter->stopping)) {
-            child->timed_out = true;
+            child->killed = true;
             return;
         }
         struct pollfd waited = {.fd = open ? child->output : -1, .events = POLLIN};
@@ -321,14 +325,17 @@ static enum rejectd_status judge(struct converter *converter, const struct conve
                                  struct rejectd_error *error)
 {
     char why[64];
-    if (atomic_load(&converter->stopping)) {
+    if (child->killed && atomic_load(&converter->stopping)) {
         return REJECTD_FAIL(error, REJECTD_UNAVAILABLE, "", "the service is stopping");
     }
     const int signal_number = WIFSIGNALED(child->status) ? WTERMSIG(child->status) : 0;
-    if (child->timed_out || signal_number == SIGXCPU) {
+    if (child->killed || signal_number == SIGXCPU) {
         snprintf(why, sizeof why, "it took more than %lld s",
                  (long long)converter->config->convert_seconds);
         return fail_stopped(converter, call, why, error);
+    }
+    if (signal_number == SIGXFSZ) {
+        return fail_stopped(converter, call, "it writes more than max-upload-bytes", error);
     }
     if (!WIFEXITED(child->status)) {
         snprintf(why, sizeof why, "signal %d", signal_number);

@@ -3,9 +3,9 @@
 import importlib.util
 import json
 import os
-import stat
-import sys
+import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import autoreject
 import h5py
@@ -13,9 +13,8 @@ import mne
 import numpy as np
 import pytest
 import scipy.io
-from api import Api, check_problem
+from api import check_problem
 from daemon import PATIENCE, ROOT, SANITIZED
-from samples import noise
 
 FILE = {"Content-Type": "application/octet-stream"}
 mne.set_log_level("ERROR")
@@ -28,7 +27,7 @@ _spec.loader.exec_module(files)
 
 
 def eeg_set(path, container="v7", n_epochs=14, loud=3, **changes):
-    """A .set of 4 electrodes with places and one loud epoch; EEG's fields."""
+    """A .set of 6 electrodes with places and one loud epoch; EEG's fields."""
     rng = np.random.default_rng(4)
     fields = files.eeg_struct(rng, n_epochs=n_epochs, n_channels=6, n_times=40)
     for i, location in enumerate(fields["chanlocs"][0]):
@@ -211,8 +210,6 @@ class TestPrograms:
         body = (tmp_path / "x.set").read_bytes()
         head = (f"POST /v1/datasets HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
                 f"Content-Length: {len(body)}\r\n\r\n").encode()  # fmt: skip
-        import socket
-
         with socket.create_connection(("127.0.0.1", daemon.port)) as connection:
             connection.sendall(head + body)
             deadline = time.monotonic() + 10 * PATIENCE
@@ -433,3 +430,26 @@ class TestMegModels:
         assert api.delete(f"/v1/datasets/{dataset['id']}").status == 204
         (tmp_path / "model.h5").write_bytes(api.get(f"/v1/models/{result['model']}/model.h5").body)
         assert autoreject.read_auto_reject(tmp_path / "model.h5").dots is None
+
+
+def test_samples_that_are_too_many(own_daemon, tmp_path):
+    """A small file may hold many: compressed, or as singles that become doubles."""
+    daemon = own_daemon("--max-upload-bytes", "20K")
+    eeg_set(tmp_path / "x.set", "v7")
+    assert (tmp_path / "x.set").stat().st_size < 20 << 10
+    answer = post(daemon.api, tmp_path / "x.set")
+    check_problem(answer, 422, "invalid-samples", mentions="max-upload-bytes")
+    assert leftovers(daemon) == []
+
+
+def test_several_at_the_same_time(api, daemon, tmp_path):
+    """Each has a folder of its own, and readers neither see nor stop each other."""
+    bodies = []
+    for i in range(8):
+        eeg_set(tmp_path / "x.set", ["v6", "v7", "v7.3"][i % 3], loud=i)
+        bodies.append((tmp_path / "x.set").read_bytes())
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda body: post(api, body), bodies))
+    assert [a.status for a in answers] == [201] * 8, answers
+    assert len({a.json()["sha256"] for a in answers}) == 8
+    assert leftovers(daemon) == []

@@ -461,6 +461,24 @@ START_TEST(test_model_is_deleted_unless_used)
 }
 END_TEST
 
+START_TEST(test_model_without_a_job)
+{
+    struct model_view model = {.model_json = strdup("{\"types\":[]}")}, found = {0};
+    OK(model_insert, &model);
+    ck_assert_uint_eq(strncmp(model.id, "md_", 3), 0);
+    OK(model_get, model.id, &found);
+    ck_assert_str_eq(found.id, model.id);
+    ck_assert_str_eq(found.job, "");
+    ck_assert_str_eq(found.dataset, "");
+    ck_assert_str_eq(found.created_at, model.created_at);
+    ck_assert_str_eq(found.model_json, model.model_json);
+    OK(model_delete, model.id);
+    FAILS(REJECTD_NOT_FOUND, model_delete, model.id);
+    model_view_clear(&model);
+    model_view_clear(&found);
+}
+END_TEST
+
 /* ---- everything ---- */
 
 START_TEST(test_reopening_keeps_everything)
@@ -566,6 +584,7 @@ TCase *store_suite(const struct store_under_test *implementation)
     tcase_add_loop_test(tests, test_cancel, 0, 3);
     tcase_add_test(tests, test_jobs_newest_first);
     tcase_add_test(tests, test_model_is_deleted_unless_used);
+    tcase_add_test(tests, test_model_without_a_job);
     tcase_add_test(tests, test_reopening_keeps_everything);
     tcase_add_test(tests, test_no_job_is_claimed_twice);
     return tests;
