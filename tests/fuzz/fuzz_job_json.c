@@ -54,7 +54,7 @@ static void fuzz_parameters(const char *text, size_t length)
     for (size_t i = 0; i < p->n_consensus; i++)
         CHECK(p->consensus[i] >= 0 && p->consensus[i] <= 1);
     for (size_t i = 0; i < p->n_n_interpolate; i++)
-        CHECK(p->n_interpolate[i] >= 1);
+        CHECK(p->n_interpolate[i] >= 0 && p->n_interpolate[i] <= REJECTD_MAX_CHANNELS);
     for (size_t i = 0; p->thresholds != NULL && i < p->n_picks; i++)
         CHECK(p->thresholds[p->picks[i]] >= 0);
     fit_parameters_clear(&read);
