@@ -126,12 +126,8 @@ measure_ptp(const struct backend *backend, const struct rejectd_epochs *epochs, 
     const struct backend_samples samples = {
         epochs->samples, epochs->dtype, epochs->n_epochs, epochs->n_channels,
         epochs->n_times, picks,         n_picks};
-    const struct backend_options backend_options = {
-        .n_threads = fit_threads(options),
-        .precision = REJECTD_PRECISION_DEFAULT,
-        .instruction_set = options->instruction_set,
-        .progress = progress_for_backend(progress),
-    };
+    const struct backend_options backend_options =
+        fit_backend_options(options, REJECTD_PRECISION_DEFAULT, progress);
     struct backend_session *session;
     enum rejectd_status status = backend->open(&samples, &backend_options, &session, error);
     if (status == REJECTD_OK)

@@ -166,12 +166,8 @@ static enum rejectd_status repair_family(struct cleaner *cleaner, struct family 
         .picks = family->picks,
         .n_picks = family->n_picks,
     };
-    const struct backend_options options = {
-        .n_threads = fit_threads(cleaner->options),
-        .precision = REJECTD_PRECISION_DEFAULT,
-        .instruction_set = cleaner->options->instruction_set,
-        .progress = progress_for_backend(&cleaner->progress),
-    };
+    const struct backend_options options =
+        fit_backend_options(cleaner->options, REJECTD_PRECISION_DEFAULT, &cleaner->progress);
     const struct backend_repairs repairs = {n, 1, family->offsets, family->channels,
                                             family->prefix};
     status = cleaner->backend->open(&samples, &options, &family->session, error);

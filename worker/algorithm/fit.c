@@ -27,6 +27,17 @@ int fit_threads(const struct rejectd_compute_options *options)
     return options->n_threads > 0 ? options->n_threads : omp_get_num_procs();
 }
 
+struct backend_options fit_backend_options(const struct rejectd_compute_options *options,
+                                           enum rejectd_dtype precision, struct progress *progress)
+{
+    return (struct backend_options){
+        .n_threads = fit_threads(options),
+        .precision = precision,
+        .instruction_set = options->instruction_set,
+        .progress = progress_for_backend(progress),
+    };
+}
+
 void fit_free(struct rejectd_fit *fit)
 {
     if (fit == NULL)

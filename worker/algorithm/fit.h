@@ -6,6 +6,7 @@
 #ifndef WORKER_ALGORITHM_FIT_H
 #define WORKER_ALGORITHM_FIT_H
 
+#include "worker/algorithm/progress.h"
 #include "worker/backend.h"
 
 /* rejectd_fit() on a given backend (options->backend is ignored). */
@@ -27,6 +28,10 @@ enum rejectd_status thresholds_only_run(const struct backend *backend,
 
 /* Threads that options ask for: at least one. */
 int fit_threads(const struct rejectd_compute_options *options);
+
+/* How a backend is to be opened for options. progress is borrowed, as long as the session. */
+struct backend_options fit_backend_options(const struct rejectd_compute_options *options,
+                                           enum rejectd_dtype precision, struct progress *progress);
 
 /* Frees what fit_run() made; NULL is allowed. */
 void fit_free(struct rejectd_fit *fit);

@@ -310,12 +310,8 @@ global_thresholds_run(const struct backend *backend, const struct rejectd_epochs
                       struct rejectd_global_thresholds **thresholds, struct rejectd_error *error)
 {
     struct progress progress = {.monitor = &options->monitor};
-    const struct backend_options backend_options = {
-        .n_threads = fit_threads(options),
-        .precision = parameters->precision,
-        .instruction_set = options->instruction_set,
-        .progress = progress_for_backend(&progress),
-    };
+    const struct backend_options backend_options =
+        fit_backend_options(options, parameters->precision, &progress);
     const bool given = parameters->ch_types != NULL;
     const enum rejectd_channel_type *types = given ? parameters->ch_types : known_types;
     const size_t n_types = given ? parameters->n_ch_types : N_KNOWN_TYPES;

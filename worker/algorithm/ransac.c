@@ -298,12 +298,8 @@ enum rejectd_status ransac_run(const struct backend *backend, const struct rejec
                                struct rejectd_ransac **ransac, struct rejectd_error *error)
 {
     struct progress progress = {.monitor = &options->monitor};
-    const struct backend_options backend_options = {
-        .n_threads = fit_threads(options),
-        .precision = parameters->precision,
-        .instruction_set = options->instruction_set,
-        .progress = progress_for_backend(&progress),
-    };
+    const struct backend_options backend_options =
+        fit_backend_options(options, parameters->precision, &progress);
     struct mapping_maker maker = {0};
     struct rejectd_ransac *made = NULL;
     double *weights = NULL;

@@ -12,12 +12,8 @@ enum rejectd_status type_work_open(struct type_work *work, const struct rejectd_
                                    const struct rejectd_compute_options *options,
                                    struct progress *progress, struct rejectd_error *error)
 {
-    const struct backend_options backend_options = {
-        .n_threads = fit_threads(options),
-        .precision = precision,
-        .instruction_set = options->instruction_set,
-        .progress = progress_for_backend(progress),
-    };
+    const struct backend_options backend_options =
+        fit_backend_options(options, precision, progress);
     work->n_threads = backend_options.n_threads;
     work->samples = (struct backend_samples){
         .data = epochs->samples,

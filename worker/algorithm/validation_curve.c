@@ -196,12 +196,8 @@ validation_curve_run(const struct backend *backend, const struct rejectd_epochs 
                      struct rejectd_validation_curve **curve, struct rejectd_error *error)
 {
     struct progress progress = {.monitor = &options->monitor};
-    const struct backend_options backend_options = {
-        .n_threads = fit_threads(options),
-        .precision = parameters->precision,
-        .instruction_set = options->instruction_set,
-        .progress = progress_for_backend(&progress),
-    };
+    const struct backend_options backend_options =
+        fit_backend_options(options, parameters->precision, &progress);
     struct rejectd_validation_curve *made = NULL;
     *curve = NULL;
     enum rejectd_status status = validation_curve_check(epochs, parameters, error);
