@@ -5,7 +5,9 @@
  * device keeps the samples from the first step to the last and only small tables come back. The
  * algorithms (worker/algorithm) are written once, above it. Backends: `reference`
  * (worker/reference: scalar float64, the definition) and `cpu` (worker/cpu).
- * tests/unit/test_backend.c runs one conformance suite over every backend present.
+ * `cuda` is in a module that is loaded at run time
+ * (worker/module.h, worker/cuda). tests/unit/test_backend.c runs one conformance suite over every
+ * backend present.
  *
  * Objects. A `backend` is stateless. A `backend_session` holds the samples of one channel type of
  * one dataset on one device, with what has been computed from them; it belongs to the thread that
@@ -26,7 +28,7 @@
 
 #include <rejectd/compute.h>
 
-enum { BACKEND_VERSION = 2 };
+enum { BACKEND_VERSION = 3 };
 
 /* The samples a session works on: a view, valid as long as the session. */
 struct backend_samples {
@@ -37,6 +39,11 @@ struct backend_samples {
     size_t n_times;
     const size_t *picks; /* [n_picks] ascending channel indices */
     size_t n_picks;
+    /* SHA-256, in hexadecimal, of a dataset whose epochs content_first .. content_first + n_epochs
+     * - 1 (of content_epochs) these are. A device may keep samples, and what it computes from
+     * them, by it; NULL: nothing is kept. */
+    const char *content;
+    size_t content_epochs, content_first;
 };
 
 /*
@@ -48,10 +55,13 @@ struct backend_progress {
     void *context;
 };
 
+struct backend_device; /* an open device of a module: module.h */
+
 struct backend_options {
-    int n_threads;                /* >= 1 */
-    enum rejectd_dtype precision; /* arithmetic; FLOAT32 is a request that a backend may exceed */
-    const char *instruction_set;  /* or NULL: the best; cpu only */
+    struct backend_device *device; /* of the backend's module; NULL for those of the processor */
+    int n_threads;                 /* >= 1 */
+    enum rejectd_dtype precision;  /* arithmetic; FLOAT32 is a request that a backend may exceed */
+    const char *instruction_set;   /* or NULL: the best; cpu only */
     struct backend_progress progress;
 };
 
@@ -60,6 +70,13 @@ struct backend_splits {
     size_t n_folds;
     size_t n_rows;
     const uint8_t *is_test; /* [n_folds][n_rows]: 1 test row, 0 train row */
+};
+
+/* How to choose a threshold among the candidates, once their losses are known. */
+struct backend_search {
+    enum rejectd_threshold_method method;
+    const double *draws; /* of RANDOM_SEARCH: [n_draws] uniform in [0, 1) */
+    size_t n_draws;
 };
 
 /*
@@ -141,7 +158,9 @@ struct backend {
      * backend_panel(). The predictions stay in the session until the next call of predict() or
      * interpolate_epochs(). weights of NULL: nothing is predicted, and the picks' rows are their
      * epochs alone.
-     *   ptp[e][c]  their peak-to-peak, [E][count]; not touched where nothing is predicted
+     *   ptp[e][c]  their peak-to-peak, [E][count]; not touched where nothing is predicted. NULL
+     *              where search_thresholds() follows, which needs no ptp on the host; a backend
+     *              may then leave the work to that call
      */
     enum rejectd_status (*predict)(struct backend_session *session, const double *weights,
                                    size_t first, size_t count, double *ptp,
@@ -166,6 +185,19 @@ struct backend {
                                             const struct backend_splits *splits,
                                             const uint32_t *order, const double *ptp,
                                             double *losses, struct rejectd_error *error);
+
+    /*
+     * Optional; NULL where the host does it: ranks the rows of each pick of the last predict(),
+     * computes threshold_losses() and searches (algorithm/threshold_search.h), without the tables
+     * leaving the device. After peak_to_peak(). Rows are ranked by (peak-to-peak, row number); NaN
+     * counts as infinity.
+     *   thresholds [count], losses [count]: what was chosen, and its loss
+     */
+    enum rejectd_status (*search_thresholds)(struct backend_session *session,
+                                             const struct backend_splits *splits,
+                                             const struct backend_search *search,
+                                             double *thresholds, double *losses,
+                                             struct rejectd_error *error);
 
     /*
      * Repairs: x_B <- x_B - inverse(P_BB) P_B. x for every epoch and every prefix B, where P [C][C]
@@ -233,10 +265,11 @@ struct backend {
  */
 size_t backend_panel(const struct backend_samples *samples);
 
-/* The backend of that name ("reference", "cpu"; also autoreject's "numpy", "numba"), or NULL. */
+/* The backend of the processor of that name ("reference", "cpu"; also autoreject's "numpy",
+ * "numba"), or NULL. */
 const struct backend *backend_find(const char *name);
 
-/* Every backend that this build and machine has; NULL beyond the last. */
+/* Every backend of the processor; NULL beyond the last. */
 const struct backend *backend_at(size_t index);
 
 #endif

@@ -12,11 +12,18 @@
 #include "worker/algorithm/ransac.h"
 #include "worker/algorithm/validation_curve.h"
 #include "worker/backend.h"
+#include "worker/devices.h"
 
 static enum rejectd_status choose_backend(const struct rejectd_compute_options *options,
                                           const struct backend **backend,
                                           struct rejectd_error *error)
 {
+    struct backend_device *opened;
+    if (options->device != NULL) {
+        const enum rejectd_status status = device_backend(options->device, backend, &opened, error);
+        if (status != REJECTD_OK || *backend != NULL)
+            return status;
+    }
     *backend = options->backend == NULL ? backend_at(0) : backend_find(options->backend);
     if (*backend == NULL)
         return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "backend",

@@ -13,6 +13,7 @@
 #ifndef REJECTD_COMPUTE_H
 #define REJECTD_COMPUTE_H
 
+#include <rejectd/devices.h>
 #include <rejectd/error.h>
 #include <rejectd/types.h>
 
@@ -34,6 +35,8 @@ struct rejectd_monitor {
 
 struct rejectd_compute_options {
     const char *backend;            /* "reference", "cpu"; NULL: the best one here */
+    struct rejectd_device *device;  /* a GPU, open: computes there instead; NULL: the processor.
+                                       Borrowed; used by one call at a time */
     const char *instruction_set;    /* "x86-64-v4", ...; NULL: the best this processor has */
     int n_threads;                  /* 0: as many as the machine has processors */
     size_t memory_budget;           /* bytes of scratch beyond the samples; 0: no limit */

@@ -31,6 +31,8 @@
     X(CANCELLED, 409, "cancelled", "The work was cancelled")                                       \
     X(OUT_OF_MEMORY, 503, "out-of-memory", "Not enough memory for this request now")               \
     X(UNAVAILABLE, 503, "unavailable", "The service cannot take this request now")                 \
+    X(DEVICE_MEMORY, 503, "device-memory", "The device has not enough memory for this now")        \
+    X(DEVICE_FAILED, 503, "device-failed", "The device failed")                                    \
     X(STORAGE_FULL, 507, "storage-full", "There is no room to store this")                         \
     X(STORAGE, 500, "storage", "The storage failed")                                               \
     X(IO, 502, "io", "Talking to the other side failed")                                           \

@@ -103,7 +103,9 @@ struct rejectd_epochs {
     size_t n_channels;
     size_t n_times;
     enum rejectd_dtype dtype;
-    const void *samples;                    /* [n_epochs][n_channels][n_times], finite, SI units */
+    const void *samples; /* [n_epochs][n_channels][n_times], finite, SI units */
+    const char *content; /* SHA-256 of the samples, hexadecimal: a GPU may keep them for the next
+                            call with the same; NULL: it doesn't */
     const struct rejectd_channel *channels; /* [n_channels] */
     bool has_device_to_head;
     double device_to_head[4][4]; /* MEG coils to head coordinates; without it they stay in device

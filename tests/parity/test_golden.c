@@ -79,8 +79,13 @@ static bool run_steps(const struct golden_case *golden, const struct backend *ba
         .order = golden_need(malloc(c * m * sizeof(uint32_t))),
         .losses = golden_need(malloc(c * m * sizeof(double))),
     };
-    const struct backend_samples samples = {epochs->samples, epochs->dtype, n, epochs->n_channels,
-                                            epochs->n_times, golden->picks, c};
+    const struct backend_samples samples = {.data = epochs->samples,
+                                            .dtype = epochs->dtype,
+                                            .n_epochs = n,
+                                            .n_channels = epochs->n_channels,
+                                            .n_times = epochs->n_times,
+                                            .picks = golden->picks,
+                                            .n_picks = c};
     const struct backend_options options = {.n_threads = 2, .precision = REJECTD_FLOAT64};
     double(*positions)[3] = golden_need(malloc(c * sizeof *positions));
     double *weights = golden_need(malloc(c * c * sizeof *weights));
@@ -206,7 +211,13 @@ static void compare_mapping(const struct golden_case *golden, const struct steps
             channels[j * b + i] = (uint16_t)position[json_integer_value(json_array_get(bads, i))];
     }
     offsets[g] = g * b;
-    const struct backend_samples samples = {unit, REJECTD_FLOAT64, g, c, 1, picks, c};
+    const struct backend_samples samples = {.data = unit,
+                                            .dtype = REJECTD_FLOAT64,
+                                            .n_epochs = g,
+                                            .n_channels = c,
+                                            .n_times = 1,
+                                            .picks = picks,
+                                            .n_picks = c};
     const struct backend_options options = {.n_threads = 1, .precision = REJECTD_FLOAT64};
     const struct backend_repairs repairs = {g, 1, offsets, channels, prefix};
     struct backend_session *session = NULL;

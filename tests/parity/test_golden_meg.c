@@ -198,13 +198,13 @@ static void compare_augmented(const struct golden_case *golden, const struct way
     struct golden_array expected = array_of(golden, way, "augmented_ptp");
     const size_t n_epochs = golden->epochs.n_epochs;
     double *ptp = need(malloc(n_epochs * n * sizeof *ptp));
-    const struct backend_samples samples = {golden->epochs.samples,
-                                            golden->epochs.dtype,
-                                            n_epochs,
-                                            golden->epochs.n_channels,
-                                            golden->epochs.n_times,
-                                            picks,
-                                            n};
+    const struct backend_samples samples = {.data = golden->epochs.samples,
+                                            .dtype = golden->epochs.dtype,
+                                            .n_epochs = n_epochs,
+                                            .n_channels = golden->epochs.n_channels,
+                                            .n_times = golden->epochs.n_times,
+                                            .picks = picks,
+                                            .n_picks = n};
     const struct backend_options options = {.n_threads = 2, .precision = REJECTD_FLOAT64};
     struct interpolation interpolation;
     struct backend_session *session = NULL;

@@ -203,8 +203,13 @@ static bool compute_curve(const struct golden_case *golden, const struct backend
     for (size_t c = 0; c < epochs->n_channels; c++)
         if (epochs->channels[c].type == type && !epochs->channels[c].bad)
             picks[n_picks++] = c;
-    const struct backend_samples samples = {
-        epochs->samples, epochs->dtype, n, epochs->n_channels, epochs->n_times, picks, n_picks};
+    const struct backend_samples samples = {.data = epochs->samples,
+                                            .dtype = epochs->dtype,
+                                            .n_epochs = n,
+                                            .n_channels = epochs->n_channels,
+                                            .n_times = epochs->n_times,
+                                            .picks = picks,
+                                            .n_picks = n_picks};
     const struct backend_options options = {.n_threads = 2, .precision = REJECTD_FLOAT64};
     struct backend_session *session = NULL;
     struct rejectd_error error;

@@ -186,9 +186,13 @@ static void fixture_open(struct fixture *f, const struct shape *shape)
     make_matrices(f);
     make_plans(f);
     make_weights(f);
-    f->samples =
-        (struct backend_samples){f->data,        shape->dtype, shape->n_epochs, shape->n_channels,
-                                 shape->n_times, f->picks,     shape->n_picks};
+    f->samples = (struct backend_samples){.data = f->data,
+                                          .dtype = shape->dtype,
+                                          .n_epochs = shape->n_epochs,
+                                          .n_channels = shape->n_channels,
+                                          .n_times = shape->n_times,
+                                          .picks = f->picks,
+                                          .n_picks = shape->n_picks};
 }
 
 static void fixture_close(struct fixture *f)

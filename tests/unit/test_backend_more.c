@@ -136,9 +136,13 @@ static void fixture_open(struct fixture *f, const struct shape *shape)
     fill_samples(f);
     draw_mappings(f);
     draw_folds(f);
-    f->samples =
-        (struct backend_samples){f->data,        shape->dtype, shape->n_epochs, shape->n_channels,
-                                 shape->n_times, f->picks,     shape->n_picks};
+    f->samples = (struct backend_samples){.data = f->data,
+                                          .dtype = shape->dtype,
+                                          .n_epochs = shape->n_epochs,
+                                          .n_channels = shape->n_channels,
+                                          .n_times = shape->n_times,
+                                          .picks = f->picks,
+                                          .n_picks = shape->n_picks};
     f->mappings =
         (struct backend_mappings){shape->n_resample, shape->n_samples, f->subsets, f->weights};
     f->global = (struct backend_global){shape->n_folds, f->fold, f->order, N_CANDIDATES, f->kept};

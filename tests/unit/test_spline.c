@@ -171,7 +171,13 @@ static void repair_weights(const struct backend *backend, const double *precisio
         identity[i * n + i] = 1.0;
         picks[i] = i;
     }
-    const struct backend_samples samples = {identity, REJECTD_FLOAT64, 1, n, n, picks, n};
+    const struct backend_samples samples = {.data = identity,
+                                            .dtype = REJECTD_FLOAT64,
+                                            .n_epochs = 1,
+                                            .n_channels = n,
+                                            .n_times = n,
+                                            .picks = picks,
+                                            .n_picks = n};
     const struct backend_options options = {.n_threads = 1, .precision = REJECTD_FLOAT64};
     const size_t offsets[2] = {0, n_bad};
     const uint16_t prefix[1] = {(uint16_t)n_bad};

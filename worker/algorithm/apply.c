@@ -124,8 +124,16 @@ measure_ptp(const struct backend *backend, const struct rejectd_epochs *epochs, 
             struct progress *progress, double *ptp, struct rejectd_error *error)
 {
     const struct backend_samples samples = {
-        epochs->samples, epochs->dtype, epochs->n_epochs, epochs->n_channels,
-        epochs->n_times, picks,         n_picks};
+        .data = epochs->samples,
+        .dtype = epochs->dtype,
+        .n_epochs = epochs->n_epochs,
+        .n_channels = epochs->n_channels,
+        .n_times = epochs->n_times,
+        .picks = picks,
+        .n_picks = n_picks,
+        .content = epochs->content,
+        .content_epochs = epochs->n_epochs,
+    };
     const struct backend_options backend_options =
         fit_backend_options(options, REJECTD_PRECISION_DEFAULT, progress);
     struct backend_session *session;

@@ -165,6 +165,9 @@ static enum rejectd_status repair_family(struct cleaner *cleaner, struct family 
         .n_times = epochs->n_times,
         .picks = family->picks,
         .n_picks = family->n_picks,
+        .content = epochs->content,
+        .content_epochs = epochs->n_epochs,
+        .content_first = first,
     };
     const struct backend_options options =
         fit_backend_options(cleaner->options, REJECTD_PRECISION_DEFAULT, &cleaner->progress);

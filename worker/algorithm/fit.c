@@ -11,6 +11,7 @@
 #include "worker/algorithm/type_work.h"
 #include "worker/algorithm/votes.h"
 #include "worker/algorithm/warnings.h"
+#include "worker/devices.h"
 
 /* Shares of the whole fit, for progress. */
 static const double thresholds_share = 0.75, local_cv_share = 0.25;
@@ -31,6 +32,7 @@ struct backend_options fit_backend_options(const struct rejectd_compute_options 
                                            enum rejectd_dtype precision, struct progress *progress)
 {
     return (struct backend_options){
+        .device = device_opened(options->device),
         .n_threads = fit_threads(options),
         .precision = precision,
         .instruction_set = options->instruction_set,

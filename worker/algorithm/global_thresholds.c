@@ -189,6 +189,7 @@ static enum rejectd_status decimate(struct type_work *work, size_t decim, size_t
     for (size_t c = 0; c < s->n_picks; c++)
         work->picks[c] = c;
     s->data = work->decimated;
+    s->content = NULL;
     s->n_channels = s->n_picks;
     s->n_times = n_kept;
     return REJECTD_OK;
@@ -208,9 +209,17 @@ static enum rejectd_status work_init(struct type_work *work, const struct reject
     for (size_t c = 0; c < epochs->n_channels; c++)
         if (epochs->channels[c].type == type && !epochs->channels[c].bad)
             work->picks[n_picks++] = c;
-    work->samples =
-        (struct backend_samples){epochs->samples, epochs->dtype, n,      epochs->n_channels,
-                                 epochs->n_times, work->picks,   n_picks};
+    work->samples = (struct backend_samples){
+        .data = epochs->samples,
+        .dtype = epochs->dtype,
+        .n_epochs = n,
+        .n_channels = epochs->n_channels,
+        .n_times = epochs->n_times,
+        .picks = work->picks,
+        .n_picks = n_picks,
+        .content = epochs->content,
+        .content_epochs = n,
+    };
     if (n_picks == 0)
         return REJECTD_OK;
     work->ptp = malloc(n * n_picks * sizeof(double));

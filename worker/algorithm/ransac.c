@@ -267,9 +267,17 @@ static enum rejectd_status correlate(const struct backend *backend,
                                      const struct backend_options *options,
                                      struct rejectd_ransac *ransac, struct rejectd_error *error)
 {
-    const struct backend_samples samples = {epochs->samples,    epochs->dtype,   epochs->n_epochs,
-                                            epochs->n_channels, epochs->n_times, ransac->picks,
-                                            ransac->n_picks};
+    const struct backend_samples samples = {
+        .data = epochs->samples,
+        .dtype = epochs->dtype,
+        .n_epochs = epochs->n_epochs,
+        .n_channels = epochs->n_channels,
+        .n_times = epochs->n_times,
+        .picks = ransac->picks,
+        .n_picks = ransac->n_picks,
+        .content = epochs->content,
+        .content_epochs = epochs->n_epochs,
+    };
     const struct backend_mappings mappings = {ransac->n_resample, ransac->n_samples,
                                               ransac->subsets, weights};
     struct backend_session *session;

@@ -8,7 +8,6 @@ enum {
     START_CANDIDATES = 40, /* of one channel, and the last */
     GLOBAL_CANDIDATES = 5, /* of all channels, and the last */
     BAYESIAN_STEPS = 10,
-    RANDOM_DRAWS = 20,
 };
 
 struct threshold threshold_search_exact(const double *candidates, const double *losses, size_t m)
@@ -85,14 +84,22 @@ static size_t rank_of(const double *candidates, size_t m, double value)
     return low > 0 ? low - 1 : 0;
 }
 
-struct threshold threshold_search_random(const double *candidates, const double *losses, size_t m,
-                                         uint32_t seed)
+void threshold_search_draw(uint32_t seed, double draws[THRESHOLD_SEARCH_DRAWS])
 {
     struct mt19937 generator;
     mt19937_seed(&generator, seed);
+    for (int i = 0; i < THRESHOLD_SEARCH_DRAWS; i++)
+        draws[i] = mt19937_uniform(&generator);
+}
+
+struct threshold threshold_search_random(const double *candidates, const double *losses, size_t m,
+                                         uint32_t seed)
+{
+    double draws[THRESHOLD_SEARCH_DRAWS];
+    threshold_search_draw(seed, draws);
     struct threshold best = {NAN, INFINITY};
-    for (int i = 0; i < RANDOM_DRAWS; i++) {
-        double value = mt19937_uniform(&generator) * candidates[m - 1] + candidates[0];
+    for (int i = 0; i < THRESHOLD_SEARCH_DRAWS; i++) {
+        double value = draws[i] * candidates[m - 1] + candidates[0];
         double loss = losses[rank_of(candidates, m, value)];
         if (i == 0 || loss < best.loss)
             best = (struct threshold){value, loss};

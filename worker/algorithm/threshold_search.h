@@ -11,6 +11,8 @@
 
 #include "worker/algorithm/gaussian_process.h"
 
+enum { THRESHOLD_SEARCH_DRAWS = 20 };
+
 struct threshold {
     double value; /* peak-to-peak */
     double loss;
@@ -29,6 +31,9 @@ struct threshold threshold_search_bayesian(const double *candidates, const doubl
  * found is infinite. */
 struct threshold threshold_search_global(const double *candidates, const double *losses, size_t m,
                                          struct gaussian_process *process);
+
+/* The uniform draws in [0, 1) of a random search with that seed. */
+void threshold_search_draw(uint32_t seed, double draws[THRESHOLD_SEARCH_DRAWS]);
 
 /* autoreject's random search: the best of 20 values drawn uniformly from [least, least + most]. */
 struct threshold threshold_search_random(const double *candidates, const double *losses, size_t m,

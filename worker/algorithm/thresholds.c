@@ -155,6 +155,22 @@ static enum rejectd_status search_block(const struct thresholds_request *request
                   : REJECTD_OK;
 }
 
+/* All picks at once, on the device. */
+static enum rejectd_status
+search_on_device(const struct backend *backend, struct backend_session *session, size_t n_picks,
+                 const double *weights, const struct backend_splits *splits,
+                 const struct thresholds_request *request, double *thresholds, double *losses,
+                 struct rejectd_error *error)
+{
+    double draws[THRESHOLD_SEARCH_DRAWS];
+    threshold_search_draw(request->seed, draws);
+    const struct backend_search search = {request->method, draws, THRESHOLD_SEARCH_DRAWS};
+    enum rejectd_status status = backend->predict(session, weights, 0, n_picks, NULL, error);
+    if (status == REJECTD_OK)
+        status = backend->search_thresholds(session, splits, &search, thresholds, losses, error);
+    return status;
+}
+
 enum rejectd_status
 thresholds_search(const struct backend *backend, struct backend_session *session,
                   const struct backend_samples *samples, const double *ptp, const double *weights,
@@ -167,12 +183,19 @@ thresholds_search(const struct backend *backend, struct backend_session *session
     const double start = progress->start, share = progress->share;
     struct block block = {0};
     uint8_t *is_test = NULL;
-    enum rejectd_status status = block_init(&block, size, samples->n_epochs, m, error);
+    enum rejectd_status status =
+        folds_shuffle_split(samples->n_epochs, n_classes, request->seed, &is_test, error);
+    const struct backend_splits splits = {FOLDS_SHUFFLE_SPLITS, m, is_test};
+    if (status == REJECTD_OK && backend->search_thresholds != NULL) {
+        progress_step(progress, "thresholds", start, share);
+        status = search_on_device(backend, session, n_picks, weights, &splits, request, thresholds,
+                                  losses, error);
+        goto cleanup;
+    }
     if (status == REJECTD_OK)
-        status = folds_shuffle_split(samples->n_epochs, n_classes, request->seed, &is_test, error);
+        status = block_init(&block, size, samples->n_epochs, m, error);
     if (status != REJECTD_OK)
         goto cleanup;
-    const struct backend_splits splits = {FOLDS_SHUFFLE_SPLITS, m, is_test};
     for (size_t first = 0; first < n_picks && status == REJECTD_OK; first += size) {
         const size_t count = n_picks - first < size ? n_picks - first : size;
         const double before = start + share * (double)first / (double)n_picks;

@@ -23,6 +23,8 @@ enum rejectd_status type_work_open(struct type_work *work, const struct rejectd_
         .n_times = epochs->n_times,
         .picks = picks,
         .n_picks = n_picks,
+        .content = epochs->content,
+        .content_epochs = epochs->n_epochs,
     };
     work->ptp = malloc(epochs->n_epochs * n_picks * sizeof(double));
     work->thresholds = malloc(n_picks * sizeof(double));

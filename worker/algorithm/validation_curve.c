@@ -208,8 +208,16 @@ validation_curve_run(const struct backend *backend, const struct rejectd_epochs 
     if (status != REJECTD_OK)
         return status;
     const struct backend_samples samples = {
-        epochs->samples, epochs->dtype, epochs->n_epochs, epochs->n_channels,
-        epochs->n_times, picks,         n_picks};
+        .data = epochs->samples,
+        .dtype = epochs->dtype,
+        .n_epochs = epochs->n_epochs,
+        .n_channels = epochs->n_channels,
+        .n_times = epochs->n_times,
+        .picks = picks,
+        .n_picks = n_picks,
+        .content = epochs->content,
+        .content_epochs = epochs->n_epochs,
+    };
     status = curve_new(parameters, &made, error);
     if (status == REJECTD_OK)
         status = evaluate(backend, &samples, parameters, &backend_options, &progress, made, error);
