@@ -18,8 +18,9 @@
 
 #include <string.h>
 
-/* Few bytes, so that they fit where a module that is loaded at run time finds thread-locals. */
-#define CUDA_EMULATION_TLS __thread __attribute__((tls_model("initial-exec")))
+/* No faster model of thread-locals: with it all of a module's, shared memory too, would have to fit
+ * into the little that is left for modules loaded at run time. */
+#define CUDA_EMULATION_TLS __thread
 extern CUDA_EMULATION_TLS uint3 threadIdx;
 extern CUDA_EMULATION_TLS uint3 blockIdx;
 
