@@ -99,7 +99,8 @@ static size_t search_block_bytes(const struct backend_session *session,
 static size_t search_fixed_bytes(const struct backend_session *session)
 {
     const size_t panel = PANEL_EPOCHS * session->pitch * session->work_size;
-    return panel * PANEL_PICKS + (session->whole ? 0 : panel * session->n_picks);
+    const size_t width = session->n_picks < PANEL_PICKS ? session->n_picks : (size_t)PANEL_PICKS;
+    return panel * width + (session->whole ? 0 : panel * session->n_picks);
 }
 
 template <typename Work>

@@ -1,0 +1,338 @@
+/*
+ * The CUDA backend as users meet it: whole jobs through the public library, on a device with room
+ * for everything, with little room, with none, with residents, and with faults.
+ */
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "every_backend.h"
+#include "fit_fixture.h"
+
+/* A device of its own; NULL where there is none to test. */
+static struct rejectd_device *device_within(size_t budget, struct rejectd_devices **devices)
+{
+    return cuda_backend_within(budget, devices).backend != NULL
+               ? rejectd_devices_find(*devices, "cuda:0")
+               : NULL;
+}
+
+static const char content[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/* The same decisions, and losses that agree to rounding. */
+static void agree(const struct rejectd_fit *a, const struct rejectd_fit *b, double tolerance)
+{
+    ck_assert_uint_eq(a->n_channels, b->n_channels);
+    for (size_t c = 0; c < a->n_channels; c++) {
+        ck_assert(isnan(a->thresholds[c]) == isnan(b->thresholds[c]));
+        if (!isnan(a->thresholds[c]))
+            ck_assert_msg(fabs(a->thresholds[c] - b->thresholds[c]) <=
+                              tolerance * b->thresholds[c],
+                          "threshold %zu: %.17g, expected %.17g", c, a->thresholds[c],
+                          b->thresholds[c]);
+    }
+    ck_assert_uint_eq(a->n_types, b->n_types);
+    for (size_t i = 0; i < a->n_types; i++) {
+        const struct rejectd_type_fit *x = &a->types[i], *y = &b->types[i];
+        ck_assert_double_eq(x->consensus, y->consensus);
+        ck_assert_int_eq(x->n_interpolate, y->n_interpolate);
+        for (size_t cell = 0; cell < x->n_consensus * x->n_n_interpolate * x->n_folds; cell++) {
+            if (isinf(x->loss[cell]) || isinf(y->loss[cell]))
+                ck_assert_double_eq(x->loss[cell], y->loss[cell]);
+            else
+                ck_assert_double_le(fabs(x->loss[cell] - y->loss[cell]), tolerance * y->loss[cell]);
+        }
+    }
+    same_log(&a->log, &b->log);
+}
+
+START_TEST(test_fits_equal_those_of_the_processor)
+{
+    static const enum rejectd_threshold_method methods[] = {
+        REJECTD_THRESHOLD_BAYESIAN_OPTIMIZATION, REJECTD_THRESHOLD_RANDOM_SEARCH,
+        REJECTD_THRESHOLD_EXACT};
+    struct rejectd_devices *devices;
+    struct rejectd_device *device = device_within(0, &devices);
+    struct simulated_epochs made = simulated(40, 12, 150);
+    const struct rejectd_fit_parameters parameters = {.thresh_method = methods[_i],
+                                                      .random_state = 42,
+                                                      .precision = REJECTD_FLOAT64};
+    const struct rejectd_compute_options cpu = {.n_threads = 2};
+    const struct rejectd_compute_options gpu = {.n_threads = 2, .device = device};
+    if (device != NULL) {
+        struct rejectd_fit *expected = fitted(&made.epochs, &parameters, &cpu);
+        struct rejectd_fit *found = fitted(&made.epochs, &parameters, &gpu);
+        agree(found, expected, 1e-9);
+        rejectd_fit_free(expected);
+        rejectd_fit_free(found);
+    }
+    simulate_free(&made);
+    rejectd_devices_close(devices);
+}
+END_TEST
+
+/* From plenty of memory to too little for anything: the same bits, as long as there is a result;
+ * and when there is none, the error that makes the job go elsewhere. */
+START_TEST(test_results_do_not_depend_on_memory)
+{
+    struct rejectd_devices *devices;
+    struct rejectd_device *device = device_within(0, &devices);
+    struct simulated_epochs made = simulated(70, 20, 333);
+    const struct rejectd_fit_parameters parameters = {
+        .random_state = 42, .precision = _i == 0 ? REJECTD_FLOAT64 : REJECTD_FLOAT32};
+    struct rejectd_compute_options options = {.n_threads = 2, .device = device};
+    struct rejectd_fit *whole = NULL, *found = NULL;
+    struct rejectd_error error = {0};
+    enum rejectd_status status = REJECTD_OK;
+    size_t n_smaller = 0;
+    if (device != NULL)
+        whole = fitted(&made.epochs, &parameters, &options);
+    for (size_t budget = (size_t)32 << 20; device != NULL && status == REJECTD_OK;
+         budget = budget / 10 * 7) {
+        struct rejectd_devices *others;
+        options.device = device_within(budget, &others);
+        status = rejectd_fit(&made.epochs, &parameters, &options, &found, &error);
+        if (status == REJECTD_OK) {
+            n_smaller++;
+            same_fit(found, whole);
+            rejectd_fit_free(found);
+        }
+        rejectd_devices_close(others);
+    }
+    if (device != NULL) {
+        /* The samples alone are 4 MB or 2 MB, and the first budgets hold them. */
+        ck_assert_uint_ge(n_smaller, 5);
+        ck_assert_msg(status == REJECTD_DEVICE_MEMORY, "%s", error.message);
+    }
+    rejectd_fit_free(whole);
+    simulate_free(&made);
+    rejectd_devices_close(devices);
+}
+END_TEST
+
+START_TEST(test_residents_serve_again)
+{
+    struct rejectd_devices *devices;
+    struct rejectd_device *device = device_within(0, &devices);
+    struct simulated_epochs made = simulated(40, 12, 150);
+    struct simulated_epochs other = simulated(30, 12, 150);
+    const int first[] = {1, 4}, second[] = {0, 2, 5};
+    struct rejectd_fit_parameters parameters = {.random_state = 42,
+                                                .precision = REJECTD_FLOAT64,
+                                                .n_interpolate = first,
+                                                .n_n_interpolate = 2};
+    const struct rejectd_compute_options options = {.n_threads = 2, .device = device};
+    struct rejectd_resident residents[4];
+    if (device != NULL) {
+        struct rejectd_fit *alone = fitted(&made.epochs, &parameters, &options);
+        ck_assert_uint_eq(rejectd_device_residents(device, residents, 4), 0);
+        made.epochs.content = content;
+        for (int i = 0; i < 3; i++) {
+            struct rejectd_fit *again = fitted(&made.epochs, &parameters, &options);
+            same_fit(again, alone);
+            rejectd_fit_free(again);
+        }
+        ck_assert_uint_eq(rejectd_device_residents(device, residents, 4), 1);
+        ck_assert_str_eq(residents[0].content, content);
+        ck_assert(!residents[0].in_use);
+        ck_assert_uint_ge(residents[0].n_uses, 3);
+        ck_assert_uint_ge(residents[0].bytes, 40 * 12 * 150 * sizeof(double));
+        ck_assert_uint_gt(residents[0].table_bytes, 0);
+
+        /* Other values of n_interpolate and another method, on what is there. */
+        parameters.n_interpolate = second;
+        parameters.n_n_interpolate = 3;
+        parameters.thresh_method = REJECTD_THRESHOLD_EXACT;
+        struct rejectd_fit *reused = fitted(&made.epochs, &parameters, &options);
+        made.epochs.content = NULL;
+        struct rejectd_fit *fresh = fitted(&made.epochs, &parameters, &options);
+        same_fit(reused, fresh);
+
+        other.epochs.content = "another";
+        struct rejectd_fit *third = fitted(&other.epochs, &parameters, &options);
+        ck_assert_uint_eq(rejectd_device_residents(device, residents, 4), 2);
+        ck_assert_str_eq(residents[0].content, "another");
+        rejectd_device_forget(device, content);
+        ck_assert_uint_eq(rejectd_device_residents(device, residents, 4), 1);
+        rejectd_device_forget(device, "unknown");
+        rejectd_fit_free(alone);
+        rejectd_fit_free(reused);
+        rejectd_fit_free(fresh);
+        rejectd_fit_free(third);
+    }
+    simulate_free(&made);
+    simulate_free(&other);
+    rejectd_devices_close(devices);
+}
+END_TEST
+
+/* A budget for one dataset: the one that was used longest ago makes room. */
+START_TEST(test_residents_make_room)
+{
+    struct rejectd_devices *devices;
+    struct rejectd_device *device = device_within((size_t)14 << 20, &devices);
+    struct simulated_epochs made[3];
+    char names[3][8];
+    const struct rejectd_fit_parameters parameters = {.random_state = 42,
+                                                      .precision = REJECTD_FLOAT64};
+    const struct rejectd_compute_options options = {.n_threads = 2, .device = device};
+    struct rejectd_resident residents[4];
+    for (int i = 0; i < 3; i++) {
+        made[i] = simulated(60, 16, 320);
+        names[i][0] = (char)('a' + i);
+        names[i][1] = '\0';
+        made[i].epochs.content = names[i];
+    }
+    for (int i = 0; i < 3 && device != NULL; i++) {
+        struct rejectd_fit *fit = fitted(&made[i].epochs, &parameters, &options);
+        rejectd_fit_free(fit);
+        const size_t n = rejectd_device_residents(device, residents, 4);
+        ck_assert_uint_ge(n, 1);
+        ck_assert_uint_le(n, 3);
+        ck_assert_str_eq(residents[0].content, names[i]);
+    }
+    for (int i = 0; i < 3; i++)
+        simulate_free(&made[i]);
+    rejectd_devices_close(devices);
+}
+END_TEST
+
+struct cleaned {
+    double *samples;
+    size_t bytes;
+};
+
+static enum rejectd_status keep(void *context, const void *samples, size_t bytes,
+                                struct rejectd_error *error)
+{
+    struct cleaned *cleaned = context;
+    (void)error;
+    cleaned->samples = realloc(cleaned->samples, cleaned->bytes + bytes);
+    memcpy((char *)cleaned->samples + cleaned->bytes, samples, bytes);
+    cleaned->bytes += bytes;
+    return REJECTD_OK;
+}
+
+START_TEST(test_cleaning_equals_that_of_the_processor)
+{
+    struct rejectd_devices *devices;
+    struct rejectd_device *device = device_within(0, &devices);
+    struct simulated_epochs made = simulated(40, 12, 150);
+    const struct rejectd_compute_options cpu = {.n_threads = 2};
+    const struct rejectd_compute_options gpu = {.n_threads = 2, .device = device};
+    struct cleaned by_cpu = {0}, by_gpu = {0};
+    struct rejectd_error error = {0};
+    made.epochs.content = content;
+    if (device != NULL) {
+        struct rejectd_fit *fit = fitted(&made.epochs, NULL, &gpu);
+        const struct rejectd_sink to_cpu = {keep, &by_cpu}, to_gpu = {keep, &by_gpu};
+        ck_assert_int_eq(rejectd_clean(&made.epochs, &fit->log, fit->meg_legendre, &cpu, &to_cpu,
+                                       &error),
+                         REJECTD_OK);
+        ck_assert_int_eq(rejectd_clean(&made.epochs, &fit->log, fit->meg_legendre, &gpu, &to_gpu,
+                                       &error),
+                         REJECTD_OK);
+        ck_assert_uint_eq(by_cpu.bytes, by_gpu.bytes);
+        double largest = 0.0;
+        for (size_t i = 0; i < by_cpu.bytes / sizeof(double); i++)
+            largest = fmax(largest, fabs(by_cpu.samples[i]));
+        for (size_t i = 0; i < by_cpu.bytes / sizeof(double); i++)
+            ck_assert_double_le(fabs(by_cpu.samples[i] - by_gpu.samples[i]), 1e-12 * largest);
+        rejectd_fit_free(fit);
+    }
+    free(by_cpu.samples);
+    free(by_gpu.samples);
+    simulate_free(&made);
+    rejectd_devices_close(devices);
+}
+END_TEST
+
+/* Wherever it strikes, a fault is told as such, nothing hangs, and the device stays failed. */
+START_TEST(test_faults_are_told)
+{
+    struct simulated_epochs made = simulated(12, 8, 40);
+    const struct rejectd_fit_parameters parameters = {.random_state = 42,
+                                                      .precision = REJECTD_FLOAT64};
+    size_t n_faults = 0;
+    for (int at = 1; at < 2000; at = at < 40 ? at + 1 : at + 17) {
+        struct rejectd_devices *devices;
+        struct rejectd_error error = {0};
+        struct rejectd_fit *fit = NULL;
+        char fault[32];
+        snprintf(fault, sizeof fault, "cuda:%d", at);
+        ck_assert_int_eq(rejectd_devices_open(getenv("REJECTD_CUDA_MODULE"), &devices, &error),
+                         REJECTD_OK);
+        struct rejectd_device *device = rejectd_devices_find(devices, "cuda:0");
+        if (device == NULL) {
+            rejectd_devices_close(devices);
+            break;
+        }
+        setenv("REJECTD_FAULT", fault, 1);
+        enum rejectd_status status = rejectd_device_open(device, 0, &error);
+        unsetenv("REJECTD_FAULT");
+        const bool opened = status == REJECTD_OK;
+        const struct rejectd_compute_options options = {.n_threads = 1, .device = device};
+        if (opened)
+            status = rejectd_fit(&made.epochs, &parameters, &options, &fit, &error);
+        const bool through = status == REJECTD_OK;
+        if (!through) {
+            ck_assert_msg(status == REJECTD_DEVICE_FAILED, "%d: %s", at, error.message);
+            n_faults++;
+        }
+        if (opened && !through) {
+            status = rejectd_fit(&made.epochs, &parameters, &options, &fit, &error);
+            ck_assert_int_eq(status, REJECTD_DEVICE_FAILED);
+        }
+        rejectd_fit_free(fit);
+        rejectd_devices_close(devices);
+        if (through)
+            break;
+    }
+    ck_assert(n_faults > 30 || getenv("REJECTD_CUDA_MODULE") == NULL);
+    simulate_free(&made);
+}
+END_TEST
+
+START_TEST(test_devices_are_listed)
+{
+    struct rejectd_devices *devices;
+    struct rejectd_error error;
+    size_t free_bytes, budget;
+    ck_assert_int_eq(rejectd_devices_open("/nowhere/rejectd_cuda.so", &devices, &error),
+                     REJECTD_OK);
+    struct rejectd_device *cpu = rejectd_devices_at(devices, 0);
+    ck_assert_str_eq(rejectd_device_info(cpu)->id, "cpu");
+    ck_assert_ptr_null(rejectd_devices_at(devices, 1));
+    ck_assert_ptr_null(rejectd_devices_find(devices, "cuda:0"));
+    ck_assert_ptr_nonnull(strstr(rejectd_devices_note(devices), "/nowhere/rejectd_cuda.so"));
+    ck_assert_int_eq(rejectd_device_open(cpu, 0, &error), REJECTD_OK);
+    rejectd_device_memory(cpu, &free_bytes, &budget);
+    ck_assert_uint_eq(free_bytes + budget, 0);
+    rejectd_devices_close(devices);
+    rejectd_devices_close(NULL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("devices");
+    TCase *tests = tcase_create("devices");
+    tcase_set_timeout(tests, 300);
+    tcase_add_loop_test(tests, test_fits_equal_those_of_the_processor, 0, 3);
+    tcase_add_loop_test(tests, test_results_do_not_depend_on_memory, 0, 2);
+    tcase_add_test(tests, test_residents_serve_again);
+    tcase_add_test(tests, test_residents_make_room);
+    tcase_add_test(tests, test_cleaning_equals_that_of_the_processor);
+    tcase_add_test(tests, test_faults_are_told);
+    tcase_add_test(tests, test_devices_are_listed);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    /* Neither OpenMP's threads nor a GPU survive a fork. */
+    srunner_set_fork_status(runner, CK_NOFORK);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
