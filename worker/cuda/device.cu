@@ -47,6 +47,13 @@ enum rejectd_status device_check_blas(struct backend_device *device, cublasStatu
                         what, error);
 }
 
+enum rejectd_status device_launched(struct backend_device *device, const char *what,
+                                    struct rejectd_error *error)
+{
+    trace_mark(device->trace, device->compute, what);
+    return device_check(device, cudaGetLastError(), what, error);
+}
+
 static enum rejectd_status open_slots(struct backend_device *device, struct rejectd_error *error)
 {
     for (struct staging_slot &slot : device->slots) {
@@ -127,6 +134,7 @@ enum rejectd_status device_open(size_t ordinal, size_t budget, struct backend_de
     made->ordinal = (int)ordinal;
     made->budget = SIZE_MAX;
     made->fault_after = fault_from_environment();
+    made->trace = trace_open();
     const enum rejectd_status status = open_parts(made, budget, error);
     if (status != REJECTD_OK) {
         device_close(made);
@@ -160,6 +168,7 @@ void device_close(struct backend_device *device)
         cudaStreamDestroy(device->copy);
     if (device->compute != nullptr)
         cudaStreamDestroy(device->compute);
+    trace_close(device->trace);
     delete device;
 }
 

@@ -20,6 +20,7 @@
 
 #include "worker/backend.h"
 #include "worker/cuda/launch.h"
+#include "worker/cuda/trace.h"
 #include "worker/module.h"
 
 struct resident;
@@ -46,6 +47,7 @@ struct backend_device {
     std::list<std::shared_ptr<resident>> residents; /* the latest used first */
     uint64_t fault_after;                           /* calls until an injected fault; 0: none */
     uint64_t calls;
+    struct trace *trace; /* or NULL */
     bool failed; /* an error that stays was met: nothing more can be computed */
 };
 
@@ -59,7 +61,12 @@ enum rejectd_status device_check(struct backend_device *device, cudaError_t resu
 enum rejectd_status device_check_blas(struct backend_device *device, cublasStatus_t result,
                                       const char *what, struct rejectd_error *error);
 
-/* For functions with `device` and `error` in scope: returns what a failed call became. */
+/* What became of the launch just made, and a mark of it for a trace. */
+enum rejectd_status device_launched(struct backend_device *device, const char *what,
+                                    struct rejectd_error *error);
+
+/* For functions with `device` and `error` in scope: returns what a failed call, or launch,
+ * became. */
 #define CUDA_TRY(call)                                                                             \
     do {                                                                                           \
         const enum rejectd_status try_status = device_check(device, (call), #call, error);         \
@@ -68,8 +75,7 @@ enum rejectd_status device_check_blas(struct backend_device *device, cublasStatu
     } while (0)
 #define CUDA_LAUNCHED(what)                                                                        \
     do {                                                                                           \
-        const enum rejectd_status try_status =                                                     \
-            device_check(device, cudaGetLastError(), what, error);                                 \
+        const enum rejectd_status try_status = device_launched(device, what, error);               \
         if (try_status != REJECTD_OK)                                                              \
             return try_status;                                                                     \
     } while (0)

@@ -416,6 +416,7 @@ static enum rejectd_status grid_losses(struct backend_session *session,
     TRY(work.n_train.upload(device, plan->n_train.data(), plan->n_train.size(), error));
     TRY(work.sums.reserve(device, n, error));
     CUDA_TRY(cudaMemsetAsync(work.sums.get(), 0, n * sizeof(double), device->compute));
+    CUDA_LAUNCHED("tables_of_the_grid");
     TRY(kept_medians<Work>(session, plan->cv, &work, &kept, error));
     if (kept == nullptr)
         TRY(open_tests(session, plan->cv, &work, error));

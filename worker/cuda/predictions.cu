@@ -65,6 +65,7 @@ static enum rejectd_status multiply_chunk(struct backend_session *session,
                                    all ? out : partial->get(),
                                    (long long)(all ? out_stride : panel_stride), (int)n),
                           "the product of predictions", error));
+    CUDA_LAUNCHED("product");
     if (!all)
         CUDA_TRY(cudaMemcpy2DAsync(
             out, out_stride * sizeof(Work), partial->get() + panel->wanted * pitch,

@@ -287,7 +287,7 @@ enum rejectd_status search_picks(struct backend_session *session, const struct r
                     candidates, stride, losses, n, scratch.get(), found.get());
         break;
     }
-    CUDA_LAUNCHED("the search for thresholds");
+    CUDA_LAUNCHED("search");
     TRY(download(device, choices.data(), found.get(), count, error));
     for (size_t i = 0; i < count; i++) {
         thresholds[i] = choices[i].threshold;

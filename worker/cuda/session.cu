@@ -254,6 +254,7 @@ enum rejectd_status session_open(const struct backend_samples *samples,
     made->n_picks = samples->n_picks;
     made->n_times = samples->n_times;
     made->pitch = (samples->n_times + 31) / 32 * 32;
+    trace_mark(device->trace, device->compute, "open");
     const enum rejectd_status status = place_samples(made, error);
     if (status != REJECTD_OK) {
         session_close(made);
@@ -270,6 +271,10 @@ void session_close(struct backend_session *session)
     cudaSetDevice(session->device->ordinal);
     /* The host's samples may still be on their way. */
     cudaStreamSynchronize(session->device->copy);
+    if (session->device->trace != nullptr) {
+        cudaStreamSynchronize(session->device->compute);
+        trace_print(session->device->trace);
+    }
     if (session->shared && session->shared->n_uses > 0)
         residents_leave(session->device, session->shared, !session->device->failed);
     delete session;
