@@ -48,6 +48,7 @@ template <typename... Parameters> struct BoundKernel {
 
     template <size_t... I> void check(const char *name, std::index_sequence<I...>) const
     {
+        (void)name; /* of a kernel without arguments */
         (check_value(name, I, std::get<I>(arguments)), ...);
     }
 };
