@@ -23,7 +23,6 @@ namespace
 
 constexpr size_t alignment = 256;
 constexpr size_t poisoned_bytes = size_t(64) << 20;
-constexpr size_t hidden_bytes = 4096;
 constexpr uint32_t pattern = 0x7ffda5a5;
 
 enum class Origin { allocated, registered, symbol };
@@ -60,25 +59,21 @@ std::map<char *, Allocation>::iterator find(Registry &r, const void *pointer)
     return byte <= next->first + next->second.bytes ? next : r.allocations.end();
 }
 
-void hide(char *base, const Allocation &allocation)
+/* Takes the first bytes out of the host's reach, or gives them back: all would take too long. */
+void set_hidden(char *base, const Allocation &allocation, bool hidden)
 {
 #ifdef CUDA_EMULATION_ASAN
-    if (allocation.kind == Home::device && allocation.origin == Origin::allocated)
+    constexpr size_t hidden_bytes = 4096;
+    if (allocation.kind != Home::device || allocation.origin != Origin::allocated)
+        return;
+    if (hidden)
         __asan_poison_memory_region(base, std::min(hidden_bytes, allocation.bytes));
-#else
-    (void)base;
-    (void)allocation;
-#endif
-}
-
-void reveal(char *base, const Allocation &allocation)
-{
-#ifdef CUDA_EMULATION_ASAN
-    if (allocation.kind == Home::device && allocation.origin == Origin::allocated)
+    else
         __asan_unpoison_memory_region(base, std::min(hidden_bytes, allocation.bytes));
 #else
     (void)base;
     (void)allocation;
+    (void)hidden;
 #endif
 }
 
@@ -115,7 +110,7 @@ cudaError_t allocate(void **pointer, size_t bytes, Home kind)
     const Allocation made{bytes, kind, Origin::allocated, device};
     r.allocations[memory] = made;
     if (r.n_accesses == 0)
-        hide(memory, made);
+        set_hidden(memory, made, true);
     *pointer = memory;
     return cudaSuccess;
 }
@@ -135,7 +130,7 @@ cudaError_t release(void *pointer, Home kind, Origin origin, cudaError_t unknown
             return end_call(unknown);
         if (kind == Home::device)
             r.used[found->second.device] -= found->second.bytes;
-        reveal(found->first, found->second);
+        set_hidden(found->first, found->second, false);
         r.allocations.erase(found);
     }
     if (origin == Origin::allocated)
@@ -223,7 +218,7 @@ void free_device(int device)
     for (auto entry = r.allocations.begin(); entry != r.allocations.end();) {
         if (entry->second.kind == Home::device && entry->second.origin == Origin::allocated &&
             entry->second.device == device) {
-            reveal(entry->first, entry->second);
+            set_hidden(entry->first, entry->second, false);
             free(entry->first);
             entry = r.allocations.erase(entry);
         } else {
@@ -250,7 +245,7 @@ DeviceAccess::DeviceAccess()
     const std::lock_guard<std::mutex> lock(r.mutex);
     if (r.n_accesses++ == 0)
         for (const auto &entry : r.allocations)
-            reveal(entry.first, entry.second);
+            set_hidden(entry.first, entry.second, false);
 #endif
 }
 
@@ -261,7 +256,7 @@ DeviceAccess::~DeviceAccess()
     const std::lock_guard<std::mutex> lock(r.mutex);
     if (--r.n_accesses == 0)
         for (const auto &entry : r.allocations)
-            hide(entry.first, entry.second);
+            set_hidden(entry.first, entry.second, true);
 #endif
 }
 
