@@ -44,7 +44,7 @@ foreach(name cudart_static cublas cusolver)
 endforeach()
 message(STATUS "CUDA: ${REJECTD_NVCC}, architectures ${REJECTD_CUDA_ARCHITECTURES}")
 
-set(nvcc_flags -std=c++17 -O3 -lineinfo -Xcompiler=-fPIC,-Wall,-Wextra,-Wshadow)
+set(nvcc_flags -std=c++17 -O3 -lineinfo -Xcompiler=-fPIC,-Wall,-Wextra)
 if(REJECTD_WERROR)
   list(APPEND nvcc_flags -Werror=all-warnings -Xcompiler=-Werror)
 endif()
