@@ -2,6 +2,7 @@
 
 #include "cuda_emulation/control.h"
 #include "cuda_emulation/launch.h"
+#include "pending.h"
 #include "state.h"
 
 #include <algorithm>
@@ -37,7 +38,7 @@ struct Allocation {
 struct Registry {
     std::mutex mutex;
     std::map<char *, Allocation> allocations; /* by first byte */
-    size_t used[64] = {};
+    size_t used[max_devices] = {};
     unsigned n_accesses = 0;
 };
 
@@ -122,6 +123,8 @@ cudaError_t release(void *pointer, Home kind, Origin origin, cudaError_t unknown
     if (!pointer)
         return origin == Origin::allocated ? before : end_call(cudaErrorInvalidValue);
     Registry &r = registry();
+    if (kind == Home::pinned)
+        settle_range(pointer, find_region(pointer).bytes);
     {
         const std::lock_guard<std::mutex> lock(r.mutex);
         const auto found = r.allocations.find(static_cast<char *>(pointer));
@@ -202,6 +205,9 @@ void check_argument(const char *kernel, size_t position, const void *pointer)
     char name[32];
     snprintf(name, sizeof name, "argument %zu", position);
     require_device_range(kernel, name, pointer, 0);
+    const Region region = find_region(pointer);
+    if (region.kind == Home::pinned)
+        settle_range(region.base, region.bytes);
 }
 
 size_t used_bytes(int device)

@@ -164,6 +164,22 @@ void misuse_of_pointers()
 #endif
 }
 
+void misuse_of_pinned_memory()
+{
+    int *pinned = nullptr;
+    DeviceArray<int> x(64);
+    int *p = x;
+    CHECK_CUDA(cudaMallocHost(&pinned, 256));
+    CHECK(ends_saying(
+        [=] {
+            cudaMemcpyAsync(p, pinned, 256, cudaMemcpyHostToDevice, nullptr);
+            pinned[5] = 7;
+            cudaDeviceSynchronize();
+        },
+        {"a copy of 256 bytes", "has not waited for the stream"}));
+    CHECK_CUDA(cudaFreeHost(pinned));
+}
+
 } // namespace
 
 #endif
@@ -173,6 +189,7 @@ const Case misuse_cases[] = {
     {"misuse_of_barriers", misuse_of_barriers},
     {"misuse_of_warp_operations", misuse_of_warp_operations},
     {"misuse_of_pointers", misuse_of_pointers},
+    {"misuse_of_pinned_memory", misuse_of_pinned_memory},
 #endif
     {nullptr, nullptr},
 };

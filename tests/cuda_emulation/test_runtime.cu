@@ -122,6 +122,44 @@ void pinned_memory()
     CHECK_CUDA(cudaHostUnregister(registered.data()));
 }
 
+/* What the host gets through streams that it waits for, by way of another, and through pinned
+ * memory that is used in both directions. */
+void order_of_copies()
+{
+    cudaStream_t first, second;
+    cudaEvent_t event;
+    int *pinned = nullptr;
+    CHECK_CUDA(cudaStreamCreateWithFlags(&first, cudaStreamNonBlocking));
+    CHECK_CUDA(cudaStreamCreateWithFlags(&second, cudaStreamNonBlocking));
+    CHECK_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+    CHECK_CUDA(cudaMallocHost(&pinned, 32 * sizeof(int)));
+    DeviceArray<int> x(8, 1), y(8, 0);
+    CHECK_CUDA(cudaDeviceSynchronize());
+    /* x to pinned[0..8], from there to y, then to pinned[8..16]: in order, without the host. */
+    CHECK_CUDA(cudaMemcpyAsync(pinned, x, 32, cudaMemcpyDeviceToHost, first));
+    CHECK_CUDA(cudaMemcpyAsync(y, pinned, 32, cudaMemcpyHostToDevice, first));
+    CUDA_LAUNCH(add, 1, 8, 0, first, y, 1);
+    CHECK_CUDA(cudaMemcpyAsync(pinned, y, 32, cudaMemcpyDeviceToHost, first));
+    CHECK_CUDA(cudaEventRecord(event, first));
+    CHECK_CUDA(cudaStreamWaitEvent(second, event, 0));
+    CUDA_LAUNCH(add, 1, 8, 0, second, y, 1);
+    CHECK_CUDA(cudaMemcpy2DAsync(pinned + 8, 8, y, 4, 4, 8, cudaMemcpyDeviceToHost, second));
+    CHECK_CUDA(cudaEventSynchronize(event));
+    CHECK(pinned[0] == 2 && pinned[7] == 2);
+    CHECK_CUDA(cudaStreamSynchronize(second));
+    CHECK(pinned[8] == 3 && pinned[22] == 3);
+    /* Waiting for the second stream is waiting for what it waits for. */
+    CHECK_CUDA(cudaMemcpyAsync(pinned, x, 32, cudaMemcpyDeviceToHost, first));
+    CHECK_CUDA(cudaEventRecord(event, first));
+    CHECK_CUDA(cudaStreamWaitEvent(second, event, 0));
+    CHECK_CUDA(cudaStreamSynchronize(second));
+    CHECK(pinned[0] == 1 && pinned[7] == 1);
+    CHECK_CUDA(cudaEventDestroy(event));
+    CHECK_CUDA(cudaStreamDestroy(first));
+    CHECK_CUDA(cudaStreamDestroy(second));
+    CHECK_CUDA(cudaFreeHost(pinned));
+}
+
 void streams_and_events()
 {
     cudaStream_t first, second;
@@ -217,6 +255,25 @@ void memory_nobody_wrote()
         CHECK(value != value);
     for (const float value : y.read())
         CHECK(value != value);
+}
+
+void copies_nobody_waited_for()
+{
+    cudaStream_t stream, other;
+    float *pinned = nullptr;
+    CHECK_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    CHECK_CUDA(cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking));
+    CHECK_CUDA(cudaMallocHost(&pinned, 16));
+    DeviceArray<float> x(4, 1.f);
+    CHECK_CUDA(cudaMemcpyAsync(pinned, x, 16, cudaMemcpyDeviceToHost, stream));
+    CHECK(pinned[3] != pinned[3]);
+    CHECK_CUDA(cudaStreamSynchronize(other));
+    CHECK(pinned[3] != pinned[3]);
+    CHECK_CUDA(cudaStreamSynchronize(stream));
+    CHECK(pinned[3] == 1);
+    CHECK_CUDA(cudaFreeHost(pinned));
+    CHECK_CUDA(cudaStreamDestroy(stream));
+    CHECK_CUDA(cudaStreamDestroy(other));
 }
 
 void kinds_of_copies()
@@ -316,11 +373,13 @@ const Case runtime_cases[] = {
     {"too_much_memory", too_much_memory},
     {"copies", copies},
     {"pinned_memory", pinned_memory},
+    {"order_of_copies", order_of_copies},
     {"streams_and_events", streams_and_events},
     {"memory_of_streams", memory_of_streams},
 #ifdef REJECTD_CUDA_EMULATION
     {"budget_of_memory", budget_of_memory},
     {"memory_nobody_wrote", memory_nobody_wrote},
+    {"copies_nobody_waited_for", copies_nobody_waited_for},
     {"kinds_of_copies", kinds_of_copies},
     {"failures_that_are_asked_for", failures_that_are_asked_for},
 #endif
