@@ -1,6 +1,8 @@
 /* Grids, blocks, barriers, shared memory. */
 #include "checks.h"
 
+#include <thread>
+
 #ifdef REJECTD_CUDA_EMULATION
 #include "cuda_emulation/control.h"
 #endif
@@ -229,6 +231,42 @@ void many_blocks()
     CHECK(total == 5000);
 }
 
+/* Each host thread has a stream, and shared memory of its blocks. */
+void launches_of_several_host_threads()
+{
+    constexpr int n_hosts = 4, n = 1000;
+    bool good[n_hosts] = {};
+    const auto host = [&good](int number) {
+        std::vector<int> x(n, number + 1), sums(3);
+        int *device = nullptr, *device_sums = nullptr;
+        cudaStream_t stream;
+        bool all = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess &&
+                   cudaMalloc(&device, n * sizeof(int)) == cudaSuccess &&
+                   cudaMalloc(&device_sums, 3 * sizeof(int)) == cudaSuccess;
+        for (int round = 0; round < 20 && all; round++) {
+            all = cudaMemcpyAsync(device, x.data(), n * sizeof(int), cudaMemcpyHostToDevice,
+                                  stream) == cudaSuccess;
+            CUDA_LAUNCH((reduce<int>), 3, 256, 0, stream, device, device_sums, n);
+            all = all && cudaGetLastError() == cudaSuccess &&
+                  cudaMemcpyAsync(sums.data(), device_sums, 3 * sizeof(int), cudaMemcpyDeviceToHost,
+                                  stream) == cudaSuccess &&
+                  cudaStreamSynchronize(stream) == cudaSuccess &&
+                  sums[0] + sums[1] + sums[2] == n * (number + 1);
+        }
+        cudaFree(device);
+        cudaFree(device_sums);
+        cudaStreamDestroy(stream);
+        good[number] = all;
+    };
+    std::vector<std::thread> hosts;
+    for (int i = 0; i < n_hosts; i++)
+        hosts.emplace_back(host, i);
+    for (std::thread &thread : hosts)
+        thread.join();
+    for (const bool each : good)
+        CHECK(each);
+}
+
 #ifdef REJECTD_CUDA_EMULATION
 
 /* What is planted: a barrier between writing and reading is missing. */
@@ -299,6 +337,7 @@ const Case thread_cases[] = {
     {"threads_that_return_before_a_barrier", threads_that_return_before_a_barrier},
     {"shared_memory_of_a_device_function", shared_memory_of_a_device_function},
     {"many_blocks", many_blocks},
+    {"launches_of_several_host_threads", launches_of_several_host_threads},
 #ifdef REJECTD_CUDA_EMULATION
     {"order_tells_races", order_tells_races},
 #endif

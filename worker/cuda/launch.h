@@ -23,7 +23,7 @@
 #ifdef REJECTD_CUDA_EMULATION
 
 #define CUDA_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                \
-    ::cuda_emulation::launch(#kernel, kernel, grid, block, shared_bytes, stream, ##__VA_ARGS__)
+    ::cuda_emulation::launcher(#kernel, kernel, grid, block, shared_bytes, stream)(__VA_ARGS__)
 
 #define CUDA_DYNAMIC_SHARED(type, name)                                                            \
     type *name = static_cast<type *>(::cuda_emulation::dynamic_shared())
