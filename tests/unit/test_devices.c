@@ -89,7 +89,7 @@ START_TEST(test_results_do_not_depend_on_memory)
     size_t n_smaller = 0;
     if (device != NULL)
         whole = fitted(&made.epochs, &parameters, &options);
-    for (size_t budget = (size_t)2 << 20; device != NULL && status == REJECTD_OK;
+    for (size_t budget = (size_t)4 << 20; device != NULL && status == REJECTD_OK;
          budget = budget / 10 * 7) {
         struct rejectd_devices *others;
         options.device = device_within(budget, &others);

@@ -113,7 +113,10 @@ static enum rejectd_status search_all(struct backend_session *session,
     struct block_work work;
     device_array<double> own_ptp, fixed;
     const double *ptp = nullptr;
+    struct backend_device *device = session->device;
+    CUDA_LAUNCHED("until_the_search");
     TRY(loss_folds_open(session->device, splits, &folds, error));
+    CUDA_LAUNCHED("tables_of_the_folds");
     if (session->whole) {
         ptp = session->shared->ptp.get() + session->samples.content_first * session->n_picks;
     } else {
