@@ -1,0 +1,17 @@
+/* rejectd worker: the process that owns one GPU and computes jobs on it for the daemon. */
+#ifndef SERVER_WORKER_MAIN_H
+#define SERVER_WORKER_MAIN_H
+
+#include <rejectd/error.h>
+
+/*
+ * argv[0] is "worker". The daemon starts it (server/worker_process.h) with the flags
+ *
+ *   --device ID --channel FD [--cuda-module PATH] [--memory BYTES] [--threads N]
+ *
+ * and talks to it over the channel (server/worker_messages.h); it returns when the channel ends or
+ * the device has failed for good. INVALID_VALUE for flags that make no sense.
+ */
+enum rejectd_status worker_main(int argc, char *const *argv, struct rejectd_error *error);
+
+#endif
