@@ -30,7 +30,7 @@ static const double idle_ping_seconds = 1.0;
 
 enum rejectd_status gpu_worker_fail_protocol(struct rejectd_error *error)
 {
-    return REJECTD_FAIL(error, REJECTD_IO, "", "its process said what makes no sense");
+    return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "", "its process said what makes no sense");
 }
 
 enum rejectd_status gpu_worker_next(struct gpu_worker *worker, double seconds, bool *arrived,

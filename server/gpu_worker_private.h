@@ -43,8 +43,8 @@ enum rejectd_status gpu_worker_watch(struct gpu_worker *worker, struct rejectd_e
 /* The process, or what it sends, is no good. */
 enum rejectd_status gpu_worker_fail_protocol(struct rejectd_error *error);
 
-/* Gives the process up: it is ended, and another started after a while. *why (IO or DEVICE_FAILED)
- * becomes the DEVICE_FAILED that it means for a job. */
+/* Gives the process up: it is ended, and another started after a while. *why becomes the
+ * DEVICE_FAILED that it means for a job. */
 void gpu_worker_give_up(struct gpu_worker *worker, struct rejectd_error *why);
 
 /* pool_runner.run */

@@ -32,7 +32,8 @@ static enum rejectd_status wait_on(const struct worker_channel *channel, short e
                                    struct rejectd_error *error)
 {
     if (!wait_for(channel, events, channel->patience > 0.0 ? channel->patience : -1.0)) {
-        return REJECTD_FAIL(error, REJECTD_IO, "", "the other side fell silent within a message");
+        return REJECTD_FAIL(error, REJECTD_UNAVAILABLE, "",
+                            "the other side of the channel fell silent within a message");
     }
     return REJECTD_OK;
 }
@@ -172,7 +173,8 @@ enum rejectd_status worker_channel_receive_header(const struct worker_channel *c
     *fd = -1;
     enum rejectd_status status = receive(channel, header, sizeof *header, fd, error);
     if (status == REJECTD_OK && header->reserved != 0) {
-        status = REJECTD_FAIL(error, REJECTD_IO, "", "what the other side sent is no message");
+        status = REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "",
+                              "what the other side of the channel sent makes no sense");
     }
     if (status != REJECTD_OK && *fd >= 0) {
         close(*fd);

@@ -3,6 +3,9 @@
  *
  * Either end belongs to one reader and one writer at a time. The daemon does not trust the worker:
  * it says how much of what it takes, and how long it waits for the rest of a message.
+ *
+ * Failures: IO when the other side is gone, UNAVAILABLE when it falls silent within a message,
+ * INVALID_REQUEST when what it sends is no message.
  */
 #ifndef SERVER_WORKER_CHANNEL_H
 #define SERVER_WORKER_CHANNEL_H
@@ -27,7 +30,7 @@ struct worker_header {
 enum { WORKER_CHANNEL_PARTS = 6 };
 
 /* Sends a message of up to WORKER_CHANNEL_PARTS parts; fd: a descriptor that goes with it, which
- * stays the caller's, or -1. IO when the other side is gone or doesn't take it. */
+ * stays the caller's, or -1. */
 enum rejectd_status worker_channel_send(const struct worker_channel *channel, uint32_t type,
                                         const struct iovec *parts, size_t n_parts, int fd,
                                         struct rejectd_error *error);
@@ -37,7 +40,7 @@ enum rejectd_status worker_channel_send(const struct worker_channel *channel, ui
 bool worker_channel_wait(const struct worker_channel *channel, double seconds);
 
 /* Receives the head of a message. *fd is a descriptor that came with it, owned by the caller, or
- * -1. IO when the other side is gone, falls silent within the message, or sends none. */
+ * -1. */
 enum rejectd_status worker_channel_receive_header(const struct worker_channel *channel,
                                                   struct worker_header *header, int *fd,
                                                   struct rejectd_error *error);
