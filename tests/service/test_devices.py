@@ -1,5 +1,6 @@
 """Jobs on GPUs, which are fake ones (tests/module): what the daemon makes of them and of their faults."""
 
+import json
 import os
 import signal
 import subprocess
@@ -516,3 +517,27 @@ def test_version_tells_of_gpus():
 def test_worker_is_not_for_hands():
     done = subprocess.run([program("rejectd"), "worker"], capture_output=True, text=True)
     assert done.returncode == 2 and "started by rejectd itself" in done.stderr
+
+
+# ---- rejectctl ----
+
+
+def rejectctl(g, *arguments):
+    done = subprocess.run([program("rejectctl"), "--server", f"http://127.0.0.1:{g.api.port}", *arguments],
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_rejectctl_devices(gpus, own_daemon, tmp_path):
+    g = gpus(n=1).ready()
+    dataset = g.dataset()
+    g.api.finish(g.submit(dataset, "cuda:0", cv=4))
+    eventually(lambda: g.devices()["cuda:0"]["residents"], 10, "a resident")
+    shown = rejectctl(g, "devices")
+    assert "cuda:0   ready      fake device 0" in shown
+    assert "of 1.0 GiB free  1 jobs" in shown and f"holds {dataset['id']}" in shown
+    assert json.loads(rejectctl(g, "devices", "--json"))["cuda"] == "fake devices for tests"
+    g.fault(0, "open-fail", once=False)
+    os.kill(g.pid("cuda:0"), signal.SIGKILL)
+    eventually(lambda: "can't be opened" in rejectctl(g, "devices"), 10, "the reason is shown")
