@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -199,6 +200,7 @@ struct flags {
     const char *device;
     const char *module;
     const char *channel;
+    const char *daemon;
     const char *memory;
     const char *threads;
 };
@@ -211,8 +213,8 @@ static enum rejectd_status read_flags(int argc, char *const *argv, struct flags 
         const char **value;
     } known[] = {
         {"--device", &flags->device},   {"--cuda-module", &flags->module},
-        {"--channel", &flags->channel}, {"--memory", &flags->memory},
-        {"--threads", &flags->threads},
+        {"--channel", &flags->channel}, {"--daemon", &flags->daemon},
+        {"--memory", &flags->memory},   {"--threads", &flags->threads},
     };
     for (int i = 1; i + 1 < argc; i += 2) {
         for (size_t k = 0; k < sizeof known / sizeof known[0]; k++) {
@@ -221,10 +223,10 @@ static enum rejectd_status read_flags(int argc, char *const *argv, struct flags 
             }
         }
     }
-    if (flags->device == NULL || flags->channel == NULL) {
+    if (flags->device == NULL || flags->channel == NULL || flags->daemon == NULL) {
         return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "",
-                            "\"rejectd worker\" is started by rejectd itself, with --device and "
-                            "--channel");
+                            "\"rejectd worker\" is started by rejectd itself, with --device, "
+                            "--channel and --daemon");
     }
     return REJECTD_OK;
 }
@@ -234,11 +236,22 @@ static unsigned long long number_of(const char *text)
     return text == NULL ? 0 : strtoull(text, NULL, 10);
 }
 
+/* Whatever this process is doing, it goes when the daemon goes. False when that has gone already.
+ */
+static bool end_with_daemon(const struct flags *flags)
+{
+    return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
+           (unsigned long long)getppid() == number_of(flags->daemon);
+}
+
 enum rejectd_status worker_main(int argc, char *const *argv, struct rejectd_error *error)
 {
     struct flags flags = {0};
     struct worker worker = {.channel = {.fd = -1}};
     enum rejectd_status status = read_flags(argc, argv, &flags, error);
+    if (status == REJECTD_OK && !end_with_daemon(&flags)) {
+        return REJECTD_OK;
+    }
     if (status == REJECTD_OK) {
         status = rejectd_devices_open(flags.module, &worker.devices, error);
     }

@@ -1,16 +1,14 @@
-#define _GNU_SOURCE /* strsignal() */
+#define _GNU_SOURCE /* strsignal(), posix_spawn_file_actions_addclosefrom_np() */
 #include "server/worker_process.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/close_range.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,29 +22,6 @@ enum { CHANNEL_FD = 3, MOST_ARGUMENTS = 16 };
 /* The same program, even if its file has been replaced meanwhile. */
 static const char program[] = "/proc/self/exe";
 
-/* Between fork() and exec() in a program with threads: system calls alone. Returns errno. */
-static int become_worker(char *const *arguments, pid_t daemon, int channel)
-{
-    sigset_t signals;
-    const int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    sigemptyset(&signals);
-    sigprocmask(SIG_SETMASK, &signals, NULL);
-    if (input < 0 || dup2(input, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0 ||
-        setpgid(0, 0) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
-        return errno;
-    }
-    if (getppid() != daemon) { /* it ended before this could be told to end with it */
-        return ESRCH;
-    }
-    if (channel == CHANNEL_FD ? fcntl(channel, F_SETFD, 0) != 0
-                              : dup2(channel, CHANNEL_FD) != CHANNEL_FD) {
-        return errno;
-    }
-    (void)syscall(SYS_close_range, CHANNEL_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC);
-    execve(program, arguments, environ);
-    return errno;
-}
-
 static enum rejectd_status fail_start(int number, struct rejectd_error *error)
 {
     return REJECTD_FAIL(error, REJECTD_DEVICE_FAILED, "",
@@ -54,7 +29,7 @@ static enum rejectd_status fail_start(int number, struct rejectd_error *error)
 }
 
 struct arguments {
-    char channel[16], memory[32], threads[32];
+    char channel[16], daemon[16], memory[32], threads[32];
     char *items[MOST_ARGUMENTS];
 };
 
@@ -73,11 +48,13 @@ static void fill_arguments(const struct worker_process_options *options,
 {
     size_t n = 0;
     snprintf(arguments->channel, sizeof arguments->channel, "%d", CHANNEL_FD);
+    snprintf(arguments->daemon, sizeof arguments->daemon, "%d", (int)getpid());
     snprintf(arguments->memory, sizeof arguments->memory, "%" PRIu64, options->memory);
     snprintf(arguments->threads, sizeof arguments->threads, "%" PRId64, options->threads);
     const char *const texts[] = {
-        "rejectd",          "worker",   "--device",        options->device, "--channel",
-        arguments->channel, "--memory", arguments->memory, "--threads",     arguments->threads,
+        "rejectd",   "worker",           "--device",  options->device,
+        "--channel", arguments->channel, "--daemon",  arguments->daemon,
+        "--memory",  arguments->memory,  "--threads", arguments->threads,
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         arguments->items[n++] = plain(texts[i]);
@@ -89,47 +66,60 @@ static void fill_arguments(const struct worker_process_options *options,
     arguments->items[n] = NULL;
 }
 
+/* Returns errno. posix_spawn() rather than fork(): nothing of this program runs in between. */
+static int spawn(char *const *arguments, int channel, pid_t *pid)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none;
+    sigemptyset(&none);
+    int failed = posix_spawn_file_actions_init(&actions);
+    if (failed != 0) {
+        return failed;
+    }
+    failed = posix_spawnattr_init(&attributes);
+    if (failed != 0) {
+        posix_spawn_file_actions_destroy(&actions);
+        return failed;
+    }
+    if ((failed = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY,
+                                                   0)) == 0 &&
+        (failed = posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO)) == 0 &&
+        (failed = posix_spawn_file_actions_adddup2(&actions, channel, CHANNEL_FD)) == 0 &&
+        (failed = posix_spawn_file_actions_addclosefrom_np(&actions, CHANNEL_FD + 1)) == 0 &&
+        (failed = posix_spawnattr_setsigmask(&attributes, &none)) == 0 &&
+        (failed = posix_spawnattr_setpgroup(&attributes, 0)) == 0 &&
+        (failed = posix_spawnattr_setflags(&attributes,
+                                           POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK)) == 0) {
+        failed = posix_spawn(pid, program, &actions, &attributes, arguments, environ);
+    }
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return failed;
+}
+
 enum rejectd_status worker_process_start(const struct worker_process_options *options,
                                          struct worker_process *process,
                                          struct rejectd_error *error)
 {
     struct arguments arguments;
     int ends[2];
-    int failure[2]; /* closed by exec(), or given the errno */
-    int number = 0;
+    pid_t pid = 0;
     fill_arguments(options, &arguments);
     *process = (struct worker_process){.channel = {.fd = -1}};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
         return fail_start(errno, error);
     }
-    if (pipe2(failure, O_CLOEXEC) != 0) {
-        number = errno;
-        close(ends[0]);
-        close(ends[1]);
-        return fail_start(number, error);
-    }
-    const pid_t daemon = getpid();
-    const pid_t pid = fork();
-    if (pid == 0) {
-        number = become_worker(arguments.items, daemon, ends[1]);
-        (void)!write(failure[1], &number, sizeof number);
-        kill(getpid(), SIGKILL);
-    }
-    number = pid < 0 ? errno : 0;
+    const int failed = spawn(arguments.items, ends[1], &pid);
     close(ends[1]);
-    close(failure[1]);
-    ssize_t n = 0;
-    while (pid > 0 && (n = read(failure[0], &number, sizeof number)) < 0 && errno == EINTR) {
+    if (failed != 0) {
+        close(ends[0]);
+        return fail_start(failed, error);
     }
-    close(failure[0]);
     *process = (struct worker_process){
-        .pid = pid > 0 ? pid : 0,
+        .pid = pid,
         .channel = {.fd = ends[0], .patience = options->patience},
     };
-    if (number != 0) {
-        worker_process_end(process, 0.0, NULL);
-        return fail_start(number, error);
-    }
     return REJECTD_OK;
 }
 
