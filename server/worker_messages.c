@@ -35,7 +35,7 @@ bool worker_message_fits(const struct worker_header *header)
 static void end_text(char *text, size_t size)
 {
     text[size - 1] = '\0';
-    if (!utf8_is_printable(text)) {
+    if (!utf8_is_valid(text) || !utf8_is_printable(text)) {
         for (char *c = text; *c != '\0'; c++) {
             *c = *c >= ' ' && *c <= '~' ? *c : '?';
         }
