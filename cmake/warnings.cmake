@@ -1,5 +1,7 @@
-add_compile_options(-Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes
-                    -Wwrite-strings -Wvla -Wundef -Wformat=2 -Wcast-qual)
+add_compile_options(-Wall -Wextra -Wshadow -Wpointer-arith -Wwrite-strings -Wvla -Wundef -Wformat=2
+                    -Wcast-qual
+                    $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes>
+                    $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>)
 if(REJECTD_WERROR)
   add_compile_options(-Werror)
 endif()

@@ -10,6 +10,10 @@
 
 #include <stdarg.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /*
  * X(symbol, HTTP status, stable type name, title)
  *
@@ -71,5 +75,9 @@ enum rejectd_status rejectd_error_set(struct rejectd_error *error, enum rejectd_
 int rejectd_status_http(enum rejectd_status status);
 const char *rejectd_status_name(enum rejectd_status status);
 const char *rejectd_status_title(enum rejectd_status status);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

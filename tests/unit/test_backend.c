@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "every_backend.h"
 #include "worker/algorithm/fit.h"
 #include "worker/algorithm/folds.h"
 #include "worker/backend.h"
@@ -268,6 +269,16 @@ static size_t read_repairs(const struct fixture *f, const struct backend *backen
     return at;
 }
 
+static void results_free(struct results *r)
+{
+    free(r->ptp);
+    free(r->predicted_ptp);
+    free(r->predictions);
+    free(r->losses);
+    free(r->repaired);
+    free(r->weighed);
+}
+
 /* Runs every operation; `ranking` (or NULL: its own) gives the amplitudes to rank rows by. */
 static void run_backend(const struct fixture *f, const struct backend *backend,
                         const struct backend_options *options, size_t block,
@@ -319,16 +330,6 @@ static void run_backend(const struct fixture *f, const struct backend *backend,
     free(block_ptp);
     free(order);
     free(candidates);
-}
-
-static void results_free(struct results *r)
-{
-    free(r->ptp);
-    free(r->predicted_ptp);
-    free(r->predictions);
-    free(r->losses);
-    free(r->repaired);
-    free(r->weighed);
 }
 
 static double largest_magnitude(const double *values, size_t n)
@@ -397,9 +398,10 @@ START_TEST(test_every_backend_equals_the_reference)
     struct results expected, found;
     fixture_open(&f, &shapes[_i]);
     run_reference(&f, &expected);
-    for (size_t b = 0; backend_at(b) != NULL; b++) {
-        const struct backend_options options = {.n_threads = 2, .precision = REJECTD_FLOAT64};
-        run_backend(&f, backend_at(b), &options, f.shape->n_picks, &expected, &found);
+    for (size_t b = 0; every_backend(b).backend != NULL; b++) {
+        const struct backend_options options = {
+            .device = every_backend(b).device, .n_threads = 2, .precision = REJECTD_FLOAT64};
+        run_backend(&f, every_backend(b).backend, &options, f.shape->n_picks, &expected, &found);
         compare(&f, &found, &expected, 1e-13);
         results_free(&found);
     }
@@ -439,6 +441,16 @@ START_TEST(test_float32_arithmetic_is_near)
                                                     .precision = REJECTD_FLOAT32,
                                                     .instruction_set = kernels_name_at(i)};
             run_backend(&f, backend_find("cpu"), &options, f.shape->n_picks, &expected, &found);
+            compare(&f, &found, &expected, 1e-6);
+            results_free(&found);
+        }
+        for (size_t b = 0; every_backend(b).backend != NULL; b++) {
+            const struct backend_options options = {
+                .device = every_backend(b).device, .n_threads = 2, .precision = REJECTD_FLOAT32};
+            if (options.device == NULL)
+                continue;
+            run_backend(&f, every_backend(b).backend, &options, f.shape->n_picks, &expected,
+                        &found);
             compare(&f, &found, &expected, 1e-6);
             results_free(&found);
         }
@@ -483,14 +495,17 @@ START_TEST(test_a_cancelled_call_ends)
     struct fixture f;
     fixture_open(&f, &shapes[2]);
     double *ptp = allocate(f.shape->n_epochs * f.shape->n_picks * sizeof *ptp);
-    for (size_t b = 0; backend_at(b) != NULL; b++) {
-        const struct backend_options options = {
-            .n_threads = 2, .precision = REJECTD_FLOAT64, .progress = {stop_at_once, NULL}};
+    for (size_t b = 0; every_backend(b).backend != NULL; b++) {
+        const struct backend *backend = every_backend(b).backend;
+        const struct backend_options options = {.device = every_backend(b).device,
+                                                .n_threads = 2,
+                                                .precision = REJECTD_FLOAT64,
+                                                .progress = {stop_at_once, NULL}};
         struct backend_session *session;
         struct rejectd_error error;
-        ck_assert_int_eq(backend_at(b)->open(&f.samples, &options, &session, &error), REJECTD_OK);
-        ck_assert_int_eq(backend_at(b)->peak_to_peak(session, ptp, &error), REJECTD_CANCELLED);
-        backend_at(b)->close(session);
+        ck_assert_int_eq(backend->open(&f.samples, &options, &session, &error), REJECTD_OK);
+        ck_assert_int_eq(backend->peak_to_peak(session, ptp, &error), REJECTD_CANCELLED);
+        backend->close(session);
     }
     free(ptp);
     fixture_close(&f);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "every_backend.h"
 #include "worker/algorithm/folds.h"
 #include "worker/backend.h"
 #include "worker/cpu/kernels.h"
@@ -228,10 +229,17 @@ START_TEST(test_every_backend_equals_the_reference)
     struct results expected, found;
     fixture_open(&f, &shapes[_i]);
     run_reference(&f, &expected);
-    for (size_t b = 0; backend_at(b) != NULL; b++) {
-        const struct backend_options options = {.n_threads = 2, .precision = REJECTD_FLOAT64};
-        run_backend(&f, backend_at(b), &options, &found);
+    for (size_t b = 0; every_backend(b).backend != NULL; b++) {
+        struct backend_options options = {
+            .device = every_backend(b).device, .n_threads = 2, .precision = REJECTD_FLOAT64};
+        run_backend(&f, every_backend(b).backend, &options, &found);
         compare(&found, &expected, 1e-13);
+        results_free(&found);
+        if (options.device == NULL)
+            continue;
+        options.precision = REJECTD_FLOAT32;
+        run_backend(&f, every_backend(b).backend, &options, &found);
+        compare(&found, &expected, 2e-6);
         results_free(&found);
     }
     results_free(&expected);
@@ -303,6 +311,15 @@ START_TEST(test_overflow_ends)
                          REJECTD_OK);
         cpu->close(session);
     }
+    for (size_t b = 0; every_backend(b).backend != NULL; b++) {
+        const struct backend *backend = every_backend(b).backend;
+        const struct backend_options options = {
+            .device = every_backend(b).device, .n_threads = 1, .precision = REJECTD_FLOAT64};
+        ck_assert_int_eq(backend->open(&f.samples, &options, &session, &error), REJECTD_OK);
+        ck_assert_int_eq(backend->ransac_correlations(session, &f.mappings, found.corr, &error),
+                         REJECTD_OK);
+        backend->close(session);
+    }
     free(found.corr);
     fixture_close(&f);
 }
@@ -321,10 +338,12 @@ START_TEST(test_a_cancelled_call_ends)
     struct results r;
     fixture_open(&f, &shapes[2]);
     run_reference(&f, &r);
-    for (size_t b = 0; backend_at(b) != NULL; b++) {
-        const struct backend *backend = backend_at(b);
-        const struct backend_options options = {
-            .n_threads = 2, .precision = REJECTD_FLOAT64, .progress = {stop_at_once, NULL}};
+    for (size_t b = 0; every_backend(b).backend != NULL; b++) {
+        const struct backend *backend = every_backend(b).backend;
+        const struct backend_options options = {.device = every_backend(b).device,
+                                                .n_threads = 2,
+                                                .precision = REJECTD_FLOAT64,
+                                                .progress = {stop_at_once, NULL}};
         struct backend_session *session;
         struct rejectd_error error;
         ck_assert_int_eq(backend->open(&f.samples, &options, &session, &error), REJECTD_OK);

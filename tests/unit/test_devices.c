@@ -1,388 +1,342 @@
-/* What the daemon says to the processes of its devices, and which jobs these take. */
+/*
+ * The CUDA backend as users meet it: whole jobs through the public library, on a device with room
+ * for everything, with little room, with none, with residents, and with faults.
+ */
 #include <check.h>
-#include <fcntl.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "server/device_board.h"
-#include "server/worker_messages.h"
+#include "every_backend.h"
+#include "fit_fixture.h"
 
-static struct rejectd_error error;
-
-/* ---- channel ---- */
-
-static struct worker_channel ends[2];
-
-static void open_channel(void)
+/* A device of its own; NULL where there is none to test. */
+static struct rejectd_device *device_within(size_t budget, struct rejectd_devices **devices)
 {
-    int fds[2];
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    for (int i = 0; i < 2; i++) {
-        ends[i] = (struct worker_channel){.fd = fds[i], .patience = 0.2};
-    }
+    return cuda_backend_within(budget, devices).backend != NULL
+               ? rejectd_devices_find(*devices, "cuda:0")
+               : NULL;
 }
 
-static void close_channel(void)
+static const char content[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/* The same decisions, and losses that agree to rounding. */
+static void agree(const struct rejectd_fit *a, const struct rejectd_fit *b, double tolerance)
 {
-    for (int i = 0; i < 2; i++) {
-        if (ends[i].fd >= 0) {
-            close(ends[i].fd);
+    ck_assert_uint_eq(a->n_channels, b->n_channels);
+    for (size_t c = 0; c < a->n_channels; c++) {
+        ck_assert(isnan(a->thresholds[c]) == isnan(b->thresholds[c]));
+        if (!isnan(a->thresholds[c]))
+            ck_assert_msg(fabs(a->thresholds[c] - b->thresholds[c]) <=
+                              tolerance * b->thresholds[c],
+                          "threshold %zu: %.17g, expected %.17g", c, a->thresholds[c],
+                          b->thresholds[c]);
+    }
+    ck_assert_uint_eq(a->n_types, b->n_types);
+    for (size_t i = 0; i < a->n_types; i++) {
+        const struct rejectd_type_fit *x = &a->types[i], *y = &b->types[i];
+        ck_assert_double_eq(x->consensus, y->consensus);
+        ck_assert_int_eq(x->n_interpolate, y->n_interpolate);
+        for (size_t cell = 0; cell < x->n_consensus * x->n_n_interpolate * x->n_folds; cell++) {
+            if (isinf(x->loss[cell]) || isinf(y->loss[cell]))
+                ck_assert_double_eq(x->loss[cell], y->loss[cell]);
+            else
+                ck_assert_double_le(fabs(x->loss[cell] - y->loss[cell]), tolerance * y->loss[cell]);
         }
     }
+    same_log(&a->log, &b->log);
 }
 
-START_TEST(test_a_message_with_parts_and_a_descriptor)
+START_TEST(test_fits_equal_those_of_the_processor)
 {
-    char one[] = "abc", two[] = "", three[] = "defg", received[8] = "";
-    const struct iovec parts[] = {{one, 3}, {two, 0}, {three, 4}};
-    struct worker_header header;
-    int pipe_ends[2], fd = -1;
-    ck_assert_int_eq(pipe(pipe_ends), 0);
-    ck_assert_int_eq(worker_channel_send(&ends[0], WORKER_JOB, parts, 3, pipe_ends[1], &error), 0);
-    ck_assert(worker_channel_wait(&ends[1], 0.0));
-    ck_assert_int_eq(worker_channel_receive_header(&ends[1], &header, &fd, &error), REJECTD_OK);
-    ck_assert_uint_eq(header.type, WORKER_JOB);
-    ck_assert_uint_eq(header.length, 7);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_ne(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
-    ck_assert_int_eq(worker_channel_receive(&ends[1], received, 7, &error), REJECTD_OK);
-    ck_assert_str_eq(received, "abcdefg");
-    ck_assert_int_eq(write(fd, "x", 1), 1);
-    ck_assert_int_eq(read(pipe_ends[0], received, 1), 1);
-    close(fd);
-    close(pipe_ends[0]);
-    close(pipe_ends[1]);
-    ck_assert(!worker_channel_wait(&ends[1], 0.0));
-}
-END_TEST
-
-enum { LARGE = 5000000 };
-
-static void *send_large(void *bytes)
-{
-    struct rejectd_error problem;
-    const struct iovec part = {bytes, LARGE};
-    return worker_channel_send(&ends[0], WORKER_CLEANED, &part, 1, -1, &problem) == REJECTD_OK
-               ? NULL
-               : bytes;
-}
-
-START_TEST(test_a_message_beyond_the_socket_buffer)
-{
-    unsigned char *sent = malloc(LARGE), *received = malloc(LARGE);
-    pthread_t thread;
-    struct worker_header header;
-    int fd;
-    void *failed;
-    for (size_t i = 0; i < LARGE; i++) {
-        sent[i] = (unsigned char)(i * 7 + i / 1000);
+    static const enum rejectd_threshold_method methods[] = {
+        REJECTD_THRESHOLD_BAYESIAN_OPTIMIZATION, REJECTD_THRESHOLD_RANDOM_SEARCH,
+        REJECTD_THRESHOLD_EXACT};
+    struct rejectd_devices *devices;
+    struct rejectd_device *device = device_within(0, &devices);
+    struct simulated_epochs made = simulated(40, 12, 150);
+    const struct rejectd_fit_parameters parameters = {.thresh_method = methods[_i],
+                                                      .random_state = 42,
+                                                      .precision = REJECTD_FLOAT64};
+    const struct rejectd_compute_options cpu = {.n_threads = 2};
+    const struct rejectd_compute_options gpu = {.n_threads = 2, .device = device};
+    if (device != NULL) {
+        struct rejectd_fit *expected = fitted(&made.epochs, &parameters, &cpu);
+        struct rejectd_fit *found = fitted(&made.epochs, &parameters, &gpu);
+        agree(found, expected, 1e-9);
+        rejectd_fit_free(expected);
+        rejectd_fit_free(found);
     }
-    ck_assert_int_eq(pthread_create(&thread, NULL, send_large, sent), 0);
-    ck_assert_int_eq(worker_channel_receive_header(&ends[1], &header, &fd, &error), REJECTD_OK);
-    ck_assert_uint_eq(header.length, LARGE);
-    ck_assert_int_eq(worker_channel_receive(&ends[1], received, LARGE, &error), REJECTD_OK);
-    pthread_join(thread, &failed);
-    ck_assert_ptr_null(failed);
-    ck_assert_mem_eq(sent, received, LARGE);
-    free(sent);
-    free(received);
+    simulate_free(&made);
+    rejectd_devices_close(devices);
 }
 END_TEST
 
-START_TEST(test_the_other_side_is_gone)
+/* From plenty of memory to too little for anything: the same bits, as long as there is a result;
+ * and when there is none, the error that makes the job go elsewhere. */
+START_TEST(test_results_do_not_depend_on_memory)
 {
-    struct worker_header header;
-    int fd;
-    close(ends[0].fd);
-    ends[0].fd = -1;
-    ck_assert(worker_channel_wait(&ends[1], 0.0));
-    ck_assert_int_eq(worker_channel_receive_header(&ends[1], &header, &fd, &error), REJECTD_IO);
-    ck_assert_int_eq(worker_channel_send(&ends[1], WORKER_PING, NULL, 0, -1, &error), REJECTD_IO);
-}
-END_TEST
-
-START_TEST(test_silence_within_a_message)
-{
-    struct worker_header header;
-    int fd;
-    ck_assert_int_eq(write(ends[0].fd, "\1\0", 2), 2);
-    ck_assert_int_eq(worker_channel_receive_header(&ends[1], &header, &fd, &error),
-                     REJECTD_UNAVAILABLE);
-}
-END_TEST
-
-START_TEST(test_a_side_that_takes_nothing)
-{
-    char *bytes = calloc(1, LARGE);
-    const struct iovec part = {bytes, LARGE};
-    ck_assert_int_eq(worker_channel_send(&ends[0], WORKER_CLEANED, &part, 1, -1, &error),
-                     REJECTD_UNAVAILABLE);
-    free(bytes);
-}
-END_TEST
-
-START_TEST(test_nonsense)
-{
-    struct worker_header header = {.type = 1, .reserved = 1};
-    int fd;
-    ck_assert_int_eq(write(ends[0].fd, &header, sizeof header), sizeof header);
-    ck_assert_int_eq(worker_channel_receive_header(&ends[1], &header, &fd, &error),
-                     REJECTD_INVALID_REQUEST);
-}
-END_TEST
-
-/* ---- messages ---- */
-
-START_TEST(test_lengths)
-{
-    static const struct {
-        struct worker_header header;
-        bool fits;
-    } cases[] = {
-        {{WORKER_PING, 0, 0}, true},
-        {{WORKER_PING, 0, 1}, false},
-        {{0, 0, 0}, false},
-        {{WORKER_DONE + 1, 0, 0}, false},
-        {{UINT32_MAX, 0, 0}, false},
-        {{WORKER_DONE, 0, sizeof(struct worker_outcome)}, true},
-        {{WORKER_DONE, 0, sizeof(struct worker_outcome) - 1}, false},
-        {{WORKER_CLEANED, 0, WORKER_MAX_CLEANED}, true},
-        {{WORKER_CLEANED, 0, WORKER_MAX_CLEANED + 1}, false},
-        {{WORKER_RESULT, 0, UINT64_MAX}, false},
-        {{WORKER_LABELS, 0, 3}, false},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        ck_assert_msg(worker_message_fits(&cases[i].header) == cases[i].fits, "case %zu", i);
+    struct rejectd_devices *devices;
+    struct rejectd_device *device = device_within(0, &devices);
+    struct simulated_epochs made = simulated(70, 20, 333);
+    const struct rejectd_fit_parameters parameters = {
+        .random_state = 42, .precision = _i == 0 ? REJECTD_FLOAT64 : REJECTD_FLOAT32};
+    struct rejectd_compute_options options = {.n_threads = 2, .device = device};
+    struct rejectd_fit *whole = NULL, *found = NULL;
+    struct rejectd_error error = {0};
+    enum rejectd_status status = REJECTD_OK;
+    size_t n_smaller = 0;
+    if (device != NULL)
+        whole = fitted(&made.epochs, &parameters, &options);
+    for (size_t budget = (size_t)32 << 20; device != NULL && status == REJECTD_OK;
+         budget = budget / 10 * 7) {
+        struct rejectd_devices *others;
+        options.device = device_within(budget, &others);
+        status = rejectd_fit(&made.epochs, &parameters, &options, &found, &error);
+        if (status == REJECTD_OK) {
+            n_smaller++;
+            same_fit(found, whole);
+            rejectd_fit_free(found);
+        }
+        rejectd_devices_close(others);
     }
-}
-END_TEST
-
-START_TEST(test_outcomes)
-{
-    struct worker_outcome outcome;
-    enum rejectd_status told = REJECTD_OK;
-    struct rejectd_error sent = {.status = REJECTD_DEVICE_MEMORY, .field = "a", .message = "full"};
-    worker_outcome_pack(sent.status, &sent, &outcome);
-    ck_assert(worker_outcome_unpack(&outcome, &told, &error));
-    ck_assert_int_eq(told, REJECTD_DEVICE_MEMORY);
-    ck_assert_str_eq(error.message, "full");
-    ck_assert_str_eq(error.field, "a");
-    memset(outcome.message, '\x80', sizeof outcome.message); /* no UTF-8, and no end */
-    ck_assert(worker_outcome_unpack(&outcome, &told, &error));
-    ck_assert_str_eq(error.message + strlen(error.message) - 3, "???");
-    outcome.status = REJECTD_STATUS_COUNT;
-    ck_assert(!worker_outcome_unpack(&outcome, &told, &error));
-}
-END_TEST
-
-START_TEST(test_statuses)
-{
-    static struct worker_status status;
-    static struct device_view view;
-    status = (struct worker_status){.free_bytes = 5, .budget = 9, .n_residents = 1};
-    snprintf(status.residents[0].content, sizeof status.residents[0].content, "abc");
-    status.residents[0].bytes = 7;
-    ck_assert(worker_status_unpack(&status, &view));
-    ck_assert_uint_eq(view.memory_free, 5);
-    ck_assert_uint_eq(view.n_residents, 1);
-    ck_assert_str_eq(view.residents[0].sha256, "abc");
-    ck_assert_uint_eq(view.residents[0].bytes, 7);
-    status.n_residents = DEVICE_MAX_RESIDENTS + 1;
-    ck_assert(!worker_status_unpack(&status, &view));
-}
-END_TEST
-
-START_TEST(test_progress)
-{
-    struct worker_progress progress = {"thresholds", 0.5};
-    ck_assert(worker_progress_check(&progress));
-    progress.fraction = 1.5;
-    ck_assert(!worker_progress_check(&progress));
-    progress.fraction = NAN;
-    ck_assert(!worker_progress_check(&progress));
-}
-END_TEST
-
-/* ---- board ---- */
-
-static struct device_board *board;
-static int n_changes;
-
-static void count_change(void *context)
-{
-    (void)context;
-    n_changes++;
-}
-
-static void open_board(void)
-{
-    n_changes = 0;
-    ck_assert_int_eq(device_board_open("a note", &board, &error), REJECTD_OK);
-    ck_assert_int_eq(device_board_add(board, "cpu", "processor", 0, DEVICE_READY, &error), 0);
-    ck_assert_int_eq(device_board_add(board, "cuda:0", "one", 10, DEVICE_OPENING, &error), 0);
-    ck_assert_int_eq(device_board_add(board, "cuda:1", "two", 10, DEVICE_OPENING, &error), 0);
-    device_board_tell(board, count_change, NULL);
-}
-
-static void close_board(void)
-{
-    device_board_close(board);
-}
-
-/* The wishes in the taker of a device, "!" before those that it leaves to others. */
-static const char *wishes(const char *id)
-{
-    static char text[256];
-    struct store_taker taker;
-    struct buffer held[2];
-    ck_assert(device_board_taker(board, id, &taker, held));
-    snprintf(text, sizeof text, "%s%s", taker.others ? "!" : "", taker.wishes);
-    buffer_free(&held[0]);
-    buffer_free(&held[1]);
-    return text;
-}
-
-static bool avoids_lost(const char *id)
-{
-    struct store_taker taker;
-    struct buffer held[2];
-    ck_assert(device_board_taker(board, id, &taker, held));
-    buffer_free(&held[0]);
-    buffer_free(&held[1]);
-    return taker.avoids_lost;
-}
-
-START_TEST(test_the_processor_takes_what_the_gpus_cannot)
-{
-    ck_assert_str_eq(wishes("cuda:1"), " auto cuda cuda:1 ");
-    /* They are expected. */
-    ck_assert_str_eq(wishes("cpu"), "! cuda:0 cuda:1 auto cuda ");
-    device_board_set_state(board, "cuda:0", DEVICE_READY, true, "");
-    ck_assert_str_eq(wishes("cpu"), "! cuda:0 cuda:1 auto cuda ");
-    device_board_set_state(board, "cuda:1", DEVICE_RESTARTING, false, "broken");
-    ck_assert_str_eq(wishes("cpu"), "! cuda:0 auto cuda ");
-    device_board_set_state(board, "cuda:0", DEVICE_FAILED, false, "broken");
-    ck_assert_str_eq(wishes("cpu"), "! ");
-    ck_assert_int_eq(n_changes, 3);
-}
-END_TEST
-
-START_TEST(test_lost_jobs_are_avoided_where_another_gpu_is)
-{
-    device_board_set_state(board, "cuda:0", DEVICE_READY, true, "");
-    ck_assert(!avoids_lost("cuda:0"));
-    device_board_set_state(board, "cuda:1", DEVICE_READY, true, "");
-    ck_assert(avoids_lost("cuda:0"));
-}
-END_TEST
-
-START_TEST(test_datasets_on_idle_gpus)
-{
-    static struct device_view contents;
-    struct store_taker taker;
-    struct buffer held[2];
-    contents.n_residents = 1;
-    snprintf(contents.residents[0].sha256, sizeof contents.residents[0].sha256, "abc");
-    device_board_set_state(board, "cuda:0", DEVICE_READY, true, "");
-    device_board_set_contents(board, "cuda:0", &contents);
-    ck_assert(device_board_taker(board, "cuda:1", &taker, held));
-    ck_assert_str_eq(taker.elsewhere, " abc ");
-    buffer_free(&held[0]);
-    buffer_free(&held[1]);
-    device_board_begin_job(board, "cuda:0", "jb_1");
-    ck_assert(device_board_taker(board, "cuda:1", &taker, held));
-    ck_assert_str_eq(taker.elsewhere, " ");
-    buffer_free(&held[0]);
-    buffer_free(&held[1]);
-}
-END_TEST
-
-START_TEST(test_wishes_are_checked)
-{
-    static const char *const known[] = {"auto", "cpu", "cuda", "cuda:0", "cuda:1"};
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        ck_assert_int_eq(device_board_check_wish(board, known[i], &error), REJECTD_OK);
+    if (device != NULL) {
+        /* The samples alone are 4 MB or 2 MB, and the first budgets hold them. */
+        ck_assert_uint_ge(n_smaller, 5);
+        ck_assert_msg(status == REJECTD_DEVICE_MEMORY, "%s", error.message);
     }
-    ck_assert_int_eq(device_board_check_wish(board, "cuda:2", &error), REJECTD_INVALID_VALUE);
-    ck_assert_str_eq(error.field, "device");
-    ck_assert_ptr_nonnull(strstr(error.message, "accepted: auto, cpu, cuda, cuda:0, cuda:1"));
+    rejectd_fit_free(whole);
+    simulate_free(&made);
+    rejectd_devices_close(devices);
 }
 END_TEST
 
-START_TEST(test_what_is_shown)
+START_TEST(test_residents_serve_again)
 {
-    struct device_view *views = NULL;
-    size_t n = 0;
-    device_board_set_state(board, "cuda:0", DEVICE_READY, true, "");
-    device_board_begin_job(board, "cuda:0", "jb_1");
-    device_board_set_state(board, "cuda:1", DEVICE_FAILED, false, "it is \"broken\"");
-    ck_assert_int_eq(device_board_copy(board, &views, &n, &error), REJECTD_OK);
-    ck_assert_uint_eq(n, 3);
-    ck_assert_int_eq(views[1].state, DEVICE_BUSY);
-    views[1].n_residents = 1;
-    snprintf(views[1].residents[0].sha256, sizeof views[1].residents[0].sha256, "abc");
-    views[1].residents[0].n_datasets = 2;
-    snprintf(views[1].residents[0].datasets[0], RESOURCE_ID_SIZE, "ds_1");
-    snprintf(views[1].residents[0].datasets[1], RESOURCE_ID_SIZE, "ds_2");
-    char *text = device_list_to_json(views, n, device_board_note(board));
-    ck_assert_str_eq(
-        text,
-        "{\"devices\":[{\"id\":\"cpu\",\"name\":\"processor\",\"kind\":\"cpu\",\"state\":\"ready\","
-        "\"reason\":null,\"memory\":null,\"job\":null,\"jobs_done\":0,\"restarts\":0,"
-        "\"residents\":[]},"
-        "{\"id\":\"cuda:0\",\"name\":\"one\",\"kind\":\"cuda\",\"state\":\"busy\",\"reason\":null,"
-        "\"memory\":{\"total\":10,\"budget\":0,\"free\":0},\"job\":\"jb_1\",\"jobs_done\":0,"
-        "\"restarts\":0,\"residents\":[{\"sha256\":\"abc\",\"datasets\":[\"ds_1\",\"ds_2\"],"
-        "\"bytes\":0,\"table_bytes\":0,\"in_use\":false}]},"
-        "{\"id\":\"cuda:1\",\"name\":\"two\",\"kind\":\"cuda\",\"state\":\"failed\","
-        "\"reason\":\"it is \\\"broken\\\"\",\"memory\":{\"total\":10,\"budget\":0,\"free\":0},"
-        "\"job\":null,\"jobs_done\":0,\"restarts\":0,\"residents\":[]}],\"cuda\":\"a note\"}");
-    free(text);
-    text = readiness_to_json(views, n, true);
-    ck_assert_str_eq(text, "{\"status\":\"ok\",\"devices\":{\"cpu\":\"ready\",\"cuda:0\":\"busy\","
-                           "\"cuda:1\":\"failed\"}}");
-    free(text);
-    free(views);
+    struct rejectd_devices *devices;
+    struct rejectd_device *device = device_within(0, &devices);
+    struct simulated_epochs made = simulated(40, 12, 150);
+    struct simulated_epochs other = simulated(30, 12, 150);
+    const int first[] = {1, 4}, second[] = {0, 2, 5};
+    struct rejectd_fit_parameters parameters = {.random_state = 42,
+                                                .precision = REJECTD_FLOAT64,
+                                                .n_interpolate = first,
+                                                .n_n_interpolate = 2};
+    const struct rejectd_compute_options options = {.n_threads = 2, .device = device};
+    struct rejectd_resident residents[4];
+    if (device != NULL) {
+        struct rejectd_fit *alone = fitted(&made.epochs, &parameters, &options);
+        ck_assert_uint_eq(rejectd_device_residents(device, residents, 4), 0);
+        made.epochs.content = content;
+        for (int i = 0; i < 3; i++) {
+            struct rejectd_fit *again = fitted(&made.epochs, &parameters, &options);
+            same_fit(again, alone);
+            rejectd_fit_free(again);
+        }
+        ck_assert_uint_eq(rejectd_device_residents(device, residents, 4), 1);
+        ck_assert_str_eq(residents[0].content, content);
+        ck_assert(!residents[0].in_use);
+        ck_assert_uint_ge(residents[0].n_uses, 3);
+        ck_assert_uint_ge(residents[0].bytes, 40 * 12 * 150 * sizeof(double));
+        ck_assert_uint_gt(residents[0].table_bytes, 0);
+
+        /* Other values of n_interpolate and another method, on what is there. */
+        parameters.n_interpolate = second;
+        parameters.n_n_interpolate = 3;
+        parameters.thresh_method = REJECTD_THRESHOLD_EXACT;
+        struct rejectd_fit *reused = fitted(&made.epochs, &parameters, &options);
+        made.epochs.content = NULL;
+        struct rejectd_fit *fresh = fitted(&made.epochs, &parameters, &options);
+        same_fit(reused, fresh);
+
+        other.epochs.content = "another";
+        struct rejectd_fit *third = fitted(&other.epochs, &parameters, &options);
+        ck_assert_uint_eq(rejectd_device_residents(device, residents, 4), 2);
+        ck_assert_str_eq(residents[0].content, "another");
+        rejectd_device_forget(device, content);
+        ck_assert_uint_eq(rejectd_device_residents(device, residents, 4), 1);
+        rejectd_device_forget(device, "unknown");
+        rejectd_fit_free(alone);
+        rejectd_fit_free(reused);
+        rejectd_fit_free(fresh);
+        rejectd_fit_free(third);
+    }
+    simulate_free(&made);
+    simulate_free(&other);
+    rejectd_devices_close(devices);
+}
+END_TEST
+
+/* A budget for one dataset: the one that was used longest ago makes room. */
+START_TEST(test_residents_make_room)
+{
+    struct rejectd_devices *devices;
+    struct rejectd_device *device = device_within((size_t)14 << 20, &devices);
+    struct simulated_epochs made[3];
+    char names[3][8];
+    const struct rejectd_fit_parameters parameters = {.random_state = 42,
+                                                      .precision = REJECTD_FLOAT64};
+    const struct rejectd_compute_options options = {.n_threads = 2, .device = device};
+    struct rejectd_resident residents[4];
+    for (int i = 0; i < 3; i++) {
+        made[i] = simulated(60, 16, 320);
+        names[i][0] = (char)('a' + i);
+        names[i][1] = '\0';
+        made[i].epochs.content = names[i];
+    }
+    for (int i = 0; i < 3 && device != NULL; i++) {
+        struct rejectd_fit *fit = fitted(&made[i].epochs, &parameters, &options);
+        rejectd_fit_free(fit);
+        const size_t n = rejectd_device_residents(device, residents, 4);
+        ck_assert_uint_ge(n, 1);
+        ck_assert_uint_le(n, 3);
+        ck_assert_str_eq(residents[0].content, names[i]);
+    }
+    for (int i = 0; i < 3; i++)
+        simulate_free(&made[i]);
+    rejectd_devices_close(devices);
+}
+END_TEST
+
+struct cleaned {
+    double *samples;
+    size_t bytes;
+};
+
+static enum rejectd_status keep(void *context, const void *samples, size_t bytes,
+                                struct rejectd_error *error)
+{
+    struct cleaned *cleaned = context;
+    (void)error;
+    cleaned->samples = realloc(cleaned->samples, cleaned->bytes + bytes);
+    memcpy((char *)cleaned->samples + cleaned->bytes, samples, bytes);
+    cleaned->bytes += bytes;
+    return REJECTD_OK;
+}
+
+START_TEST(test_cleaning_equals_that_of_the_processor)
+{
+    struct rejectd_devices *devices;
+    struct rejectd_device *device = device_within(0, &devices);
+    struct simulated_epochs made = simulated(40, 12, 150);
+    const struct rejectd_compute_options cpu = {.n_threads = 2};
+    const struct rejectd_compute_options gpu = {.n_threads = 2, .device = device};
+    struct cleaned by_cpu = {0}, by_gpu = {0};
+    struct rejectd_error error = {0};
+    made.epochs.content = content;
+    if (device != NULL) {
+        struct rejectd_fit *fit = fitted(&made.epochs, NULL, &gpu);
+        const struct rejectd_sink to_cpu = {keep, &by_cpu}, to_gpu = {keep, &by_gpu};
+        ck_assert_int_eq(rejectd_clean(&made.epochs, &fit->log, fit->meg_legendre, &cpu, &to_cpu,
+                                       &error),
+                         REJECTD_OK);
+        ck_assert_int_eq(rejectd_clean(&made.epochs, &fit->log, fit->meg_legendre, &gpu, &to_gpu,
+                                       &error),
+                         REJECTD_OK);
+        ck_assert_uint_eq(by_cpu.bytes, by_gpu.bytes);
+        double largest = 0.0;
+        for (size_t i = 0; i < by_cpu.bytes / sizeof(double); i++)
+            largest = fmax(largest, fabs(by_cpu.samples[i]));
+        for (size_t i = 0; i < by_cpu.bytes / sizeof(double); i++)
+            ck_assert_double_le(fabs(by_cpu.samples[i] - by_gpu.samples[i]), 1e-12 * largest);
+        rejectd_fit_free(fit);
+    }
+    free(by_cpu.samples);
+    free(by_gpu.samples);
+    simulate_free(&made);
+    rejectd_devices_close(devices);
+}
+END_TEST
+
+/* Wherever it strikes, a fault is told as such, nothing hangs, and the device stays failed. */
+START_TEST(test_faults_are_told)
+{
+    struct simulated_epochs made = simulated(12, 8, 40);
+    const struct rejectd_fit_parameters parameters = {.random_state = 42,
+                                                      .precision = REJECTD_FLOAT64};
+    size_t n_faults = 0;
+    for (int at = 1; at < 2000; at = at < 40 ? at + 1 : at + 17) {
+        struct rejectd_devices *devices;
+        struct rejectd_error error = {0};
+        struct rejectd_fit *fit = NULL;
+        char fault[32];
+        snprintf(fault, sizeof fault, "cuda:%d", at);
+        ck_assert_int_eq(rejectd_devices_open(getenv("REJECTD_CUDA_MODULE"), &devices, &error),
+                         REJECTD_OK);
+        struct rejectd_device *device = rejectd_devices_find(devices, "cuda:0");
+        if (device == NULL) {
+            rejectd_devices_close(devices);
+            break;
+        }
+        setenv("REJECTD_FAULT", fault, 1);
+        enum rejectd_status status = rejectd_device_open(device, 0, &error);
+        unsetenv("REJECTD_FAULT");
+        const bool opened = status == REJECTD_OK;
+        const struct rejectd_compute_options options = {.n_threads = 1, .device = device};
+        if (opened)
+            status = rejectd_fit(&made.epochs, &parameters, &options, &fit, &error);
+        const bool through = status == REJECTD_OK;
+        if (!through) {
+            ck_assert_msg(status == REJECTD_DEVICE_FAILED, "%d: %s", at, error.message);
+            n_faults++;
+        }
+        if (opened && !through) {
+            status = rejectd_fit(&made.epochs, &parameters, &options, &fit, &error);
+            ck_assert_int_eq(status, REJECTD_DEVICE_FAILED);
+        }
+        rejectd_fit_free(fit);
+        rejectd_devices_close(devices);
+        if (through)
+            break;
+    }
+    ck_assert(n_faults > 30 || getenv("REJECTD_CUDA_MODULE") == NULL);
+    simulate_free(&made);
+}
+END_TEST
+
+START_TEST(test_devices_are_listed)
+{
+    struct rejectd_devices *devices;
+    struct rejectd_error error;
+    size_t free_bytes, budget;
+    ck_assert_int_eq(rejectd_devices_open("/nowhere/rejectd_cuda.so", &devices, &error),
+                     REJECTD_OK);
+    struct rejectd_device *cpu = rejectd_devices_at(devices, 0);
+    ck_assert_str_eq(rejectd_device_info(cpu)->id, "cpu");
+    ck_assert_ptr_null(rejectd_devices_at(devices, 1));
+    ck_assert_ptr_null(rejectd_devices_find(devices, "cuda:0"));
+    ck_assert_ptr_nonnull(strstr(rejectd_devices_note(devices), "/nowhere/rejectd_cuda.so"));
+    ck_assert_int_eq(rejectd_device_open(cpu, 0, &error), REJECTD_OK);
+    rejectd_device_memory(cpu, &free_bytes, &budget);
+    ck_assert_uint_eq(free_bytes + budget, 0);
+    rejectd_devices_close(devices);
+    rejectd_devices_close(NULL);
 }
 END_TEST
 
 int main(void)
 {
     Suite *suite = suite_create("devices");
-    TCase *channel = tcase_create("channel");
-    tcase_add_checked_fixture(channel, open_channel, close_channel);
-    tcase_add_test(channel, test_a_message_with_parts_and_a_descriptor);
-    tcase_add_test(channel, test_a_message_beyond_the_socket_buffer);
-    tcase_add_test(channel, test_the_other_side_is_gone);
-    tcase_add_test(channel, test_silence_within_a_message);
-    tcase_add_test(channel, test_a_side_that_takes_nothing);
-    tcase_add_test(channel, test_nonsense);
-    suite_add_tcase(suite, channel);
-
-    TCase *messages = tcase_create("messages");
-    tcase_add_test(messages, test_lengths);
-    tcase_add_test(messages, test_outcomes);
-    tcase_add_test(messages, test_statuses);
-    tcase_add_test(messages, test_progress);
-    suite_add_tcase(suite, messages);
-
-    TCase *board_tests = tcase_create("board");
-    tcase_add_checked_fixture(board_tests, open_board, close_board);
-    tcase_add_test(board_tests, test_the_processor_takes_what_the_gpus_cannot);
-    tcase_add_test(board_tests, test_lost_jobs_are_avoided_where_another_gpu_is);
-    tcase_add_test(board_tests, test_datasets_on_idle_gpus);
-    tcase_add_test(board_tests, test_wishes_are_checked);
-    tcase_add_test(board_tests, test_what_is_shown);
-    suite_add_tcase(suite, board_tests);
-
+    TCase *tests = tcase_create("devices");
+    tcase_set_timeout(tests, 300);
+    tcase_add_loop_test(tests, test_fits_equal_those_of_the_processor, 0, 3);
+    tcase_add_loop_test(tests, test_results_do_not_depend_on_memory, 0, 2);
+    tcase_add_test(tests, test_residents_serve_again);
+    tcase_add_test(tests, test_residents_make_room);
+    tcase_add_test(tests, test_cleaning_equals_that_of_the_processor);
+    tcase_add_test(tests, test_devices_are_listed);
+    suite_add_tcase(suite, tests);
+    /* Hundreds of devices opened: CK_RUN_CASE=devices leaves it out where that takes long. */
+    TCase *faults = tcase_create("faults");
+    tcase_set_timeout(faults, 300);
+    tcase_add_test(faults, test_faults_are_told);
+    suite_add_tcase(suite, faults);
     SRunner *runner = srunner_create(suite);
+    /* Neither OpenMP's threads nor a GPU survive a fork. */
+    srunner_set_fork_status(runner, CK_NOFORK);
     srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
+    int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return failed == 0 ? 0 : 1;
 }

@@ -1,0 +1,215 @@
+#include "worker/cuda/device.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "worker/cuda/residents.h"
+
+/* Of the free memory, what a budget of 0 leaves to the driver and to cuBLAS. */
+static const double share_of_free = 0.92;
+
+static uint64_t fault_from_environment(void)
+{
+    const char *fault = getenv("REJECTD_FAULT");
+    if (fault == nullptr || strncmp(fault, "cuda:", 5) != 0)
+        return 0;
+    return strtoull(fault + 5, nullptr, 10);
+}
+
+enum rejectd_status device_check(struct backend_device *device, cudaError_t result,
+                                 const char *what, struct rejectd_error *error)
+{
+    if (device->failed || (device->fault_after != 0 && ++device->calls >= device->fault_after)) {
+        if (result == cudaSuccess)
+            result = cudaErrorLaunchFailure;
+    }
+    if (result == cudaSuccess)
+        return REJECTD_OK;
+    if (result == cudaErrorMemoryAllocation) {
+        cudaGetLastError(); /* this one doesn't stay, unless nobody takes it */
+        return REJECTD_FAIL(error, REJECTD_DEVICE_MEMORY, "", "cuda:%d has no memory left (%.60s)",
+                            device->ordinal, what);
+    }
+    device->failed = true;
+    return REJECTD_FAIL(error, REJECTD_DEVICE_FAILED, "", "cuda:%d failed: %s (%.60s)",
+                        device->ordinal, cudaGetErrorString(result), what);
+}
+
+enum rejectd_status device_check_blas(struct backend_device *device, cublasStatus_t result,
+                                      const char *what, struct rejectd_error *error)
+{
+    if (result == CUBLAS_STATUS_ALLOC_FAILED)
+        return device_check(device, cudaErrorMemoryAllocation, what, error);
+    return device_check(device, result == CUBLAS_STATUS_SUCCESS ? cudaSuccess : cudaErrorUnknown,
+                        what, error);
+}
+
+enum rejectd_status device_launched(struct backend_device *device, const char *what,
+                                    struct rejectd_error *error)
+{
+    trace_mark(device->trace, device->compute, what);
+    return device_check(device, cudaGetLastError(), what, error);
+}
+
+static enum rejectd_status open_slots(struct backend_device *device, struct rejectd_error *error)
+{
+    for (struct staging_slot &slot : device->slots) {
+        CUDA_TRY(cudaMallocHost(&slot.host, STAGING_BYTES));
+        CUDA_TRY(cudaMalloc(&slot.device, STAGING_BYTES));
+        CUDA_TRY(cudaEventCreateWithFlags(&slot.done, cudaEventDisableTiming));
+    }
+    return REJECTD_OK;
+}
+
+/* Freed memory stays in the pool: the next job finds it without asking the driver. */
+static enum rejectd_status keep_pool(struct backend_device *device, struct rejectd_error *error)
+{
+    cudaMemPool_t pool;
+    uint64_t keep_all = UINT64_MAX;
+    CUDA_TRY(cudaDeviceGetDefaultMemPool(&pool, device->ordinal));
+    CUDA_TRY(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep_all));
+    return REJECTD_OK;
+}
+
+/* What the first product and the first large allocation of a process cost, paid now. */
+static enum rejectd_status warm_up(struct backend_device *device, struct rejectd_error *error)
+{
+    const double one = 1.0, zero = 0.0;
+    const float onef = 1.0f, zerof = 0.0f;
+    device_array<double> a;
+    TRY(a.reserve(device, 64 * 64 * 4, error));
+    CUDA_TRY(cudaMemsetAsync(a.get(), 0, a.bytes(), device->compute));
+    double *x = a.get(), *y = x + 64 * 64, *z = y + 64 * 64;
+    TRY(device_check_blas(device,
+                          cublasDgemm(device->blas, CUBLAS_OP_N, CUBLAS_OP_N, 64, 64, 64, &one, x,
+                                      64, y, 64, &zero, z, 64),
+                          "dgemm", error));
+    TRY(device_check_blas(device,
+                          cublasSgemm(device->blas, CUBLAS_OP_N, CUBLAS_OP_N, 64, 64, 64, &onef,
+                                      (float *)x, 64, (float *)y, 64, &zerof, (float *)z, 64),
+                          "sgemm", error));
+    return device_wait(device, error);
+}
+
+static enum rejectd_status choose_budget(struct backend_device *device, size_t budget,
+                                         struct rejectd_error *error)
+{
+    size_t free_bytes, total;
+    CUDA_TRY(cudaMemGetInfo(&free_bytes, &total));
+    const size_t most = (size_t)(share_of_free * (double)free_bytes);
+    device->budget = budget != 0 && budget < most ? budget : most;
+    return REJECTD_OK;
+}
+
+static enum rejectd_status open_parts(struct backend_device *device, size_t budget,
+                                      struct rejectd_error *error)
+{
+    int shared = 0;
+    CUDA_TRY(cudaSetDevice(device->ordinal));
+    CUDA_TRY(cudaStreamCreateWithFlags(&device->compute, cudaStreamNonBlocking));
+    CUDA_TRY(cudaStreamCreateWithFlags(&device->copy, cudaStreamNonBlocking));
+    CUDA_TRY(cudaEventCreateWithFlags(&device->event, cudaEventDisableTiming));
+    CUDA_TRY(
+        cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device->ordinal));
+    device->shared_limit = (size_t)shared;
+    TRY(device_check_blas(device, cublasCreate(&device->blas), "cublasCreate", error));
+    TRY(device_check_blas(device, cublasSetStream(device->blas, device->compute), "cublasSetStream",
+                          error));
+    TRY(open_slots(device, error));
+    TRY(keep_pool(device, error));
+    TRY(choose_budget(device, budget, error));
+    return warm_up(device, error);
+}
+
+enum rejectd_status device_open(size_t ordinal, size_t budget, struct backend_device **device,
+                                struct rejectd_error *error)
+{
+    *device = nullptr;
+    struct backend_device *made = new (std::nothrow) backend_device();
+    if (made == nullptr)
+        return REJECTD_FAIL_MEMORY(error, sizeof *made);
+    made->ordinal = (int)ordinal;
+    made->budget = SIZE_MAX;
+    made->fault_after = fault_from_environment();
+    made->trace = trace_open();
+    const enum rejectd_status status = open_parts(made, budget, error);
+    if (status != REJECTD_OK) {
+        device_close(made);
+        return status == REJECTD_DEVICE_MEMORY ? REJECTD_DEVICE_FAILED : status;
+    }
+    *device = made;
+    return REJECTD_OK;
+}
+
+void device_close(struct backend_device *device)
+{
+    if (device == nullptr)
+        return;
+    cudaSetDevice(device->ordinal);
+    residents_clear(device);
+    if (device->compute != nullptr)
+        cudaStreamSynchronize(device->compute);
+    for (struct staging_slot &slot : device->slots) {
+        if (slot.host != nullptr)
+            cudaFreeHost(slot.host);
+        if (slot.device != nullptr)
+            cudaFree(slot.device);
+        if (slot.done != nullptr)
+            cudaEventDestroy(slot.done);
+    }
+    if (device->blas != nullptr)
+        cublasDestroy(device->blas);
+    if (device->event != nullptr)
+        cudaEventDestroy(device->event);
+    if (device->copy != nullptr)
+        cudaStreamDestroy(device->copy);
+    if (device->compute != nullptr)
+        cudaStreamDestroy(device->compute);
+    trace_close(device->trace);
+    delete device;
+}
+
+size_t device_available(struct backend_device *device)
+{
+    const size_t used = device->used, idle = residents_idle_bytes(device);
+    const size_t held = used > idle ? used - idle : 0;
+    return device->budget > held ? device->budget - held : 0;
+}
+
+enum rejectd_status device_alloc(struct backend_device *device, size_t bytes, void **memory,
+                                 struct rejectd_error *error)
+{
+    *memory = nullptr;
+    for (;;) {
+        if (bytes <= device->budget && device->used <= device->budget - bytes) {
+            const cudaError_t result = cudaMallocAsync(memory, bytes, device->compute);
+            if (result != cudaErrorMemoryAllocation) {
+                TRY(device_check(device, result, "cudaMallocAsync", error));
+                device->used += bytes;
+                return REJECTD_OK;
+            }
+            cudaGetLastError();
+        }
+        if (!residents_drop_one(device))
+            return REJECTD_FAIL(error, REJECTD_DEVICE_MEMORY, "",
+                                "cuda:%d has no room for %zu bytes within its budget of %zu",
+                                device->ordinal, bytes, device->budget);
+        TRY(device_wait(device, error));
+    }
+}
+
+void device_free(struct backend_device *device, void *memory, size_t bytes)
+{
+    /* After a failure there is nothing to be done about one more. */
+    cudaFreeAsync(memory, device->compute);
+    device->used -= bytes;
+}
+
+enum rejectd_status device_wait(struct backend_device *device, struct rejectd_error *error)
+{
+    CUDA_TRY(cudaStreamSynchronize(device->compute));
+    return REJECTD_OK;
+}

@@ -1,0 +1,189 @@
+/*
+ * An open device: its streams, its memory, its staging buffers, and the datasets it holds.
+ *
+ * One thread at a time computes on a device; the list of residents alone may be asked by others.
+ * Everything a device allocates is counted against its budget. When an allocation does not fit,
+ * residents that no session uses are dropped, the longest unused first, before it fails with
+ * REJECTD_DEVICE_MEMORY.
+ */
+#ifndef WORKER_CUDA_DEVICE_H
+#define WORKER_CUDA_DEVICE_H
+
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
+
+#include <atomic>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "worker/backend.h"
+#include "worker/cuda/launch.h"
+#include "worker/cuda/trace.h"
+#include "worker/module.h"
+
+struct resident;
+
+enum { STAGING_SLOTS = 3, STAGING_BYTES = 32 << 20 };
+
+/* A pinned host buffer and its twin on the device: a chunk of samples on its way. */
+struct staging_slot {
+    void *host;
+    void *device;
+    cudaEvent_t done; /* the device has taken the chunk out of the slot */
+};
+
+struct backend_device {
+    int ordinal;
+    cudaStream_t compute, copy;
+    cudaEvent_t event;
+    cublasHandle_t blas;
+    struct staging_slot slots[STAGING_SLOTS];
+    size_t shared_limit;      /* bytes of shared memory that a block may ask for */
+    size_t budget;            /* bytes */
+    std::atomic<size_t> used; /* bytes allocated now */
+    std::mutex lock;          /* of residents and what others may read of them */
+    std::list<std::shared_ptr<resident>> residents; /* the latest used first */
+    uint64_t fault_after;                           /* calls until an injected fault; 0: none */
+    uint64_t calls;
+    struct trace *trace; /* or NULL */
+    bool failed; /* an error that stays was met: nothing more can be computed */
+};
+
+/*
+ * What became of a call: REJECTD_OK, REJECTD_DEVICE_MEMORY, or REJECTD_DEVICE_FAILED, which stays.
+ * Every call of the runtime and of cuBLAS goes through here; REJECTD_FAULT=cuda:N in the
+ * environment makes the Nth fail.
+ */
+enum rejectd_status device_check(struct backend_device *device, cudaError_t result,
+                                 const char *what, struct rejectd_error *error);
+enum rejectd_status device_check_blas(struct backend_device *device, cublasStatus_t result,
+                                      const char *what, struct rejectd_error *error);
+
+/* What became of the launch just made, and a mark of it for a trace. */
+enum rejectd_status device_launched(struct backend_device *device, const char *what,
+                                    struct rejectd_error *error);
+
+/* For functions with `device` and `error` in scope: returns what a failed call, or launch,
+ * became. */
+#define CUDA_TRY(call)                                                                             \
+    do {                                                                                           \
+        const enum rejectd_status try_status = device_check(device, (call), #call, error);         \
+        if (try_status != REJECTD_OK)                                                              \
+            return try_status;                                                                     \
+    } while (0)
+#define CUDA_LAUNCHED(what)                                                                        \
+    do {                                                                                           \
+        const enum rejectd_status try_status = device_launched(device, what, error);               \
+        if (try_status != REJECTD_OK)                                                              \
+            return try_status;                                                                     \
+    } while (0)
+#define TRY(call)                                                                                  \
+    do {                                                                                           \
+        const enum rejectd_status try_status = (call);                                             \
+        if (try_status != REJECTD_OK)                                                              \
+            return try_status;                                                                     \
+    } while (0)
+
+enum rejectd_status device_open(size_t ordinal, size_t budget, struct backend_device **device,
+                                struct rejectd_error *error);
+void device_close(struct backend_device *device);
+
+/* Bytes of the budget that residents in use and sessions leave; what idle residents hold counts as
+ * free. */
+size_t device_available(struct backend_device *device);
+
+/* Allocates on the compute stream. *memory is freed with device_free(). */
+enum rejectd_status device_alloc(struct backend_device *device, size_t bytes, void **memory,
+                                 struct rejectd_error *error);
+void device_free(struct backend_device *device, void *memory, size_t bytes);
+
+/* Waits for the compute stream. */
+enum rejectd_status device_wait(struct backend_device *device, struct rejectd_error *error);
+
+/* An array on the device that frees itself. Its memory may be reused by what is queued on the
+ * compute stream later. */
+template <typename T> class device_array
+{
+  public:
+    device_array() = default;
+    device_array(const device_array &) = delete;
+    device_array &operator=(const device_array &) = delete;
+    ~device_array()
+    {
+        clear();
+    }
+
+    /* Makes room for n items; the contents are lost when it has to grow. */
+    enum rejectd_status reserve(struct backend_device *owner, size_t n, struct rejectd_error *error)
+    {
+        if (n <= capacity_)
+            return REJECTD_OK;
+        clear();
+        void *memory;
+        if (n > SIZE_MAX / sizeof(T))
+            return REJECTD_FAIL(error, REJECTD_DEVICE_MEMORY, "", "%zu items are too many", n);
+        TRY(device_alloc(owner, n * sizeof(T), &memory, error));
+        data_ = static_cast<T *>(memory);
+        capacity_ = n;
+        device_ = owner;
+        return REJECTD_OK;
+    }
+
+    /* Makes room for n items and copies them here; `from` must stay until device_wait(). */
+    enum rejectd_status upload(struct backend_device *device, const T *from, size_t n,
+                               struct rejectd_error *error)
+    {
+        TRY(reserve(device, n > 0 ? n : 1, error));
+        if (n > 0)
+            CUDA_TRY(cudaMemcpyAsync(data_, from, n * sizeof(T), cudaMemcpyHostToDevice,
+                                     device->compute));
+        return REJECTD_OK;
+    }
+
+    void clear()
+    {
+        if (data_ != nullptr)
+            device_free(device_, data_, capacity_ * sizeof(T));
+        data_ = nullptr;
+        capacity_ = 0;
+    }
+
+    void swap(device_array &other)
+    {
+        std::swap(device_, other.device_);
+        std::swap(data_, other.data_);
+        std::swap(capacity_, other.capacity_);
+    }
+
+    T *get() const
+    {
+        return data_;
+    }
+    size_t bytes() const
+    {
+        return capacity_ * sizeof(T);
+    }
+
+  private:
+    struct backend_device *device_ = nullptr;
+    T *data_ = nullptr;
+    size_t capacity_ = 0;
+};
+
+/* Copies n items from the device and waits for them. */
+template <typename T>
+enum rejectd_status download(struct backend_device *device, T *to, const T *from, size_t n,
+                             struct rejectd_error *error)
+{
+    CUDA_TRY(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToHost, device->compute));
+    return device_wait(device, error);
+}
+
+static inline unsigned blocks_for(size_t n, size_t per_block)
+{
+    return (unsigned)((n + per_block - 1) / per_block);
+}
+
+#endif

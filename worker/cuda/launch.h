@@ -1,0 +1,42 @@
+/*
+ * How a kernel is launched, and how it declares shared memory that the launch sizes. Kernels are
+ * written to these two macros and otherwise to CUDA C++, so that the same source also compiles for
+ * the CPU (tests/cuda_emulation), where every kernel is tested without a GPU.
+ *
+ *   CUDA_LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...)
+ *     kernel          a __global__ function; an instance of a template in parentheses:
+ *                     CUDA_LAUNCH((peak_to_peak<float>), dim3(8, 4), 256, 0, stream, x, y)
+ *     grid, block     dim3 or a number
+ *     shared_bytes    of dynamic shared memory, for each block
+ *     Errors of the launch come from cudaGetLastError(). No argument may hold a comma outside of
+ *     parentheses.
+ *
+ *   CUDA_DYNAMIC_SHARED(type, name);
+ *     at the top of a kernel, or of a __device__ function: `type *name`, that memory, 16-byte
+ *     aligned. All declarations name the same bytes.
+ */
+#ifndef WORKER_CUDA_LAUNCH_H
+#define WORKER_CUDA_LAUNCH_H
+
+#include <cuda_runtime.h>
+
+#ifdef REJECTD_CUDA_EMULATION
+
+#define CUDA_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                \
+    ::cuda_emulation::launch(#kernel, kernel, grid, block, shared_bytes, stream, ##__VA_ARGS__)
+
+#define CUDA_DYNAMIC_SHARED(type, name)                                                            \
+    type *name = static_cast<type *>(::cuda_emulation::dynamic_shared())
+
+#else
+
+#define CUDA_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                \
+    kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
+
+#define CUDA_DYNAMIC_SHARED(type, name)                                                            \
+    extern __shared__ __align__(16) unsigned char cuda_dynamic_shared_bytes[];                     \
+    type *name = reinterpret_cast<type *>(cuda_dynamic_shared_bytes)
+
+#endif
+
+#endif

@@ -1,0 +1,454 @@
+/*
+ * The grid of the local cross-validation.
+ *
+ * An epoch is kept from some consensus value on, and is tested in one fold: a cell is all epochs
+ * of the same two. Per pick the samples of each cell's epochs are added up once; a value of
+ * n_interpolate changes the cells by the rows that it repairs otherwise than the value before. The
+ * sums of the epochs that a consensus keeps outside a fold are sums of cells, made in the same
+ * order for all: cells without epochs add nothing, so that what is tied stays tied to the bit.
+ */
+#include <algorithm>
+#include <cmath>
+
+#include "worker/cuda/medians.h"
+
+enum { THREADS = 128, FOLDS = 10 /* of one launch */, CELL_PARTS = 8 };
+
+/* A row that a value of n_interpolate repairs otherwise. */
+struct change {
+    uint32_t cell;
+    uint32_t epoch;
+    uint32_t row; /* the repaired row now */
+    uint32_t old; /* and before; NO_ROW: the epoch's own */
+};
+
+enum : uint32_t { NO_ROW = 0xffffffffu };
+
+/* What is the same for every pick. */
+struct grid_plan {
+    const struct backend_local_cv *cv;
+    size_t n_values, n_cells; /* n_consensus * n_folds */
+    std::vector<uint32_t> cell_epochs, cell_offsets;
+    std::vector<uint32_t> n_train;      /* [n_consensus][n_folds] */
+    std::vector<struct change> changes; /* value by value, pick by pick, cell by cell */
+    std::vector<size_t> change_offsets; /* [n_values * C + 1] */
+};
+
+static void list_cells(const struct backend_session *session, struct grid_plan *plan)
+{
+    const struct backend_local_cv *cv = plan->cv;
+    std::vector<uint32_t> &offsets = plan->cell_offsets;
+    offsets.assign(plan->n_cells + 1, 0);
+    plan->n_train.assign(plan->n_cells, 0);
+    for (size_t e = 0; e < session->n_epochs; e++) {
+        if (cv->first_good[e] >= cv->n_consensus)
+            continue;
+        offsets[cv->first_good[e] * cv->n_folds + cv->fold[e] + 1]++;
+    }
+    for (size_t i = 0; i < plan->n_cells; i++)
+        offsets[i + 1] += offsets[i];
+    plan->cell_epochs.resize(offsets[plan->n_cells]);
+    std::vector<uint32_t> at(offsets.begin(), offsets.end() - 1);
+    for (size_t e = 0; e < session->n_epochs; e++)
+        if (cv->first_good[e] < cv->n_consensus)
+            plan->cell_epochs[at[cv->first_good[e] * cv->n_folds + cv->fold[e]]++] = (uint32_t)e;
+    for (size_t k = 0; k < cv->n_consensus; k++)
+        for (size_t f = 0; f < cv->n_folds; f++) {
+            uint32_t n = k > 0 ? plan->n_train[(k - 1) * cv->n_folds + f] : 0;
+            for (size_t g = 0; g < cv->n_folds; g++)
+                if (g != f)
+                    n += offsets[k * cv->n_folds + g + 1] - offsets[k * cv->n_folds + g];
+            plan->n_train[k * cv->n_folds + f] = n;
+        }
+}
+
+/* Calls f(value, pick, change) for every row that a value repairs otherwise than the one before.
+ */
+template <typename Function>
+static void for_each_change(const struct backend_session *session,
+                            const struct backend_local_cv *cv, Function f)
+{
+    const struct repaired_rows &repaired = session->repaired;
+    const size_t n = session->n_epochs;
+    for (size_t v = 0; v < repaired.n_values; v++)
+        for (size_t e = 0; e < n; e++) {
+            const size_t size = repaired.prefix[v * n + e];
+            const size_t before = v > 0 ? repaired.prefix[(v - 1) * n + e] : 0;
+            if (size <= before || cv->first_good[e] >= cv->n_consensus)
+                continue;
+            size_t row = repaired.first_row[e];
+            for (size_t u = 0; u < v; u++)
+                row += repaired.prefix[u * n + e];
+            for (size_t i = 0; i < size; i++) {
+                const struct change change = {
+                    (uint32_t)(cv->first_good[e] * cv->n_folds + cv->fold[e]), (uint32_t)e,
+                    (uint32_t)(row + i), i < before ? (uint32_t)(row - before + i) : NO_ROW};
+                f(v, repaired.picks[repaired.offsets[e] + i], change);
+            }
+        }
+}
+
+static void list_changes(const struct backend_session *session, struct grid_plan *plan)
+{
+    const size_t c = session->n_picks;
+    std::vector<size_t> &offsets = plan->change_offsets;
+    offsets.assign(plan->n_values * c + 1, 0);
+    for_each_change(session, plan->cv, [&](size_t v, size_t pick, const struct change &) {
+        offsets[v * c + pick + 1]++;
+    });
+    for (size_t i = 0; i < plan->n_values * c; i++)
+        offsets[i + 1] += offsets[i];
+    plan->changes.resize(offsets.back());
+    std::vector<size_t> at(offsets.begin(), offsets.end() - 1);
+    for_each_change(session, plan->cv, [&](size_t v, size_t pick, const struct change &change) {
+        plan->changes[at[v * c + pick]++] = change;
+    });
+    for (size_t i = 0; i < plan->n_values * c; i++)
+        std::stable_sort(
+            plan->changes.begin() + (ptrdiff_t)offsets[i],
+            plan->changes.begin() + (ptrdiff_t)offsets[i + 1],
+            [](const struct change &a, const struct change &b) { return a.cell < b.cell; });
+}
+
+/* cells[pick][cell][t] = sum of the cell's epochs. */
+template <typename Work>
+__global__ void __launch_bounds__(THREADS)
+    sum_cells(struct row_view<Work> view, const uint32_t *epochs, const uint32_t *offsets,
+              uint32_t n_cells, Work *cells)
+{
+    const uint32_t t = blockIdx.x * THREADS + threadIdx.x, pick = blockIdx.y;
+    if (t >= view.pitch)
+        return;
+    for (uint32_t cell = blockIdx.z; cell < n_cells; cell += gridDim.z) {
+        Work sum = 0;
+        const uint32_t end = offsets[cell + 1];
+#pragma unroll 8
+        for (uint32_t i = offsets[cell]; i < end; i++)
+            sum += view.row(epochs[i], pick)[t];
+        cells[((size_t)pick * n_cells + cell) * view.pitch + t] = sum;
+    }
+}
+
+/* Adds to each cell what a value changes: the new rows less the old ones. rows[i]: where change
+ * i's new row lies; old rows likewise. */
+template <typename Work>
+__global__ void __launch_bounds__(THREADS)
+    change_cells(struct row_view<Work> view, const Work *repaired, const struct change *changes,
+                 const size_t *offsets, size_t base, uint32_t n_cells, Work *cells)
+{
+    const uint32_t t = blockIdx.x * THREADS + threadIdx.x, pick = blockIdx.y;
+    if (t >= view.pitch)
+        return;
+    size_t i = offsets[pick] - base;
+    const size_t end = offsets[pick + 1] - base;
+    while (i < end) {
+        const uint32_t cell = changes[i].cell;
+        Work sum = 0;
+        for (; i < end && changes[i].cell == cell; i++) {
+            const struct change change = changes[i];
+            const Work *old = change.old == NO_ROW ? view.row(change.epoch, pick)
+                                                   : repaired + (size_t)change.old * view.pitch;
+            sum += repaired[(size_t)change.row * view.pitch + t] - old[t];
+        }
+        cells[((size_t)pick * n_cells + cell) * view.pitch + t] += sum;
+    }
+}
+
+struct grid_shape {
+    uint32_t n_consensus, n_folds, first_fold; /* of FOLDS, or fewer */
+    uint32_t n_picks;
+};
+
+/* Sum over the warp's lanes of `value`, in every lane. */
+__device__ static double add_up_warp(double value)
+{
+    for (int step = 16; step > 0; step /= 2)
+        value += __shfl_xor_sync(0xffffffffu, value, step);
+    return value;
+}
+
+/*
+ * squares[pick][part][consensus][fold] = sum over a block's samples of (median of the fold - mean
+ * of the kept epochs of the other folds)^2, for up to FOLDS folds.
+ */
+template <typename Work>
+__global__ void __launch_bounds__(THREADS)
+    sum_squares(const Work *cells, const Work *medians, const uint32_t *n_train,
+                struct grid_shape shape, uint32_t pitch, double *squares)
+{
+    __shared__ double totals[THREADS / 32][FOLDS];
+    const uint32_t t = blockIdx.x * THREADS + threadIdx.x, pick = blockIdx.y;
+    const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const uint32_t n_cells = shape.n_consensus * shape.n_folds;
+    const uint32_t left = shape.n_folds - shape.first_fold;
+    const uint32_t n = left < FOLDS ? left : (uint32_t)FOLDS;
+    const bool inside = t < pitch;
+    Work sum[FOLDS], median[FOLDS];
+#pragma unroll
+    for (int f = 0; f < FOLDS; f++) {
+        const uint32_t fold = shape.first_fold + (uint32_t)f;
+        sum[f] = 0;
+        median[f] = inside && (uint32_t)f < n
+                        ? medians[((size_t)pick * shape.n_folds + fold) * pitch + t]
+                        : (Work)0;
+    }
+    for (uint32_t k = 0; k < shape.n_consensus; k++) {
+        const Work *row = cells + ((size_t)pick * n_cells + k * shape.n_folds) * pitch + t;
+        Work others[FOLDS];
+#pragma unroll
+        for (int f = 0; f < FOLDS; f++)
+            others[f] = 0;
+        for (uint32_t g = 0; g < shape.n_folds; g++) {
+            const Work cell = inside ? row[(size_t)g * pitch] : (Work)0;
+#pragma unroll
+            for (int f = 0; f < FOLDS; f++)
+                if (g != shape.first_fold + (uint32_t)f)
+                    others[f] += cell;
+        }
+#pragma unroll
+        for (int f = 0; f < FOLDS; f++) {
+            double square = 0.0;
+            sum[f] += others[f];
+            if ((uint32_t)f < n) {
+                const uint32_t train = n_train[k * shape.n_folds + shape.first_fold + (uint32_t)f];
+                if (train > 0) {
+                    const Work difference = median[f] - sum[f] / (Work)train;
+                    square = (double)(difference * difference);
+                }
+            }
+            square = add_up_warp(square);
+            if (lane == 0)
+                totals[warp][f] = square;
+        }
+        __syncthreads();
+        if (threadIdx.x < n) {
+            double total = 0.0;
+            for (int w = 0; w < THREADS / 32; w++)
+                total += totals[w][threadIdx.x];
+            squares[(((size_t)pick * gridDim.x + blockIdx.x) * shape.n_consensus + k) *
+                        shape.n_folds +
+                    shape.first_fold + threadIdx.x] = total;
+        }
+        __syncthreads();
+    }
+}
+
+/* Adds the squares of picks and parts up, in order. A thread a cell. */
+__global__ void add_picks(const double *squares, size_t n_parts, uint32_t n_cells, double *sums)
+{
+    const uint32_t cell = blockIdx.x * blockDim.x + threadIdx.x;
+    if (cell >= n_cells)
+        return;
+    double sum = sums[cell];
+    for (size_t i = 0; i < n_parts; i++)
+        sum += squares[i * n_cells + cell];
+    sums[cell] = sum;
+}
+
+/* The arrays of a block of picks. */
+struct grid_work {
+    median_sets tests;
+    device_array<uint32_t> cell_epochs, cell_offsets, n_train;
+    device_array<struct change> changes;
+    device_array<size_t> change_offsets;
+    device_array<unsigned char> medians, cells, repaired;
+    device_array<double> squares, sums;
+    std::vector<struct change> block_changes; /* with rows numbered within `repaired` */
+    std::vector<unsigned char> rows;
+};
+
+static enum rejectd_status open_tests(struct backend_session *session,
+                                      const struct backend_local_cv *cv, struct grid_work *work,
+                                      struct rejectd_error *error)
+{
+    std::vector<uint8_t> in_fold(cv->n_folds * session->n_epochs, 0);
+    for (size_t e = 0; e < session->n_epochs; e++)
+        in_fold[cv->fold[e] * session->n_epochs + e] = 1;
+    return work->tests.open(session->device, in_fold.data(), cv->n_folds, session->n_epochs, error);
+}
+
+/* The medians of a resident's folds, from before or made and kept now; null: there is no room or
+ * no resident. */
+template <typename Work>
+static enum rejectd_status kept_medians(struct backend_session *session,
+                                        const struct backend_local_cv *cv, struct grid_work *work,
+                                        const Work **medians, struct rejectd_error *error)
+{
+    const size_t n = session->n_picks * cv->n_folds * session->pitch;
+    *medians = nullptr;
+    if (!session->whole || session->n_epochs != session->shared->n_epochs)
+        return REJECTD_OK;
+    struct medians_memo &memo = session->shared->medians;
+    const std::vector<uint16_t> fold(cv->fold, cv->fold + session->n_epochs);
+    if (memo.fold == fold && memo.medians.bytes() == n * sizeof(Work)) {
+        *medians = (const Work *)memo.medians.get();
+        return REJECTD_OK;
+    }
+    if (n * sizeof(Work) > device_available(session->device) / 4)
+        return REJECTD_OK;
+    struct row_view<Work> view;
+    device_array<unsigned char> made;
+    TRY(open_tests(session, cv, work, error));
+    TRY(made.reserve(session->device, n * sizeof(Work), error));
+    TRY(session_rows<Work>(session, 0, session->n_picks, &view, error));
+    TRY(work->tests.compute<Work>(session->device, view, session->n_picks, (Work *)made.get(),
+                                  error));
+    const std::lock_guard<std::mutex> guard(session->device->lock);
+    memo.medians.swap(made);
+    memo.fold = fold;
+    *medians = (const Work *)memo.medians.get();
+    return REJECTD_OK;
+}
+
+/* Brings the repaired rows of a block of picks that stayed on the host, numbering its changes
+ * anew. */
+static enum rejectd_status bring_repaired(struct backend_session *session, struct grid_work *work,
+                                          struct rejectd_error *error)
+{
+    const size_t row_bytes = session->pitch * session->work_size;
+    const unsigned char *host = session->repaired.on_host.data();
+    work->rows.clear();
+    uint32_t n = 0;
+    for (struct change &change : work->block_changes) {
+        for (uint32_t *row : {&change.row, &change.old}) {
+            if (*row == NO_ROW)
+                continue;
+            work->rows.insert(work->rows.end(), host + *row * row_bytes,
+                              host + (*row + 1) * row_bytes);
+            *row = n++;
+        }
+    }
+    TRY(work->repaired.upload(session->device, work->rows.data(), work->rows.size(), error));
+    return device_wait(session->device, error);
+}
+
+/* One value of n_interpolate over a block: changes its cells and adds its squares. */
+template <typename Work>
+static enum rejectd_status grid_value(struct backend_session *session, const struct grid_plan *plan,
+                                      size_t value, size_t first, size_t count,
+                                      const struct row_view<Work> &view, const Work *medians,
+                                      struct grid_work *work, struct rejectd_error *error)
+{
+    struct backend_device *device = session->device;
+    const struct backend_local_cv *cv = plan->cv;
+    const size_t *offsets = plan->change_offsets.data() + value * session->n_picks + first;
+    const size_t n_changes = offsets[count] - offsets[0];
+    const unsigned tiles = blocks_for(view.pitch, THREADS);
+    Work *cells = (Work *)work->cells.get();
+    if (n_changes > 0) {
+        const struct change *begin = plan->changes.data() + offsets[0];
+        const Work *repaired = (const Work *)session->repaired.on_device.get();
+        work->block_changes.assign(begin, begin + n_changes);
+        if (repaired == nullptr) {
+            TRY(bring_repaired(session, work, error));
+            repaired = (const Work *)work->repaired.get();
+        }
+        TRY(work->changes.upload(device, work->block_changes.data(), n_changes, error));
+        TRY(work->change_offsets.upload(device, offsets, count + 1, error));
+        CUDA_LAUNCH((change_cells<Work>), dim3(tiles, (unsigned)count), dim3(THREADS), 0,
+                    device->compute, view, repaired, work->changes.get(),
+                    work->change_offsets.get(), offsets[0], (uint32_t)plan->n_cells, cells);
+        CUDA_LAUNCHED("change_cells");
+    }
+    for (size_t f = 0; f < cv->n_folds; f += FOLDS) {
+        const struct grid_shape shape = {(uint32_t)cv->n_consensus, (uint32_t)cv->n_folds,
+                                         (uint32_t)f, (uint32_t)count};
+        CUDA_LAUNCH((sum_squares<Work>), dim3(tiles, (unsigned)count), dim3(THREADS), 0,
+                    device->compute, cells, medians, work->n_train.get(), shape,
+                    (uint32_t)view.pitch, work->squares.get());
+        CUDA_LAUNCHED("sum_squares");
+    }
+    CUDA_LAUNCH(add_picks, dim3(blocks_for(plan->n_cells, 32)), dim3(32), 0, device->compute,
+                work->squares.get(), count * tiles, (uint32_t)plan->n_cells,
+                work->sums.get() + value * plan->n_cells);
+    CUDA_LAUNCHED("add_picks");
+    return device_wait(device, error);
+}
+
+template <typename Work>
+static enum rejectd_status grid_block(struct backend_session *session, const struct grid_plan *plan,
+                                      size_t first, size_t count, const Work *kept,
+                                      struct grid_work *work, struct rejectd_error *error)
+{
+    struct backend_device *device = session->device;
+    const size_t pitch = session->pitch, n_folds = plan->cv->n_folds;
+    struct row_view<Work> view;
+    const Work *medians = kept != nullptr ? kept + first * n_folds * pitch : nullptr;
+    TRY(session_rows<Work>(session, first, count, &view, error));
+    if (kept == nullptr) {
+        TRY(work->medians.reserve(device, count * n_folds * pitch * sizeof(Work), error));
+        TRY(work->tests.compute<Work>(device, view, count, (Work *)work->medians.get(), error));
+        medians = (const Work *)work->medians.get();
+    }
+    TRY(work->cells.reserve(device, count * plan->n_cells * pitch * sizeof(Work), error));
+    TRY(work->squares.reserve(device, count * blocks_for(pitch, THREADS) * plan->n_cells, error));
+    CUDA_LAUNCH((sum_cells<Work>), dim3(blocks_for(pitch, THREADS), (unsigned)count, CELL_PARTS),
+                dim3(THREADS), 0, device->compute, view, work->cell_epochs.get(),
+                work->cell_offsets.get(), (uint32_t)plan->n_cells, (Work *)work->cells.get());
+    CUDA_LAUNCHED("sum_cells");
+    for (size_t v = 0; v < plan->n_values; v++)
+        TRY(grid_value<Work>(session, plan, v, first, count, view, medians, work, error));
+    return REJECTD_OK;
+}
+
+static size_t grid_pick_bytes(const struct backend_session *session, const struct grid_plan *plan)
+{
+    size_t bytes = session->pitch * session->work_size * (plan->n_cells + plan->cv->n_folds) +
+                   blocks_for(session->pitch, THREADS) * plan->n_cells * sizeof(double);
+    const size_t changes = plan->changes.size() / session->n_picks + 1;
+    if (session->repaired.on_device.get() == nullptr)
+        bytes += 4 * changes * session->pitch * session->work_size;
+    return bytes + changes * sizeof(struct change);
+}
+
+template <typename Work>
+static enum rejectd_status grid_losses(struct backend_session *session,
+                                       const struct grid_plan *plan, double *losses,
+                                       struct rejectd_error *error)
+{
+    struct backend_device *device = session->device;
+    struct grid_work work;
+    const Work *kept;
+    const size_t n = plan->n_values * plan->n_cells;
+    TRY(work.cell_epochs.upload(device, plan->cell_epochs.data(), plan->cell_epochs.size(), error));
+    TRY(work.cell_offsets.upload(device, plan->cell_offsets.data(), plan->cell_offsets.size(),
+                                 error));
+    TRY(work.n_train.upload(device, plan->n_train.data(), plan->n_train.size(), error));
+    TRY(work.sums.reserve(device, n, error));
+    CUDA_TRY(cudaMemsetAsync(work.sums.get(), 0, n * sizeof(double), device->compute));
+    CUDA_LAUNCHED("tables_of_the_grid");
+    TRY(kept_medians<Work>(session, plan->cv, &work, &kept, error));
+    if (kept == nullptr)
+        TRY(open_tests(session, plan->cv, &work, error));
+    const size_t block = session_block(session, grid_pick_bytes(session, plan));
+    for (size_t i = 0; i < session->n_picks; i += block) {
+        const size_t left = session->n_picks - i, count = left < block ? left : block;
+        TRY(grid_block<Work>(session, plan, i, count, kept, &work, error));
+        TRY(session_advance(session, (double)(i + count) / (double)session->n_picks, error));
+    }
+    return download(device, losses, work.sums.get(), n, error);
+}
+
+enum rejectd_status cuda_local_cv_losses(struct backend_session *session,
+                                         const struct backend_local_cv *cv, double *losses,
+                                         struct rejectd_error *error)
+{
+    struct grid_plan plan;
+    plan.cv = cv;
+    plan.n_values = session->repaired.n_values;
+    plan.n_cells = cv->n_consensus * cv->n_folds;
+    list_cells(session, &plan);
+    list_changes(session, &plan);
+    std::vector<double> sums(plan.n_values * plan.n_cells);
+    TRY(FOR_WORK(session, grid_losses, session, &plan, sums.data(), error));
+    const double n = (double)session->n_picks * (double)session->n_times;
+    for (size_t v = 0; v < plan.n_values; v++)
+        for (size_t k = 0; k < cv->n_consensus; k++)
+            for (size_t f = 0; f < cv->n_folds; f++) {
+                const size_t cell = k * cv->n_folds + f;
+                losses[(k * plan.n_values + v) * cv->n_folds + f] =
+                    plan.n_train[cell] > 0 ? sqrt(sums[v * plan.n_cells + cell] / n)
+                                           : (double)INFINITY;
+            }
+    return REJECTD_OK;
+}

@@ -1,0 +1,236 @@
+#include "worker/cuda/predictions.h"
+
+#include "worker/cuda/amplitudes.h"
+
+static cublasStatus_t multiply(cublasHandle_t blas, int m, int n, int k, const double *x,
+                               long long x_stride, const double *weights, double *out,
+                               long long out_stride, int batch)
+{
+    const double one = 1.0, zero = 0.0;
+    return cublasDgemmStridedBatched(blas, CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, &one, x, m, x_stride,
+                                     weights, k, 0, &zero, out, m, out_stride, batch);
+}
+
+static cublasStatus_t multiply(cublasHandle_t blas, int m, int n, int k, const float *x,
+                               long long x_stride, const float *weights, float *out,
+                               long long out_stride, int batch)
+{
+    const float one = 1.0f, zero = 0.0f;
+    return cublasSgemmStridedBatched(blas, CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, &one, x, m, x_stride,
+                                     weights, k, 0, &zero, out, m, out_stride, batch);
+}
+
+/* Products of one panel of picks: where it begins, how wide it is, and which of it are wanted. */
+struct panel {
+    size_t begin, width;
+    size_t wanted, n_wanted; /* first of them, from the panel's begin, and how many */
+};
+
+/* The weights of a panel in the work type; of picks that are not predicted they are zero. */
+template <typename Work>
+static enum rejectd_status upload_panel(struct backend_session *session, const struct panel *panel,
+                                        std::vector<Work> *host, device_array<Work> *weights,
+                                        struct rejectd_error *error)
+{
+    const size_t c = session->n_picks;
+    host->assign(panel->width * c, (Work)0);
+    for (size_t i = 0; i < panel->width; i++) {
+        const size_t pick = panel->begin + i;
+        if (pick < session->first || pick >= session->first + session->count)
+            continue;
+        const double *row = session->weights.data() + (pick - session->first) * c;
+        for (size_t j = 0; j < c; j++)
+            (*host)[i * c + j] = (Work)row[j];
+    }
+    return weights->upload(session->device, host->data(), host->size(), error);
+}
+
+/* One panel of one chunk of epochs. Where not the whole panel is wanted, it goes through
+ * `partial`: the product has its full shape, so that its bits don't depend on the block. */
+template <typename Work>
+static enum rejectd_status multiply_chunk(struct backend_session *session,
+                                          const struct panel *panel, const Work *x, size_t n,
+                                          const Work *weights, device_array<Work> *partial,
+                                          Work *out, size_t out_stride, struct rejectd_error *error)
+{
+    struct backend_device *device = session->device;
+    const size_t pitch = session->pitch, x_stride = session->n_picks * pitch;
+    const bool all = panel->n_wanted == panel->width;
+    const size_t panel_stride = panel->width * pitch;
+    if (!all)
+        TRY(partial->reserve(device, PANEL_EPOCHS * panel_stride, error));
+    TRY(device_check_blas(device,
+                          multiply(device->blas, (int)pitch, (int)panel->width,
+                                   (int)session->n_picks, x, (long long)x_stride, weights,
+                                   all ? out : partial->get(),
+                                   (long long)(all ? out_stride : panel_stride), (int)n),
+                          "the product of predictions", error));
+    CUDA_LAUNCHED("product");
+    if (!all)
+        CUDA_TRY(cudaMemcpy2DAsync(
+            out, out_stride * sizeof(Work), partial->get() + panel->wanted * pitch,
+            panel_stride * sizeof(Work), panel->n_wanted * pitch * sizeof(Work), n,
+            cudaMemcpyDeviceToDevice, device->compute));
+    return REJECTD_OK;
+}
+
+template <typename Work>
+enum rejectd_status predictions_make(struct backend_session *session, size_t first, size_t count,
+                                     Work *out, struct rejectd_error *error)
+{
+    const size_t pitch = session->pitch, out_stride = count * pitch;
+    std::vector<Work> host;
+    device_array<Work> weights, partial;
+    device_array<unsigned char> buffer;
+    for (size_t begin = first / PANEL_PICKS * PANEL_PICKS; begin < first + count;
+         begin += PANEL_PICKS) {
+        const size_t left = session->n_picks - begin;
+        const size_t width = left < PANEL_PICKS ? left : (size_t)PANEL_PICKS;
+        const size_t from = begin < first ? first : begin;
+        const size_t end = begin + width < first + count ? begin + width : first + count;
+        const struct panel panel = {begin, width, from - begin, end - from};
+        TRY(upload_panel(session, &panel, &host, &weights, error));
+        for (size_t e = 0; e < session->n_epochs; e += PANEL_EPOCHS) {
+            const size_t rest = session->n_epochs - e;
+            const size_t n = rest < PANEL_EPOCHS ? rest : (size_t)PANEL_EPOCHS;
+            const Work *x;
+            TRY(session_epochs(session, e, n, &buffer, &x, error));
+            TRY(multiply_chunk(session, &panel, x, n, weights.get(), &partial,
+                               out + e * out_stride + (from - first) * pitch, out_stride, error));
+        }
+        TRY(device_wait(session->device, error)); /* for `host` */
+    }
+    return REJECTD_OK;
+}
+
+template enum rejectd_status predictions_make<float>(struct backend_session *, size_t, size_t,
+                                                     float *, struct rejectd_error *);
+template enum rejectd_status predictions_make<double>(struct backend_session *, size_t, size_t,
+                                                      double *, struct rejectd_error *);
+
+template <typename Work>
+static enum rejectd_status materialise(struct backend_session *session, struct rejectd_error *error)
+{
+    const size_t n = session->n_epochs * session->count * session->pitch;
+    TRY(session->predictions.reserve(session->device, n * sizeof(Work), error));
+    TRY(predictions_make(session, session->first, session->count,
+                         (Work *)session->predictions.get(), error));
+    session->materialised = true;
+    return REJECTD_OK;
+}
+
+enum rejectd_status predictions_materialise(struct backend_session *session,
+                                            struct rejectd_error *error)
+{
+    if (session->materialised || session->weights.empty())
+        return REJECTD_OK;
+    return FOR_WORK(session, materialise, session, error);
+}
+
+template <typename Work>
+static enum rejectd_status predicted_amplitudes(struct backend_session *session, double *ptp,
+                                                struct rejectd_error *error)
+{
+    const size_t rows = session->n_epochs * session->count;
+    device_array<double> amplitudes;
+    TRY(amplitudes.reserve(session->device, rows, error));
+    TRY(amplitudes_of_rows<Work>(session->device, session->device->compute,
+                                 (const Work *)session->predictions.get(), rows, session->pitch,
+                                 session->n_times, amplitudes.get(), error));
+    return download(session->device, ptp, amplitudes.get(), rows, error);
+}
+
+enum rejectd_status cuda_predict(struct backend_session *session, const double *weights,
+                                 size_t first, size_t count, double *ptp,
+                                 struct rejectd_error *error)
+{
+    session->first = first;
+    session->count = count;
+    session->materialised = false;
+    session->repaired.n_values = 0;
+    session->weights.clear();
+    if (weights == nullptr)
+        return session_advance(session, 1.0, error);
+    session->weights.assign(weights, weights + count * session->n_picks);
+    if (ptp == nullptr)
+        return REJECTD_OK;
+    TRY(predictions_materialise(session, error));
+    TRY(FOR_WORK(session, predicted_amplitudes, session, ptp, error));
+    return session_advance(session, 1.0, error);
+}
+
+template <typename Work>
+static enum rejectd_status read_predictions(struct backend_session *session, size_t pick,
+                                            double *rows, struct rejectd_error *error)
+{
+    struct backend_device *device = session->device;
+    const size_t n_times = session->n_times, row_bytes = session->pitch * sizeof(Work);
+    std::vector<Work> host(session->n_epochs * n_times);
+    const Work *from =
+        (const Work *)session->predictions.get() + (pick - session->first) * session->pitch;
+    CUDA_TRY(cudaMemcpy2DAsync(host.data(), n_times * sizeof(Work), from,
+                               session->count * row_bytes, n_times * sizeof(Work),
+                               session->n_epochs, cudaMemcpyDeviceToHost, device->compute));
+    TRY(device_wait(device, error));
+    for (size_t i = 0; i < host.size(); i++)
+        rows[i] = (double)host[i];
+    return REJECTD_OK;
+}
+
+enum rejectd_status cuda_read_predictions(struct backend_session *session, size_t pick,
+                                          double *rows, struct rejectd_error *error)
+{
+    TRY(predictions_materialise(session, error));
+    return FOR_WORK(session, read_predictions, session, pick, rows, error);
+}
+
+template <typename Work>
+static enum rejectd_status streamed_amplitudes(struct backend_session *session,
+                                               struct rejectd_error *error)
+{
+    const size_t chunk = session_chunk(session, session->n_picks * sizeof(double));
+    device_array<unsigned char> buffer;
+    device_array<double> ptp;
+    TRY(ptp.reserve(session->device, chunk * session->n_picks, error));
+    for (size_t e = 0; e < session->n_epochs; e += chunk) {
+        const size_t left = session->n_epochs - e, n = left < chunk ? left : chunk;
+        const Work *x;
+        TRY(session_epochs(session, e, n, &buffer, &x, error));
+        TRY(amplitudes_of_rows<Work>(session->device, session->device->compute, x,
+                                     n * session->n_picks, session->pitch, session->n_times,
+                                     ptp.get(), error));
+        TRY(download(session->device, session->ptp.data() + e * session->n_picks, ptp.get(),
+                     n * session->n_picks, error));
+        TRY(session_advance(session, (double)(e + n) / (double)session->n_epochs, error));
+    }
+    return REJECTD_OK;
+}
+
+/* A resident's amplitudes were taken when it came; they are copied to the host once. */
+static enum rejectd_status resident_amplitudes(struct backend_session *session,
+                                               struct rejectd_error *error)
+{
+    struct resident *resident = session->shared.get();
+    const size_t n = session->n_epochs * session->n_picks;
+    if (resident->host_ptp.empty()) {
+        std::vector<double> all(resident->n_epochs * session->n_picks);
+        TRY(download(session->device, all.data(), resident->ptp.get(), all.size(), error));
+        resident->host_ptp.swap(all);
+    }
+    const size_t first = session->samples.content_first * session->n_picks;
+    session->ptp.assign(resident->host_ptp.begin() + (ptrdiff_t)first,
+                        resident->host_ptp.begin() + (ptrdiff_t)(first + n));
+    return REJECTD_OK;
+}
+
+enum rejectd_status cuda_peak_to_peak(struct backend_session *session, double *ptp,
+                                      struct rejectd_error *error)
+{
+    session->ptp.resize(session->n_epochs * session->n_picks);
+    if (session->whole)
+        TRY(resident_amplitudes(session, error));
+    else
+        TRY(FOR_WORK(session, streamed_amplitudes, session, error));
+    memcpy(ptp, session->ptp.data(), session->ptp.size() * sizeof *ptp);
+    return session_advance(session, 1.0, error);
+}

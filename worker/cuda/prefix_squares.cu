@@ -1,0 +1,175 @@
+/*
+ * A block walks over all rows of one pick, in order, for 256 of its samples, two a thread. The
+ * sums of all folds stay in registers. Squares have to be added up over the samples for every row
+ * and fold; three rows of ten folds are 30 values a thread, which 31 shuffles add up over a warp
+ * (each step halves the values a lane is responsible for), instead of five each.
+ *
+ * Rows are read two batches ahead, and their numbers a group of batches ahead.
+ */
+#include "worker/cuda/prefix_squares.h"
+
+enum {
+    THREADS = 128,
+    SAMPLES = 2,       /* of a thread */
+    BATCH = 3,         /* rows whose squares are added up together */
+    SLOTS = 32,        /* BATCH * PREFIX_FOLDS, and two unused */
+    GROUP_BATCHES = 8, /* between two exchanges of the warps */
+    GROUP_ROWS = BATCH * GROUP_BATCHES,
+    PART = THREADS * SAMPLES,
+};
+
+/* Lanes that are WIDTH apart give each other half of their values. A template, so that no index is
+ * left to run time: the values are to stay in registers. */
+template <int WIDTH, typename Work>
+__device__ __forceinline__ void halve_slots(Work (&value)[SLOTS])
+{
+    const bool upper = (threadIdx.x & (unsigned)WIDTH) != 0;
+#pragma unroll
+    for (int i = 0; i < WIDTH; i++) {
+        const Work given = upper ? value[i] : value[i + WIDTH];
+        const Work kept = upper ? value[i + WIDTH] : value[i];
+        value[i] = kept + __shfl_xor_sync(0xffffffffu, given, WIDTH);
+    }
+}
+
+/* The sum over the warp of each of its lanes' 32 values: lane l returns that of value l. */
+template <typename Work> __device__ __forceinline__ Work add_up_slots(Work (&value)[SLOTS])
+{
+    halve_slots<16>(value);
+    halve_slots<8>(value);
+    halve_slots<4>(value);
+    halve_slots<2>(value);
+    halve_slots<1>(value);
+    return value[0];
+}
+
+/* The rows of a group: where they are and in which folds they test. */
+template <typename Work> struct group_rows {
+    const Work *row[2][GROUP_ROWS];
+    uint16_t is_test[2][GROUP_ROWS];
+};
+
+template <typename Work>
+__device__ void list_group(const struct row_view<Work> &view, const uint32_t *order,
+                           const uint16_t *is_test, uint32_t n_rows, uint32_t pick, uint32_t group,
+                           struct group_rows<Work> *rows)
+{
+    if (threadIdx.x >= GROUP_ROWS)
+        return;
+    const uint32_t rank = group * GROUP_ROWS + threadIdx.x;
+    const uint32_t row = order[rank < n_rows ? rank : n_rows - 1];
+    rows->row[group % 2][threadIdx.x] = view.row(row, pick);
+    rows->is_test[group % 2][threadIdx.x] = is_test[row];
+}
+
+/* The samples of a batch of rows: at `t` and THREADS further on, zero beyond the end. */
+template <typename Work>
+__device__ void load_batch(const struct group_rows<Work> &rows, uint32_t batch, uint32_t t,
+                           bool first, bool second, Work (&x)[BATCH][SAMPLES])
+{
+    const uint32_t group = batch / GROUP_BATCHES, at = batch % GROUP_BATCHES * BATCH;
+#pragma unroll
+    for (int j = 0; j < BATCH; j++) {
+        const Work *row = rows.row[group % 2][at + (uint32_t)j];
+        x[j][0] = first ? row[t] : (Work)0;
+        x[j][1] = second ? row[t + THREADS] : (Work)0;
+    }
+}
+
+template <typename Work>
+__global__ void __launch_bounds__(THREADS)
+    walk_rows(struct row_view<Work> view, struct prefix_request request, double *squares)
+{
+    __shared__ struct group_rows<Work> rows;
+    __shared__ Work totals[GROUP_BATCHES][THREADS / 32][SLOTS];
+    const uint32_t pick = blockIdx.y, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const uint32_t t = blockIdx.x * PART + threadIdx.x;
+    const bool first = t < view.pitch, second = t + THREADS < view.pitch;
+    const uint32_t n_rows = (uint32_t)request.n_rows;
+    const uint32_t n_batches = (n_rows + BATCH - 1) / BATCH;
+    const uint32_t *order = request.order + pick * request.order_stride;
+    const Work *medians = (const Work *)request.medians + pick * request.medians_stride;
+    double *out = squares + ((size_t)pick * gridDim.x + blockIdx.x) * n_rows * PREFIX_FOLDS;
+    Work sum[PREFIX_FOLDS][SAMPLES], median[PREFIX_FOLDS][SAMPLES];
+#pragma unroll
+    for (int f = 0; f < PREFIX_FOLDS; f++) {
+        const bool is_fold = (size_t)f < request.n_folds;
+        sum[f][0] = sum[f][1] = 0;
+        median[f][0] = is_fold && first ? medians[(size_t)f * view.pitch + t] : (Work)0;
+        median[f][1] = is_fold && second ? medians[(size_t)f * view.pitch + t + THREADS] : (Work)0;
+    }
+    list_group(view, order, request.is_test, n_rows, pick, 0, &rows);
+    list_group(view, order, request.is_test, n_rows, pick, 1, &rows);
+    __syncthreads();
+    Work x[BATCH][SAMPLES], next[BATCH][SAMPLES];
+    load_batch(rows, 0, t, first, second, x);
+    load_batch(rows, 1, t, first, second, next);
+    for (uint32_t batch = 0; batch < n_batches; batch++) {
+        const uint32_t group = batch / GROUP_BATCHES, in_group = batch % GROUP_BATCHES;
+        Work after[BATCH][SAMPLES];
+        load_batch(rows, batch + 2, t, first, second, after);
+        Work slots[SLOTS];
+        slots[SLOTS - 1] = slots[SLOTS - 2] = 0;
+#pragma unroll
+        for (int j = 0; j < BATCH; j++) {
+            const uint32_t is_test = rows.is_test[group % 2][in_group * BATCH + (uint32_t)j];
+#pragma unroll
+            for (int f = 0; f < PREFIX_FOLDS; f++) {
+                if ((is_test >> f & 1) == 0) {
+                    sum[f][0] += median[f][0] - x[j][0];
+                    sum[f][1] += median[f][1] - x[j][1];
+                }
+                slots[j * PREFIX_FOLDS + f] = sum[f][0] * sum[f][0] + sum[f][1] * sum[f][1];
+            }
+        }
+        totals[in_group][warp][lane] = add_up_slots(slots);
+#pragma unroll
+        for (int j = 0; j < BATCH; j++) {
+            x[j][0] = next[j][0];
+            x[j][1] = next[j][1];
+            next[j][0] = after[j][0];
+            next[j][1] = after[j][1];
+        }
+        if (in_group + 1 < GROUP_BATCHES && batch + 1 < n_batches)
+            continue;
+        __syncthreads();
+        for (uint32_t i = threadIdx.x; i < (in_group + 1) * SLOTS; i += THREADS) {
+            const uint32_t b = i / SLOTS, slot = i % SLOTS;
+            const uint32_t rank = (group * GROUP_BATCHES + b) * BATCH + slot / PREFIX_FOLDS;
+            if (slot >= BATCH * PREFIX_FOLDS || rank >= n_rows)
+                continue;
+            double total = 0.0;
+            for (int w = 0; w < THREADS / 32; w++)
+                total += (double)totals[b][w][slot];
+            out[(size_t)rank * PREFIX_FOLDS + slot % PREFIX_FOLDS] = total;
+        }
+        list_group(view, order, request.is_test, n_rows, pick, group + 2, &rows);
+        __syncthreads();
+    }
+}
+
+size_t prefix_squares_parts(size_t pitch)
+{
+    return (pitch + PART - 1) / PART;
+}
+
+template <typename Work>
+enum rejectd_status prefix_squares(struct backend_device *device, const struct row_view<Work> &view,
+                                   size_t count, const struct prefix_request *request,
+                                   double *squares, struct rejectd_error *error)
+{
+    CUDA_LAUNCH((walk_rows<Work>),
+                dim3((unsigned)prefix_squares_parts(view.pitch), (unsigned)count), dim3(THREADS), 0,
+                device->compute, view, *request, squares);
+    CUDA_LAUNCHED("walk_rows");
+    return REJECTD_OK;
+}
+
+template enum rejectd_status prefix_squares<float>(struct backend_device *,
+                                                   const struct row_view<float> &, size_t,
+                                                   const struct prefix_request *, double *,
+                                                   struct rejectd_error *);
+template enum rejectd_status prefix_squares<double>(struct backend_device *,
+                                                    const struct row_view<double> &, size_t,
+                                                    const struct prefix_request *, double *,
+                                                    struct rejectd_error *);

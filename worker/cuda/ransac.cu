@@ -1,0 +1,190 @@
+/*
+ * Correlations of RANSAC.
+ *
+ * A thread predicts one sample of PICKS picks by every resample, keeps the predictions in shared
+ * memory (or, of very many resamples, in global memory), and finds their medians by counting. A
+ * block takes a number of neighbouring samples and picks of one epoch; products with what was
+ * measured are added up over its samples, and over blocks in order.
+ */
+#include <cmath>
+
+#include "worker/cuda/median_search.h"
+#include "worker/cuda/session.h"
+
+enum { THREADS = 64, PICKS = 2 };
+
+struct resampling {
+    uint32_t n_resample, n_samples, n_picks, pitch;
+    const uint32_t *subsets; /* [n_resample][n_samples] */
+};
+
+/* The median of a thread's own n predictions, `stride` apart. */
+template <typename Work>
+__device__ Work median_of(const Work *predictions, uint32_t n, uint32_t stride)
+{
+    Work least = predictions[0], most = least, sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const Work x = predictions[i * stride];
+        least = x < least ? x : least;
+        most = x > most ? x : most;
+        sum += x;
+    }
+    struct median_search<Work> search;
+    search.begin(sum / (Work)n, (most - least) / 4, n);
+    while (!search.done) {
+        uint32_t n_below = 0;
+        Work below = (Work)-INFINITY, above = (Work)INFINITY;
+        for (uint32_t i = 0; i < n; i++) {
+            const Work x = predictions[i * stride];
+            if (x < search.pivot) {
+                n_below++;
+                below = x > below ? x : below;
+            } else {
+                above = x < above ? x : above;
+            }
+        }
+        search.turn(n_below, below, above);
+    }
+    return search.pivot;
+}
+
+/* sums [epoch][part][pick][3] = over a block's samples: x y, x x, y y. */
+template <typename Work>
+__global__ void __launch_bounds__(THREADS)
+    correlate(const Work *samples, struct resampling resampling, const Work *weights, Work *scratch,
+              double *sums)
+{
+    CUDA_DYNAMIC_SHARED(Work, shared);
+    __shared__ double totals[THREADS / 32][PICKS][3];
+    const uint32_t n = resampling.n_resample, pitch = resampling.pitch;
+    const uint32_t t = blockIdx.x * THREADS + threadIdx.x, first = blockIdx.y * PICKS;
+    const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const bool inside = t < pitch;
+    const size_t block =
+        (size_t)blockIdx.x + gridDim.x * (blockIdx.y + (size_t)gridDim.y * blockIdx.z);
+    Work *predictions =
+        (scratch != nullptr ? scratch + block * n * PICKS * THREADS : shared) + threadIdx.x;
+    const Work *x = samples + (size_t)blockIdx.z * resampling.n_picks * pitch;
+    for (uint32_t r = 0; r < n; r++) {
+        Work sum[PICKS] = {0};
+        for (uint32_t j = 0; j < resampling.n_samples; j++) {
+            const size_t at = (size_t)r * resampling.n_samples + j;
+            const Work value = inside ? x[(size_t)resampling.subsets[at] * pitch + t] : (Work)0;
+#pragma unroll
+            for (int p = 0; p < PICKS; p++) {
+                /* Weights of a last, odd pick's neighbour are there, and are zero. */
+                sum[p] += weights[at * (size_t)(gridDim.y * PICKS) + first + (uint32_t)p] * value;
+            }
+        }
+#pragma unroll
+        for (int p = 0; p < PICKS; p++)
+            predictions[(r * PICKS + (uint32_t)p) * THREADS] = sum[p];
+    }
+    for (uint32_t p = 0; p < PICKS; p++) {
+        const Work y = median_of(predictions + p * THREADS, n, PICKS * THREADS);
+        const Work measured =
+            inside && first + p < resampling.n_picks ? x[(size_t)(first + p) * pitch + t] : (Work)0;
+        double product[3] = {(double)measured * (double)y, (double)measured * (double)measured,
+                             (double)y * (double)y};
+        for (int i = 0; i < 3; i++) {
+            for (int step = 16; step > 0; step /= 2)
+                product[i] += __shfl_xor_sync(0xffffffffu, product[i], step);
+            if (lane == 0)
+                totals[warp][p][i] = product[i];
+        }
+    }
+    __syncthreads();
+    if (threadIdx.x >= PICKS * 3 || first + threadIdx.x / 3 >= resampling.n_picks)
+        return;
+    double total = 0.0;
+    for (int w = 0; w < THREADS / 32; w++)
+        total += totals[w][threadIdx.x / 3][threadIdx.x % 3];
+    sums[(((size_t)blockIdx.z * gridDim.x + blockIdx.x) * resampling.n_picks + first) * 3 +
+         threadIdx.x] = total;
+}
+
+__global__ void finish_correlations(const double *sums, size_t n, uint32_t n_picks,
+                                    uint32_t n_parts, double *corr)
+{
+    const size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= n)
+        return;
+    const size_t epoch = i / n_picks, pick = i % n_picks;
+    double xy = 0.0, xx = 0.0, yy = 0.0;
+    for (uint32_t part = 0; part < n_parts; part++) {
+        const double *sum = sums + ((epoch * n_parts + part) * n_picks + pick) * 3;
+        xy += sum[0];
+        xx += sum[1];
+        yy += sum[2];
+    }
+    corr[i] = xy / (sqrt(xx) * sqrt(yy));
+}
+
+/* Weights as [resample][sample][pick], picks rounded up: neighbours are read together. */
+template <typename Work>
+static std::vector<Work> turn_weights(const struct backend_mappings *mappings, size_t n_picks)
+{
+    const size_t n = mappings->n_samples, wide = (n_picks + PICKS - 1) / PICKS * PICKS;
+    std::vector<Work> turned(mappings->n_resample * n * wide, (Work)0);
+    for (size_t r = 0; r < mappings->n_resample; r++)
+        for (size_t c = 0; c < n_picks; c++)
+            for (size_t j = 0; j < n; j++)
+                turned[(r * n + j) * wide + c] = (Work)mappings->weights[(r * n_picks + c) * n + j];
+    return turned;
+}
+
+template <typename Work>
+static enum rejectd_status correlations(struct backend_session *session,
+                                        const struct backend_mappings *mappings, double *corr,
+                                        struct rejectd_error *error)
+{
+    struct backend_device *device = session->device;
+    const size_t c = session->n_picks, pitch = session->pitch, n_resample = mappings->n_resample;
+    const unsigned parts = blocks_for(pitch, THREADS), pairs = blocks_for(c, PICKS);
+    const std::vector<Work> turned = turn_weights<Work>(mappings, c);
+    device_array<uint32_t> subsets;
+    device_array<Work> weights, scratch;
+    device_array<double> sums, found;
+    device_array<unsigned char> buffer;
+    TRY(subsets.upload(device, mappings->subsets, n_resample * mappings->n_samples, error));
+    TRY(weights.upload(device, turned.data(), turned.size(), error));
+    const size_t own = n_resample * PICKS * THREADS * sizeof(Work);
+    const bool fits = own + sizeof(double) * 1024 <= device->shared_limit;
+    const size_t epoch_bytes =
+        (parts * c * 3 + c) * sizeof(double) + (fits ? 0 : own * parts * pairs);
+    size_t chunk = session_chunk(session, epoch_bytes);
+    /* Scratch in global memory is large: few epochs at a time, unless there is room. */
+    if (!fits || chunk > 32768)
+        chunk = PANEL_EPOCHS;
+    if (fits)
+        CUDA_TRY(cudaFuncSetAttribute((const void *)correlate<Work>,
+                                      cudaFuncAttributeMaxDynamicSharedMemorySize, (int)own));
+    for (size_t e = 0; e < session->n_epochs; e += chunk) {
+        const size_t left = session->n_epochs - e, n = left < chunk ? left : chunk;
+        const Work *x;
+        TRY(session_epochs<Work>(session, e, n, &buffer, &x, error));
+        TRY(sums.reserve(device, n * parts * c * 3, error));
+        TRY(found.reserve(device, n * c, error));
+        if (!fits)
+            TRY(scratch.reserve(device, n * parts * pairs * own / sizeof(Work), error));
+        const struct resampling resampling = {(uint32_t)n_resample, (uint32_t)mappings->n_samples,
+                                              (uint32_t)c, (uint32_t)pitch, subsets.get()};
+        CUDA_LAUNCH((correlate<Work>), dim3(parts, pairs, (unsigned)n), dim3(THREADS),
+                    fits ? own : 0, device->compute, x, resampling, weights.get(),
+                    fits ? nullptr : scratch.get(), sums.get());
+        CUDA_LAUNCHED("correlate");
+        CUDA_LAUNCH(finish_correlations, dim3(blocks_for(n * c, 128)), dim3(128), 0,
+                    device->compute, sums.get(), n * c, (uint32_t)c, parts, found.get());
+        CUDA_LAUNCHED("finish_correlations");
+        TRY(download(device, corr + e * c, found.get(), n * c, error));
+        TRY(session_advance(session, (double)(e + n) / (double)session->n_epochs, error));
+    }
+    return REJECTD_OK;
+}
+
+enum rejectd_status cuda_ransac_correlations(struct backend_session *session,
+                                             const struct backend_mappings *mappings, double *corr,
+                                             struct rejectd_error *error)
+{
+    return FOR_WORK(session, correlations, session, mappings, corr, error);
+}

@@ -1,0 +1,312 @@
+/*
+ * Opening a session, and the way of samples from the host to the device.
+ *
+ * Samples go through pinned staging buffers: while one is copied to the device, host threads fill
+ * the next, and a kernel spreads the one before into rows of the work type. On the way in the
+ * amplitudes of whole sessions are taken, while the rows are in the cache.
+ */
+#include "worker/cuda/session.h"
+
+#include <cstring>
+#include <new>
+#include <omp.h>
+
+#include "worker/cuda/amplitudes.h"
+
+enum { SPREAD_THREADS = 256, COPY_THREADS = 8 };
+
+enum rejectd_status session_advance(const struct backend_session *session, double fraction,
+                                    struct rejectd_error *error)
+{
+    const struct backend_progress *progress = &session->options.progress;
+    if (progress->advance != nullptr && !progress->advance(progress->context, fraction))
+        return REJECTD_FAIL(error, REJECTD_CANCELLED, "", "the work was cancelled");
+    return REJECTD_OK;
+}
+
+/* to [rows][pitch] = from [rows][n_times], zero beyond. */
+template <typename Work, typename Sample>
+__global__ void __launch_bounds__(SPREAD_THREADS)
+    spread(const Sample *from, size_t n_rows, uint32_t n_times, uint32_t pitch, Work *to)
+{
+    const size_t n = n_rows * pitch, step = (size_t)gridDim.x * blockDim.x;
+    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
+        const size_t row = i / pitch;
+        const uint32_t t = (uint32_t)(i - row * pitch);
+        to[i] = t < n_times ? (Work)from[row * n_times + t] : (Work)0;
+    }
+}
+
+/* Which rows a transfer takes. */
+struct transfer {
+    size_t first_pick, n_picks;
+    size_t row_bytes; /* on the host */
+    bool adjacent;    /* its picks are neighbouring channels */
+};
+
+/* Copies rows first..first+n-1 of the epochs of a transfer to a staging buffer. */
+static void fill_slot(const struct backend_session *session, const struct transfer *transfer,
+                      size_t first_epoch, size_t first, size_t n, char *slot)
+{
+    const struct backend_samples *s = &session->samples;
+    const int threads =
+        session->options.n_threads < COPY_THREADS ? session->options.n_threads : COPY_THREADS;
+    /* Runs of rows that are neighbours on the host; long enough to be worth a turn each. */
+    const size_t run = transfer->adjacent ? transfer->n_picks : 1;
+    (void)threads; /* nvcc's own front end doesn't look into the pragma */
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (size_t row = first / run * run; row < first + n; row += run) {
+        const size_t from = row < first ? first : row;
+        const size_t end = row + run < first + n ? row + run : first + n;
+        const size_t epoch = first_epoch + from / transfer->n_picks;
+        const size_t pick = transfer->first_pick + from % transfer->n_picks;
+        const size_t at = epoch * s->n_channels + session->picks[pick];
+        memcpy(slot + (from - first) * transfer->row_bytes,
+               (const char *)s->data + at * transfer->row_bytes,
+               (end - from) * transfer->row_bytes);
+    }
+}
+
+template <typename Work>
+static enum rejectd_status spread_slot(struct backend_session *session, const void *slot, size_t n,
+                                       void *to, struct rejectd_error *error)
+{
+    struct backend_device *device = session->device;
+    const unsigned blocks = blocks_for(n * session->pitch, 4 * SPREAD_THREADS);
+    const uint32_t n_times = (uint32_t)session->n_times, pitch = (uint32_t)session->pitch;
+    if (session->samples.dtype == REJECTD_FLOAT32)
+        CUDA_LAUNCH((spread<Work, float>), dim3(blocks), dim3(SPREAD_THREADS), 0, device->copy,
+                    (const float *)slot, n, n_times, pitch, (Work *)to);
+    else
+        CUDA_LAUNCH((spread<Work, double>), dim3(blocks), dim3(SPREAD_THREADS), 0, device->copy,
+                    (const double *)slot, n, n_times, pitch, (Work *)to);
+    CUDA_LAUNCHED("spread");
+    return REJECTD_OK;
+}
+
+/* Sends rows of a transfer to `to`, through one slot after the other. ptp: theirs, or null. */
+static enum rejectd_status send_rows(struct backend_session *session,
+                                     const struct transfer *transfer, size_t first_epoch,
+                                     size_t n_rows, void *to, double *ptp,
+                                     struct rejectd_error *error)
+{
+    struct backend_device *device = session->device;
+    const size_t per_slot = STAGING_BYTES / transfer->row_bytes;
+    const size_t work_row = session->pitch * session->work_size;
+    for (size_t first = 0, turn = 0; first < n_rows; first += per_slot, turn++) {
+        const size_t n = n_rows - first < per_slot ? n_rows - first : per_slot;
+        struct staging_slot *slot = &device->slots[turn % STAGING_SLOTS];
+        CUDA_TRY(cudaEventSynchronize(slot->done));
+        fill_slot(session, transfer, first_epoch, first, n, (char *)slot->host);
+        CUDA_TRY(cudaMemcpyAsync(slot->device, slot->host, n * transfer->row_bytes,
+                                 cudaMemcpyHostToDevice, device->copy));
+        char *rows = (char *)to + first * work_row;
+        TRY(FOR_WORK(session, spread_slot, session, slot->device, n, rows, error));
+        CUDA_TRY(cudaEventRecord(slot->done, device->copy));
+        if (ptp == nullptr)
+            continue;
+        if (session->work == REJECTD_FLOAT32)
+            TRY(amplitudes_of_rows<float>(device, device->copy, (const float *)rows, n,
+                                          session->pitch, session->n_times, ptp + first, error));
+        else
+            TRY(amplitudes_of_rows<double>(device, device->copy, (const double *)rows, n,
+                                           session->pitch, session->n_times, ptp + first, error));
+    }
+    return REJECTD_OK;
+}
+
+/* A row longer than a slot goes in pieces, to the device and then into its place. */
+static enum rejectd_status send_long_rows(struct backend_session *session,
+                                          const struct transfer *transfer, size_t first_epoch,
+                                          size_t n_rows, void *to, double *ptp,
+                                          struct rejectd_error *error)
+{
+    struct backend_device *device = session->device;
+    const struct backend_samples *s = &session->samples;
+    device_array<char> raw;
+    TRY(raw.reserve(device, transfer->row_bytes, error));
+    TRY(device_wait(device, error));
+    for (size_t row = 0; row < n_rows; row++) {
+        const size_t epoch = first_epoch + row / transfer->n_picks;
+        const size_t pick = transfer->first_pick + row % transfer->n_picks;
+        const size_t at = epoch * s->n_channels + session->picks[pick];
+        CUDA_TRY(cudaMemcpyAsync(raw.get(), (const char *)s->data + at * transfer->row_bytes,
+                                 transfer->row_bytes, cudaMemcpyHostToDevice, device->copy));
+        char *place = (char *)to + row * session->pitch * session->work_size;
+        TRY(FOR_WORK(session, spread_slot, session, raw.get(), 1, place, error));
+        if (ptp != nullptr && session->work == REJECTD_FLOAT32)
+            TRY(amplitudes_of_rows<float>(device, device->copy, (const float *)place, 1,
+                                          session->pitch, session->n_times, ptp + row, error));
+        if (ptp != nullptr && session->work == REJECTD_FLOAT64)
+            TRY(amplitudes_of_rows<double>(device, device->copy, (const double *)place, 1,
+                                           session->pitch, session->n_times, ptp + row, error));
+        CUDA_TRY(cudaStreamSynchronize(device->copy));
+    }
+    return REJECTD_OK;
+}
+
+static enum rejectd_status fetch(struct backend_session *session, size_t e, size_t n, size_t first,
+                                 size_t count, void *to, double *ptp, struct rejectd_error *error)
+{
+    struct backend_device *device = session->device;
+    const size_t item = session->samples.dtype == REJECTD_FLOAT64 ? sizeof(double) : sizeof(float);
+    const struct transfer transfer = {
+        first,
+        count,
+        session->n_times * item,
+        session->picks[first + count - 1] - session->picks[first] == count - 1,
+    };
+    /* What the compute stream still does with the memory comes first. */
+    CUDA_TRY(cudaEventRecord(device->event, device->compute));
+    CUDA_TRY(cudaStreamWaitEvent(device->copy, device->event, 0));
+    if (transfer.row_bytes > STAGING_BYTES)
+        TRY(send_long_rows(session, &transfer, e, n * count, to, ptp, error));
+    else
+        TRY(send_rows(session, &transfer, e, n * count, to, ptp, error));
+    CUDA_TRY(cudaEventRecord(device->event, device->copy));
+    CUDA_TRY(cudaStreamWaitEvent(device->compute, device->event, 0));
+    return REJECTD_OK;
+}
+
+enum rejectd_status session_fetch(struct backend_session *session, size_t e, size_t n, size_t first,
+                                  size_t count, void *to, struct rejectd_error *error)
+{
+    return fetch(session, e, n, first, count, to, nullptr, error);
+}
+
+/* What a session needs beside its samples to get anywhere: a block of one panel or so. */
+static size_t working_bytes(const struct backend_session *session, size_t sample_bytes)
+{
+    const size_t pick = 3 * session->n_epochs * session->pitch * session->work_size;
+    const size_t some = PANEL_PICKS / 4;
+    return session->n_picks > some ? some * pick : session->n_picks * pick + sample_bytes / 8;
+}
+
+/* Brings all samples to the device, into a resident of their own. */
+static enum rejectd_status bring_samples(struct backend_session *session,
+                                         struct rejectd_error *error)
+{
+    const struct backend_samples *s = &session->samples;
+    const size_t rows = session->n_epochs * session->n_picks;
+    std::shared_ptr<resident> made(new (std::nothrow) resident());
+    if (!made)
+        return REJECTD_FAIL_MEMORY(error, sizeof(resident));
+    made->work = session->work;
+    made->n_epochs = session->n_epochs;
+    made->n_times = session->n_times;
+    made->pitch = session->pitch;
+    made->picks = session->picks;
+    TRY(made->samples.reserve(session->device, rows * session->pitch * session->work_size, error));
+    TRY(made->ptp.reserve(session->device, rows, error));
+    const bool complete = s->content_first == 0 && s->n_epochs == s->content_epochs;
+    const bool listed = s->content != nullptr && complete;
+    if (listed)
+        strncpy(made->content, s->content, REJECTD_CONTENT_SIZE - 1);
+    TRY(fetch(session, 0, session->n_epochs, 0, session->n_picks, made->samples.get(),
+              made->ptp.get(), error));
+    session->shared = made;
+    session->first_sample = made->samples.get();
+    if (listed)
+        residents_add(session->device, made);
+    return REJECTD_OK;
+}
+
+/* Finds the samples on the device, or brings them, or leaves them on the host. */
+static enum rejectd_status place_samples(struct backend_session *session,
+                                         struct rejectd_error *error)
+{
+    const struct backend_samples *s = &session->samples;
+    const size_t epoch_bytes = session->n_picks * session->pitch * session->work_size;
+    const size_t bytes = session->n_epochs * epoch_bytes;
+    if (s->content != nullptr)
+        session->shared = residents_take(session->device, s, session->work);
+    if (session->shared) {
+        session->first_sample = session->shared->samples.get() + s->content_first * epoch_bytes;
+        session->whole = session->reused = true;
+        return REJECTD_OK;
+    }
+    if (bytes + working_bytes(session, bytes) > device_available(session->device))
+        return REJECTD_OK;
+    const enum rejectd_status status = bring_samples(session, error);
+    session->whole = status == REJECTD_OK;
+    return status == REJECTD_DEVICE_MEMORY ? REJECTD_OK : status;
+}
+
+enum rejectd_status session_open(const struct backend_samples *samples,
+                                 const struct backend_options *options,
+                                 struct backend_session **session, struct rejectd_error *error)
+{
+    struct backend_device *device = options->device;
+    *session = nullptr;
+    if (device == nullptr)
+        return REJECTD_FAIL(error, REJECTD_DEVICE_FAILED, "device", "no device was opened");
+    CUDA_TRY(cudaSetDevice(device->ordinal));
+    struct backend_session *made = new (std::nothrow) backend_session();
+    if (made == nullptr)
+        return REJECTD_FAIL_MEMORY(error, sizeof *made);
+    made->device = device;
+    made->samples = *samples;
+    made->picks.assign(samples->picks, samples->picks + samples->n_picks);
+    made->options = *options;
+    made->work = options->precision;
+    made->work_size = made->work == REJECTD_FLOAT64 ? sizeof(double) : sizeof(float);
+    made->n_epochs = samples->n_epochs;
+    made->n_picks = samples->n_picks;
+    made->n_times = samples->n_times;
+    made->pitch = (samples->n_times + 31) / 32 * 32;
+    trace_mark(device->trace, device->compute, "open");
+    const enum rejectd_status status = place_samples(made, error);
+    if (status != REJECTD_OK) {
+        session_close(made);
+        return status;
+    }
+    *session = made;
+    return REJECTD_OK;
+}
+
+void session_close(struct backend_session *session)
+{
+    if (session == nullptr)
+        return;
+    cudaSetDevice(session->device->ordinal);
+    /* The host's samples may still be on their way. */
+    cudaStreamSynchronize(session->device->copy);
+    if (session->device->trace != nullptr) {
+        cudaStreamSynchronize(session->device->compute);
+        trace_print(session->device->trace);
+    }
+    if (session->shared && session->shared->n_uses > 0)
+        residents_leave(session->device, session->shared, !session->device->failed);
+    delete session;
+}
+
+/* The largest count of whole panels, or else of picks, that fits. */
+static size_t fitting(size_t available, size_t item_bytes, size_t n, size_t panel)
+{
+    const size_t fits = item_bytes > 0 ? available / item_bytes : n;
+    if (fits >= n)
+        return n;
+    return fits >= panel ? fits / panel * panel : fits;
+}
+
+size_t session_block(struct backend_session *session, size_t pick_bytes)
+{
+    size_t available = device_available(session->device);
+    const size_t row_bytes = session->n_epochs * session->pitch * session->work_size;
+    if (!session->whole) {
+        pick_bytes += row_bytes;
+        available += session->block.bytes();
+    }
+    const size_t count = fitting(available, pick_bytes, session->n_picks, PANEL_PICKS);
+    return count > 0 ? count : 1;
+}
+
+size_t session_chunk(struct backend_session *session, size_t epoch_bytes)
+{
+    if (!session->whole)
+        epoch_bytes += session->n_picks * session->pitch * session->work_size;
+    /* Some is left for the tables that go with a chunk. */
+    const size_t available = device_available(session->device) / 4 * 3;
+    const size_t n = fitting(available, epoch_bytes, session->n_epochs, PANEL_EPOCHS);
+    return n > PANEL_EPOCHS ? n : (size_t)PANEL_EPOCHS;
+}

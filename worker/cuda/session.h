@@ -1,0 +1,186 @@
+/*
+ * What the files of the cuda backend share: the session and the ways into its samples.
+ *
+ * Samples live on the device as [E][C][pitch] of the work type (float64 or float32, the precision
+ * of the arithmetic): the picks alone, rows padded with zeros to a multiple of 32 samples, so that
+ * every warp reads whole lines and zero columns add nothing to any sum of squares.
+ *
+ * Where they fit, a session holds them all ("whole"). Where they don't, they stay on the host and
+ * pass through the device in pieces: blocks of picks for what is done channel by channel, chunks
+ * of epochs for what is done epoch by epoch. Every operation is written for a piece and run over
+ * pieces; one piece is all there is to a whole session. Results don't depend on the pieces.
+ */
+#ifndef WORKER_CUDA_SESSION_H
+#define WORKER_CUDA_SESSION_H
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "worker/cuda/device.h"
+#include "worker/cuda/residents.h"
+
+/* Products are made of this many picks and epochs at a time, from the first on, because cuBLAS may
+ * add up another shape in another order. Blocks and chunks are multiples. */
+enum { PANEL_PICKS = 128, PANEL_EPOCHS = 64 };
+
+/* Repaired rows, value by value, epoch by epoch, in the order of the lists. */
+struct repaired_rows {
+    std::vector<size_t> offsets;  /* [E + 1] of the lists */
+    std::vector<uint16_t> picks;  /* [offsets[E]] */
+    std::vector<uint16_t> prefix; /* [n_values][E] */
+    size_t n_values;
+    std::vector<size_t> first_row;         /* [E + 1] first row of each epoch, of all values */
+    device_array<unsigned char> on_device; /* [rows][pitch] of the work type, or empty */
+    std::vector<unsigned char> on_host;    /* the same, where there was no room or it was read */
+};
+
+struct backend_session {
+    struct backend_device *device;
+    struct backend_samples samples;
+    std::vector<size_t> picks;
+    struct backend_options options;
+    enum rejectd_dtype work;
+    size_t work_size;
+    size_t n_epochs, n_picks, n_times, pitch;
+    std::shared_ptr<resident> shared; /* has the samples, unless streamed */
+    bool whole;
+    const unsigned char *first_sample; /* of a whole session, in `shared` */
+    bool reused;                       /* the samples were there before */
+
+    std::vector<double> ptp; /* [E][C], after peak_to_peak() */
+
+    std::vector<double> weights;             /* [count][C] of the last predict(); empty: none */
+    size_t first, count;                     /* its picks */
+    bool materialised;                       /* `predictions` has them all */
+    device_array<unsigned char> predictions; /* [E][count][pitch] */
+    device_array<unsigned char> block;       /* picks of a streamed session: [E][count][pitch] */
+
+    struct repaired_rows repaired;
+};
+
+/* The rows of a block of picks, for kernels: row r < n_epochs is an epoch, the others predictions.
+ */
+template <typename Work> struct row_view {
+    const Work *samples;   /* of the block's first pick in the first epoch */
+    size_t samples_stride; /* from epoch to epoch, in samples */
+    const Work *predictions;
+    size_t predictions_stride;
+    uint32_t n_epochs;
+    uint32_t pitch;
+
+    __device__ const Work *row(uint32_t row, uint32_t pick) const
+    {
+        return row < n_epochs
+                   ? samples + row * samples_stride + (size_t)pick * pitch
+                   : predictions + (row - n_epochs) * predictions_stride + (size_t)pick * pitch;
+    }
+};
+
+/* Tells how much of the call is done; CANCELLED when the caller wants to stop. */
+enum rejectd_status session_advance(const struct backend_session *session, double fraction,
+                                    struct rejectd_error *error);
+
+enum rejectd_status session_open(const struct backend_samples *samples,
+                                 const struct backend_options *options,
+                                 struct backend_session **session, struct rejectd_error *error);
+void session_close(struct backend_session *session);
+
+/* Copies picks first..first+count-1 of epochs e..e+n-1 from the host to `to` [n][count][pitch] of
+ * the work type. Queued on the copy stream; the compute stream waits for it. */
+enum rejectd_status session_fetch(struct backend_session *session, size_t e, size_t n, size_t first,
+                                  size_t count, void *to, struct rejectd_error *error);
+
+/* How many picks to work on at a time when each takes `pick_bytes` of the device beside its
+ * samples: all, or a multiple of PANEL_PICKS where that fits, else what fits. At least 1. */
+size_t session_block(struct backend_session *session, size_t pick_bytes);
+
+/* How many epochs to work on at a time when each takes `epoch_bytes` beside its samples: all of a
+ * whole session's where that fits, else a multiple of PANEL_EPOCHS. At least PANEL_EPOCHS. */
+size_t session_chunk(struct backend_session *session, size_t epoch_bytes);
+
+/* The samples of a block of picks, brought here if need be; valid until the next call. */
+template <typename Work>
+enum rejectd_status session_rows(struct backend_session *session, size_t first, size_t count,
+                                 struct row_view<Work> *view, struct rejectd_error *error)
+{
+    const size_t n = session->n_epochs;
+    if (session->whole) {
+        *view = row_view<Work>{(const Work *)session->first_sample + first * session->pitch,
+                               session->n_picks * session->pitch,
+                               nullptr,
+                               0,
+                               (uint32_t)n,
+                               (uint32_t)session->pitch};
+        return REJECTD_OK;
+    }
+    TRY(session->block.reserve(session->device, n * count * session->pitch * sizeof(Work), error));
+    TRY(session_fetch(session, 0, n, first, count, session->block.get(), error));
+    *view = row_view<Work>{(const Work *)session->block.get(),
+                           count * session->pitch,
+                           nullptr,
+                           0,
+                           (uint32_t)n,
+                           (uint32_t)session->pitch};
+    return REJECTD_OK;
+}
+
+/* All picks of a chunk of epochs [n][C][pitch]: in place, or brought to `buffer`. */
+template <typename Work>
+enum rejectd_status session_epochs(struct backend_session *session, size_t e, size_t n,
+                                   device_array<unsigned char> *buffer, const Work **samples,
+                                   struct rejectd_error *error)
+{
+    const size_t epoch = session->n_picks * session->pitch;
+    if (session->whole) {
+        *samples = (const Work *)session->first_sample + e * epoch;
+        return REJECTD_OK;
+    }
+    TRY(buffer->reserve(session->device, n * epoch * sizeof(Work), error));
+    TRY(session_fetch(session, e, n, 0, session->n_picks, buffer->get(), error));
+    *samples = (const Work *)buffer->get();
+    return REJECTD_OK;
+}
+
+/* Calls a template of the work type. */
+#define FOR_WORK(session, function, ...)                                                           \
+    ((session)->work == REJECTD_FLOAT32 ? function<float>(__VA_ARGS__)                             \
+                                        : function<double>(__VA_ARGS__))
+
+/* The operations of backend.h, one file each. */
+enum rejectd_status cuda_peak_to_peak(struct backend_session *session, double *ptp,
+                                      struct rejectd_error *error);
+enum rejectd_status cuda_predict(struct backend_session *session, const double *weights,
+                                 size_t first, size_t count, double *ptp,
+                                 struct rejectd_error *error);
+enum rejectd_status cuda_read_predictions(struct backend_session *session, size_t pick,
+                                          double *rows, struct rejectd_error *error);
+enum rejectd_status cuda_threshold_losses(struct backend_session *session,
+                                          const struct backend_splits *splits,
+                                          const uint32_t *order, const double *ptp, double *losses,
+                                          struct rejectd_error *error);
+enum rejectd_status cuda_search_thresholds(struct backend_session *session,
+                                           const struct backend_splits *splits,
+                                           const struct backend_search *search, double *thresholds,
+                                           double *losses, struct rejectd_error *error);
+enum rejectd_status cuda_interpolate_epochs(struct backend_session *session,
+                                            const double *precision,
+                                            const struct backend_repairs *repairs,
+                                            struct rejectd_error *error);
+enum rejectd_status cuda_weigh_epochs(struct backend_session *session,
+                                      const struct backend_weights *weights,
+                                      const struct backend_repairs *repairs,
+                                      struct rejectd_error *error);
+enum rejectd_status cuda_read_repaired(struct backend_session *session, size_t epoch, size_t value,
+                                       double *rows, struct rejectd_error *error);
+enum rejectd_status cuda_local_cv_losses(struct backend_session *session,
+                                         const struct backend_local_cv *cv, double *losses,
+                                         struct rejectd_error *error);
+enum rejectd_status cuda_ransac_correlations(struct backend_session *session,
+                                             const struct backend_mappings *mappings, double *corr,
+                                             struct rejectd_error *error);
+enum rejectd_status cuda_global_losses(struct backend_session *session,
+                                       const struct backend_global *global, double *test_losses,
+                                       double *train_losses, struct rejectd_error *error);
+
+#endif

@@ -1,0 +1,191 @@
+/* Thresholds, pick by pick: predictions, ranks, losses, search, over blocks of picks. */
+#include "worker/cuda/amplitudes.h"
+#include "worker/cuda/losses.h"
+#include "worker/cuda/predictions.h"
+#include "worker/cuda/search.h"
+
+/* A block of picks on its way; its arrays serve the next block. */
+struct block_work {
+    device_array<unsigned char> predictions;
+    device_array<double> predicted_ptp;
+    struct ranks ranks;
+    struct loss_scratch scratch;
+    device_array<double> losses;
+};
+
+/* What losses were made of before: the losses of the last predict(), ranks given by the host. */
+template <typename Work>
+static enum rejectd_status
+given_losses(struct backend_session *session, const struct backend_splits *splits,
+             const uint32_t *order, const double *ptp, double *losses, struct rejectd_error *error)
+{
+    const size_t m = splits->n_rows;
+    struct loss_folds folds;
+    struct block_work work;
+    TRY(predictions_materialise(session, error));
+    TRY(loss_folds_open(session->device, splits, &folds, error));
+    const size_t pick_bytes =
+        loss_pick_bytes(session, &folds) + ranks_pick_bytes(m) + m * sizeof(double);
+    const size_t block = session_block(session, pick_bytes);
+    for (size_t i = 0; i < session->count; i += block) {
+        const size_t left = session->count - i, count = left < block ? left : block;
+        struct row_view<Work> view;
+        TRY(session_rows<Work>(session, session->first + i, count, &view, error));
+        view.predictions = (const Work *)session->predictions.get() + i * session->pitch;
+        view.predictions_stride = session->count * session->pitch;
+        TRY(ranks_take(session, order + i * m, ptp + i * m, count, m, &work.ranks, error));
+        TRY(work.losses.reserve(session->device, count * m, error));
+        TRY(losses_compute<Work>(session, view, count, &folds, &work.ranks, &work.scratch,
+                                 work.losses.get(), error));
+        TRY(download(session->device, losses + i * m, work.losses.get(), count * m, error));
+        TRY(session_advance(session, (double)(i + count) / (double)session->count, error));
+    }
+    return REJECTD_OK;
+}
+
+enum rejectd_status cuda_threshold_losses(struct backend_session *session,
+                                          const struct backend_splits *splits,
+                                          const uint32_t *order, const double *ptp, double *losses,
+                                          struct rejectd_error *error)
+{
+    return FOR_WORK(session, given_losses, session, splits, order, ptp, losses, error);
+}
+
+template <typename Work>
+static enum rejectd_status
+search_block(struct backend_session *session, const struct loss_folds *folds, const double *ptp,
+             size_t first, size_t count, const struct backend_search *search,
+             struct block_work *work, double *thresholds, double *losses,
+             struct rejectd_error *error)
+{
+    struct backend_device *device = session->device;
+    const size_t n = session->n_epochs, pitch = session->pitch;
+    const bool predicted = !session->weights.empty();
+    struct row_view<Work> view;
+    if (predicted) {
+        TRY(work->predictions.reserve(device, n * count * pitch * sizeof(Work), error));
+        TRY(work->predicted_ptp.reserve(device, n * count, error));
+        Work *rows = (Work *)work->predictions.get();
+        TRY(predictions_make<Work>(session, first, count, rows, error));
+        TRY(amplitudes_of_rows<Work>(device, device->compute, rows, n * count, pitch,
+                                     session->n_times, work->predicted_ptp.get(), error));
+    }
+    TRY(session_rows<Work>(session, first, count, &view, error));
+    view.predictions = (const Work *)work->predictions.get();
+    view.predictions_stride = count * pitch;
+    TRY(ranks_make(session, ptp, predicted ? work->predicted_ptp.get() : nullptr, first, count,
+                   &work->ranks, error));
+    TRY(work->losses.reserve(device, count * folds->n_rows, error));
+    TRY(losses_compute<Work>(session, view, count, folds, &work->ranks, &work->scratch,
+                             work->losses.get(), error));
+    return search_picks(session, &work->ranks, count, work->losses.get(), search, thresholds,
+                        losses, error);
+}
+
+/* Bytes that a pick takes beside its samples. */
+static size_t search_block_bytes(const struct backend_session *session,
+                                 const struct loss_folds *folds,
+                                 const struct backend_search *search)
+{
+    const size_t m = folds->n_rows, n = session->n_epochs;
+    size_t bytes = loss_pick_bytes(session, folds) + ranks_pick_bytes(m) + m * sizeof(double) +
+                   search_pick_bytes(search, m);
+    if (!session->weights.empty())
+        bytes += n * session->pitch * session->work_size + n * sizeof(double);
+    return bytes;
+}
+
+/* What a block takes however many picks it has: the chunks that products are made of. */
+static size_t search_fixed_bytes(const struct backend_session *session)
+{
+    const size_t panel = PANEL_EPOCHS * session->pitch * session->work_size;
+    const size_t width = session->n_picks < PANEL_PICKS ? session->n_picks : (size_t)PANEL_PICKS;
+    return panel * width + (session->whole ? 0 : panel * session->n_picks);
+}
+
+template <typename Work>
+static enum rejectd_status search_all(struct backend_session *session,
+                                      const struct backend_splits *splits,
+                                      const struct backend_search *search, double *thresholds,
+                                      double *losses, struct rejectd_error *error)
+{
+    struct loss_folds folds;
+    struct block_work work;
+    device_array<double> own_ptp, fixed;
+    const double *ptp = nullptr;
+    TRY(loss_folds_open(session->device, splits, &folds, error));
+    if (session->whole) {
+        ptp = session->shared->ptp.get() + session->samples.content_first * session->n_picks;
+    } else {
+        TRY(own_ptp.upload(session->device, session->ptp.data(), session->ptp.size(), error));
+        TRY(device_wait(session->device, error));
+        ptp = own_ptp.get();
+    }
+    size_t block = session_block(session, search_block_bytes(session, &folds, search));
+    if (block < session->n_picks) {
+        /* Ask again with what a partial block takes put aside. */
+        TRY(fixed.reserve(session->device, search_fixed_bytes(session) / sizeof(double), error));
+        block = session_block(session, search_block_bytes(session, &folds, search));
+        fixed.clear();
+    }
+    for (size_t i = 0; i < session->count; i += block) {
+        const size_t left = session->count - i, count = left < block ? left : block;
+        TRY(search_block<Work>(session, &folds, ptp, session->first + i, count, search, &work,
+                               thresholds + i, losses + i, error));
+        TRY(session_advance(session, (double)(i + count) / (double)session->count, error));
+    }
+    return REJECTD_OK;
+}
+
+/* Whether a search of before was of the same. */
+static bool same_search(const struct search_memo *memo, const struct backend_session *session,
+                        const struct backend_splits *splits, const struct backend_search *search)
+{
+    return memo->method == search->method && memo->n_folds == splits->n_folds &&
+           memo->is_test.size() == splits->n_folds * splits->n_rows &&
+           memcmp(memo->is_test.data(), splits->is_test, memo->is_test.size()) == 0 &&
+           memo->draws.size() == search->n_draws &&
+           memcmp(memo->draws.data(), search->draws, search->n_draws * sizeof(double)) == 0 &&
+           memo->weights.size() == session->weights.size() &&
+           memcmp(memo->weights.data(), session->weights.data(),
+                  memo->weights.size() * sizeof(double)) == 0;
+}
+
+static void remember(struct backend_session *session, const struct backend_splits *splits,
+                     const struct backend_search *search, const double *thresholds,
+                     const double *losses)
+{
+    enum { MOST_SEARCHES = 4 };
+    struct search_memo memo;
+    memo.weights = session->weights;
+    memo.is_test.assign(splits->is_test, splits->is_test + splits->n_folds * splits->n_rows);
+    memo.n_folds = splits->n_folds;
+    memo.method = search->method;
+    memo.draws.assign(search->draws, search->draws + search->n_draws);
+    memo.thresholds.assign(thresholds, thresholds + session->count);
+    memo.losses.assign(losses, losses + session->count);
+    std::vector<search_memo> &searches = session->shared->searches;
+    if (searches.size() == MOST_SEARCHES)
+        searches.erase(searches.begin());
+    searches.push_back(memo);
+}
+
+enum rejectd_status cuda_search_thresholds(struct backend_session *session,
+                                           const struct backend_splits *splits,
+                                           const struct backend_search *search, double *thresholds,
+                                           double *losses, struct rejectd_error *error)
+{
+    const bool all = session->count == session->n_picks &&
+                     session->samples.n_epochs == session->samples.content_epochs;
+    if (session->whole && all)
+        for (const struct search_memo &memo : session->shared->searches)
+            if (same_search(&memo, session, splits, search)) {
+                memcpy(thresholds, memo.thresholds.data(), session->count * sizeof *thresholds);
+                memcpy(losses, memo.losses.data(), session->count * sizeof *losses);
+                return session_advance(session, 1.0, error);
+            }
+    TRY(FOR_WORK(session, search_all, session, splits, search, thresholds, losses, error));
+    if (session->whole && all)
+        remember(session, splits, search, thresholds, losses);
+    return REJECTD_OK;
+}
