@@ -64,8 +64,16 @@ enum rejectd_status sqlite_job_claim(struct store *store, const struct store_tak
     *found = false;
 
     pthread_mutex_lock(&writer->lock);
+    /* A look first: an idle device asks several times a second, which should write nothing. */
+    enum rejectd_status status = select_claim(writer, taker, found, claim, now, error);
+    store_claim_clear(claim);
+    if (status != REJECTD_OK || !*found) {
+        pthread_mutex_unlock(&writer->lock);
+        *found = false;
+        return status;
+    }
     sqlite_run(writer, "PRAGMA synchronous = NORMAL", NULL);
-    enum rejectd_status status = sqlite_run(writer, "BEGIN IMMEDIATE", error);
+    status = sqlite_run(writer, "BEGIN IMMEDIATE", error);
     if (status == REJECTD_OK) {
         status = select_claim(writer, taker, found, claim, now, error);
     }
