@@ -1,7 +1,6 @@
 #include "server/daemon.h"
 
 #include <rejectd/compute.h>
-#include <rejectd/devices.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +8,13 @@
 
 #include "server/clock.h"
 #include "server/data_dir.h"
+#include "server/device_list.h"
 #include "server/http.h"
 
 enum {
     COMMIT_THREADS = 2,
     UPLOAD_THREADS = 2,
-    MOST_GPUS = 64,
+    MOST_GPUS = DEVICE_LIST_MOST,
 };
 
 struct daemon {
@@ -158,35 +158,26 @@ static enum rejectd_status add_gpu(struct daemon *daemon, const struct rejectd_d
     return status;
 }
 
-/* What there is. A GPU is asked what it is, and opened by its own process alone. */
 static enum rejectd_status list_devices(struct daemon *daemon, struct rejectd_error *error)
 {
+    static const double list_seconds = 60.0;
     struct service *service = &daemon->service;
     const struct config *config = service->config;
-    struct rejectd_devices *devices = NULL;
-    const char *note = "not looked for: the backend is set to another one";
-    enum rejectd_status status = REJECTD_OK;
+    struct device_list list = {.note = "not looked for: the backend is set to another one"};
     if (backend_name(config) == NULL) {
-        status = rejectd_devices_open(module_path(config), &devices, error);
+        device_list_ask(module_path(config), list_seconds, &list);
     }
-    if (status == REJECTD_OK) {
-        status = device_board_open(devices == NULL ? note : rejectd_devices_note(devices),
-                                   &service->board, error);
-    }
+    enum rejectd_status status = device_board_open(list.note, &service->board, error);
     if (status == REJECTD_OK) {
         status = device_board_add(service->board, "cpu", "processor", 0, DEVICE_READY, error);
     }
-    const struct rejectd_device *device;
-    for (size_t i = 1; status == REJECTD_OK && devices != NULL && i <= MOST_GPUS &&
-                       (device = rejectd_devices_at(devices, i)) != NULL;
-         i++) {
-        status = add_gpu(daemon, rejectd_device_info(device), error);
+    for (size_t i = 0; i < list.n && status == REJECTD_OK; i++) {
+        status = add_gpu(daemon, &list.devices[i], error);
     }
-    rejectd_devices_close(devices);
-    if (status == REJECTD_OK && service->n_gpus == 0 && strcmp(config->backend, "cuda") == 0) {
+    if (status == REJECTD_OK && list.n == 0 && strcmp(config->backend, "cuda") == 0) {
         status = REJECTD_FAIL(error, REJECTD_UNAVAILABLE, "backend",
                               "the backend is to be cuda, but there is no GPU to use: %.250s",
-                              device_board_note(service->board));
+                              list.note);
     }
     return status;
 }

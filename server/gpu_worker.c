@@ -25,6 +25,7 @@ static const double longest_delay = 60.0;
 static const double sound_after = 60.0;
 static const double end_seconds = 2.0;
 static const double idle_ping_seconds = 1.0;
+static const double open_seconds = 120.0; /* at most; jobs may wait for it */
 
 /* ---- what it says ---- */
 
@@ -118,7 +119,8 @@ enum rejectd_status gpu_worker_watch(struct gpu_worker *worker, struct rejectd_e
         return REJECTD_FAIL(error, REJECTD_DEVICE_FAILED, "",
                             "its process has not answered for %.3g s", silence);
     }
-    if (now - worker->progressed > worker->options.stall) {
+    const bool stalls = now - worker->progressed > worker->options.stall;
+    if (stalls || (!worker->ready && now - worker->progressed > open_seconds)) {
         return REJECTD_FAIL(error, REJECTD_DEVICE_FAILED, "", "it has got nowhere for %.3g s",
                             now - worker->progressed);
     }

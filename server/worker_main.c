@@ -223,10 +223,10 @@ static enum rejectd_status read_flags(int argc, char *const *argv, struct flags 
             }
         }
     }
-    if (flags->device == NULL || flags->channel == NULL || flags->daemon == NULL) {
+    if (flags->channel == NULL || flags->daemon == NULL) {
         return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "",
-                            "\"rejectd worker\" is started by rejectd itself, with --device, "
-                            "--channel and --daemon");
+                            "\"rejectd worker\" is started by rejectd itself, with --channel and "
+                            "--daemon");
     }
     return REJECTD_OK;
 }
@@ -242,6 +242,35 @@ static bool end_with_daemon(const struct flags *flags)
 {
     return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
            (unsigned long long)getppid() == number_of(flags->daemon);
+}
+
+static enum rejectd_status send_list(struct worker *worker, struct rejectd_error *error)
+{
+    struct device_list list;
+    device_list_fill(worker->devices, &list);
+    return send_message(worker, WORKER_LISTED, &(struct iovec){&list, sizeof list}, 1, error);
+}
+
+static enum rejectd_status serve(struct worker *worker, const struct flags *flags,
+                                 struct rejectd_error *error)
+{
+    const char *note = rejectd_devices_note(worker->devices);
+    worker->device = rejectd_devices_find(worker->devices, flags->device);
+    if (worker->device == NULL) { /* though it was there when the daemon looked */
+        struct rejectd_error gone;
+        const enum rejectd_status status =
+            REJECTD_FAIL(&gone, REJECTD_DEVICE_FAILED, "", "there is no device %.31s: %.200s",
+                         flags->device, note);
+        return send_outcome(worker, WORKER_OPENED, status, &gone);
+    }
+    worker->site = (struct worker_site){
+        .device = worker->device,
+        .note = note,
+        .n_threads = (int)number_of(flags->threads),
+        .send = send_message,
+        .context = worker,
+    };
+    return work(worker, error);
 }
 
 enum rejectd_status worker_main(int argc, char *const *argv, struct rejectd_error *error)
@@ -263,26 +292,10 @@ enum rejectd_status worker_main(int argc, char *const *argv, struct rejectd_erro
     signal(SIGINT, SIG_IGN);
     worker.channel.fd = (int)number_of(flags.channel);
     worker.memory = (size_t)number_of(flags.memory);
-    worker.device = rejectd_devices_find(worker.devices, flags.device);
     pthread_mutex_init(&worker.sending, NULL);
     pthread_mutex_init(&worker.lock, NULL);
     pthread_cond_init(&worker.changed, NULL);
-    if (worker.device == NULL) { /* though it was there when the daemon looked */
-        struct rejectd_error gone;
-        status = REJECTD_FAIL(&gone, REJECTD_DEVICE_FAILED, "", "there is no device %.31s: %.200s",
-                              flags.device, rejectd_devices_note(worker.devices));
-        send_outcome(&worker, WORKER_OPENED, status, &gone);
-        status = REJECTD_OK; /* has been told */
-    } else {
-        worker.site = (struct worker_site){
-            .device = worker.device,
-            .note = rejectd_devices_note(worker.devices),
-            .n_threads = (int)number_of(flags.threads),
-            .send = send_message,
-            .context = &worker,
-        };
-        status = work(&worker, error);
-    }
+    status = flags.device == NULL ? send_list(&worker, error) : serve(&worker, &flags, error);
     pthread_cond_destroy(&worker.changed);
     pthread_mutex_destroy(&worker.lock);
     pthread_mutex_destroy(&worker.sending);

@@ -25,8 +25,9 @@ bool worker_message_fits(const struct worker_header *header)
         [WORKER_LABELS] = {sizeof(struct worker_array), (uint64_t)1 << 36},
         [WORKER_CORRELATIONS] = {sizeof(struct worker_array), (uint64_t)1 << 36},
         [WORKER_DONE] = {sizeof(struct worker_outcome), sizeof(struct worker_outcome)},
+        [WORKER_LISTED] = {sizeof(struct device_list), sizeof(struct device_list)},
     };
-    return header->type >= WORKER_JOB && header->type <= WORKER_DONE &&
+    return header->type >= WORKER_JOB && header->type <= WORKER_LISTED &&
            header->length >= lengths[header->type].least &&
            header->length <= lengths[header->type].most;
 }
@@ -113,4 +114,14 @@ bool worker_progress_check(struct worker_progress *progress)
 {
     end_text(progress->stage, sizeof progress->stage);
     return progress->fraction >= 0.0 && progress->fraction <= 1.0;
+}
+
+bool worker_list_check(struct device_list *list)
+{
+    end_text(list->note, sizeof list->note);
+    for (size_t i = 0; i < list->n && i < DEVICE_LIST_MOST; i++) {
+        end_text(list->devices[i].id, sizeof list->devices[i].id);
+        end_text(list->devices[i].name, sizeof list->devices[i].name);
+    }
+    return list->n <= DEVICE_LIST_MOST;
 }

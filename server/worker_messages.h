@@ -15,13 +15,15 @@
  *                              <-    RESULT, MODEL, LABELS, CORRELATIONS  as far as there are any
  *                              <-    DONE
  *
- * A worker has one job at a time; it answers pings meanwhile. It ends when the channel does.
+ * A worker has one job at a time; it answers pings meanwhile. It ends when the channel does. One
+ * that was started without a device says LISTED and ends.
  */
 #ifndef SERVER_WORKER_MESSAGES_H
 #define SERVER_WORKER_MESSAGES_H
 
 #include <rejectd/devices.h>
 
+#include "server/device_list.h"
 #include "server/scheduler.h"
 #include "server/worker_channel.h"
 
@@ -40,6 +42,7 @@ enum worker_message {
     WORKER_LABELS,
     WORKER_CORRELATIONS,
     WORKER_DONE,
+    WORKER_LISTED,
 };
 
 enum { WORKER_MAX_CLEANED = 1 << 20 }; /* bytes of one CLEANED */
@@ -96,6 +99,9 @@ bool worker_outcome_unpack(struct worker_outcome *outcome, enum rejectd_status *
 void worker_status_pack(const struct rejectd_device *device, struct worker_status *status);
 /* Fills memory and residents of the view. False when it makes no sense. */
 bool worker_status_unpack(struct worker_status *status, struct device_view *contents);
+
+/* Ends the texts of the list. False when it makes no sense. */
+bool worker_list_check(struct device_list *list);
 
 /* False when it makes no sense. */
 bool worker_progress_check(struct worker_progress *progress);

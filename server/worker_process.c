@@ -52,12 +52,15 @@ static void fill_arguments(const struct worker_process_options *options,
     snprintf(arguments->memory, sizeof arguments->memory, "%" PRIu64, options->memory);
     snprintf(arguments->threads, sizeof arguments->threads, "%" PRId64, options->threads);
     const char *const texts[] = {
-        "rejectd",   "worker",           "--device",  options->device,
-        "--channel", arguments->channel, "--daemon",  arguments->daemon,
-        "--memory",  arguments->memory,  "--threads", arguments->threads,
+        "rejectd",         "worker",   "--channel",       arguments->channel, "--daemon",
+        arguments->daemon, "--memory", arguments->memory, "--threads",        arguments->threads,
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         arguments->items[n++] = plain(texts[i]);
+    }
+    if (options->device != NULL) {
+        arguments->items[n++] = plain("--device");
+        arguments->items[n++] = plain(options->device);
     }
     if (options->module != NULL) {
         arguments->items[n++] = plain("--cuda-module");

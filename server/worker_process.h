@@ -12,7 +12,7 @@ struct worker_process {
 };
 
 struct worker_process_options {
-    const char *device;
+    const char *device; /* NULL: it tells what devices there are */
     const char *module; /* of CUDA, or NULL: where it is looked for */
     uint64_t memory;    /* budget of the device; 0: nearly all */
     int64_t threads;

@@ -2,13 +2,13 @@
  * Devices that are none: a module (worker/module.h) over the reference backend, which does harm
  * when it is told to. Tests of the daemon run on it, without any GPU and without CUDA.
  *
- *   REJECTD_FAKE_DEVICES  how many there are (2)
+ *   REJECTD_FAKE_DEVICES  how many there are (2); "crash": who asks is killed
  *   REJECTD_FAKE_FAULTS   a folder; a file "0-crash" in it has device 0 crash, and so on:
  *
  *     when it is opened      open-fail, open-crash, open-hang
- *     when a job begins      crash, exit, fail, memory, hang (its thread), freeze (its process),
- *                            garbage (on the daemon's channel), slow (for as long as the file is
- *                            there; it goes on reporting)
+ *     when a job begins      crash, exit, fail, memory, host-memory, hang (its thread), freeze
+ *                            (its process), garbage (on the daemon's channel), slow (for as long as
+ * the file is there; it goes on reporting)
  *
  * A file that says "once" is removed by the device that obeys it.
  */
@@ -96,6 +96,8 @@ static enum rejectd_status do_harm(const struct backend_device *device,
         hang();
     if (told(device, "memory"))
         return REJECTD_FAIL(error, REJECTD_DEVICE_MEMORY, "", "the fake device is full");
+    if (told(device, "host-memory"))
+        return REJECTD_FAIL(error, REJECTD_OUT_OF_MEMORY, "", "there is no memory beside it");
     if (told(device, "fail"))
         return REJECTD_FAIL(error, REJECTD_DEVICE_FAILED, "", "the fake device has failed");
     return REJECTD_OK;
@@ -195,6 +197,8 @@ static void fake_session_close(struct backend_session *session)
 static size_t fake_count(char *note, size_t note_size)
 {
     const char *wanted = getenv("REJECTD_FAKE_DEVICES");
+    if (wanted != NULL && strcmp(wanted, "crash") == 0)
+        raise(SIGKILL);
     const unsigned long n = wanted != NULL ? strtoul(wanted, NULL, 10) : 2;
     snprintf(note, note_size, n > 0 ? "fake devices for tests" : "no fake device is wanted");
     return n;

@@ -334,7 +334,10 @@ def test_the_second_loss_sends_a_job_to_the_processor(gpus):
     assert "cuda:0" in warning["message"] and "processor" in warning["message"]
 
 
-@pytest.mark.parametrize("fault", ["memory"])
+NO_ROOM = {"memory": "the fake device is full", "host-memory": "there is no memory beside it"}
+
+
+@pytest.mark.parametrize("fault", NO_ROOM)
 def test_no_room_on_the_device(gpus, fault):
     g = gpus(n=1).ready()
     dataset = g.dataset()
@@ -346,7 +349,7 @@ def test_no_room_on_the_device(gpus, fault):
         assert result["device"] == "cpu"
         (warning,) = result["warnings"]
         assert warning["code"] == "device-memory"
-        assert "the fake device is full" in warning["message"]
+        assert NO_ROOM[fault] in warning["message"]
     assert g.devices()["cuda:0"]["restarts"] == 0
     assert g.devices()["cuda:0"]["state"] == "ready"
 
@@ -504,6 +507,20 @@ def test_without_gpus(own_daemon):
     listed = daemon.api.get("/v1/devices").json()
     assert [device["id"] for device in listed["devices"]] == ["cpu"]
     assert "nonexistent" in listed["cuda"]
+
+
+def test_gpus_that_cannot_be_listed(own_daemon):
+    """A driver that crashes whoever asks it costs the GPUs, not the service."""
+    daemon = own_daemon(environment={"REJECTD_CUDA_MODULE": str(MODULE), "REJECTD_FAKE_DEVICES": "crash"})
+    listed = daemon.api.get("/v1/devices").json()
+    assert [device["id"] for device in listed["devices"]] == ["cpu"]
+    assert "signal 9" in listed["cuda"]
+
+
+def test_the_daemon_itself_has_no_module(gpus):
+    g = gpus(n=1).ready()
+    assert "rejectd_fake.so" not in Path(f"/proc/{g.daemon.process.pid}/maps").read_text()
+    assert "rejectd_fake.so" in Path(f"/proc/{g.pid('cuda:0')}/maps").read_text()
 
 
 def test_version_tells_of_gpus():

@@ -147,7 +147,7 @@ START_TEST(test_lengths)
         {{WORKER_PING, 0, 0}, true},
         {{WORKER_PING, 0, 1}, false},
         {{0, 0, 0}, false},
-        {{WORKER_DONE + 1, 0, 0}, false},
+        {{WORKER_LISTED + 1, 0, 0}, false},
         {{UINT32_MAX, 0, 0}, false},
         {{WORKER_DONE, 0, sizeof(struct worker_outcome)}, true},
         {{WORKER_DONE, 0, sizeof(struct worker_outcome) - 1}, false},
