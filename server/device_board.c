@@ -170,13 +170,13 @@ void device_board_begin_job(struct device_board *board, const char *id, const ch
     pthread_mutex_unlock(&board->lock);
 }
 
-void device_board_end_job(struct device_board *board, const char *id)
+void device_board_end_job(struct device_board *board, const char *id, bool done)
 {
     pthread_mutex_lock(&board->lock);
     struct board_device *device = find(board, id);
     if (device != NULL) {
         device->view.job[0] = '\0';
-        device->view.jobs_done++;
+        device->view.jobs_done += done;
     }
     pthread_mutex_unlock(&board->lock);
 }

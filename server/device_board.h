@@ -36,9 +36,9 @@ void device_board_count_restart(struct device_board *board, const char *id);
 /* Takes memory_budget, memory_free and residents of the view. */
 void device_board_set_contents(struct device_board *board, const char *id,
                                const struct device_view *contents);
-/* A READY device is BUSY while it has a job. */
+/* A READY device is BUSY while it has a job; done: it need not be run again. */
 void device_board_begin_job(struct device_board *board, const char *id, const char *job);
-void device_board_end_job(struct device_board *board, const char *id);
+void device_board_end_job(struct device_board *board, const char *id, bool done);
 
 /* ---- for the scheduler ---- */
 

@@ -134,17 +134,13 @@ static enum rejectd_status take_cleaned(struct run *run, uint64_t length,
     if (length > run->cleaned_left) {
         return gpu_worker_fail_protocol(error);
     }
-    void *bytes = malloc((size_t)length);
-    if (bytes == NULL) {
-        return REJECTD_FAIL_MEMORY(error, length);
-    }
+    char *bytes = run->worker->cleaned;
     enum rejectd_status status = receive(run, bytes, (size_t)length, error);
     if (status == REJECTD_OK && run->own == REJECTD_OK) {
         run->cleaned_left -= length;
         status = note_own(
             run, run->sink.write(run->sink.context, bytes, (size_t)length, &run->own_error), error);
     }
-    free(bytes);
     return status;
 }
 

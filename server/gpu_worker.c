@@ -280,10 +280,15 @@ enum rejectd_status gpu_worker_open(const struct gpu_worker_options *options,
                                     struct gpu_worker **worker, struct rejectd_error *error)
 {
     struct gpu_worker *made = calloc(1, sizeof *made);
+    char *cleaned = malloc(WORKER_MAX_CLEANED);
     *worker = made;
-    if (made == NULL) {
-        return REJECTD_FAIL_MEMORY(error, sizeof *made);
+    if (made == NULL || cleaned == NULL) {
+        free(made);
+        free(cleaned);
+        *worker = NULL;
+        return REJECTD_FAIL_MEMORY(error, WORKER_MAX_CLEANED);
     }
+    made->cleaned = cleaned;
     made->options = *options;
     made->process.channel.fd = -1;
     made->runner = (struct pool_runner){
@@ -300,6 +305,7 @@ void gpu_worker_close(struct gpu_worker *worker)
 {
     if (worker != NULL) {
         pthread_mutex_destroy(&worker->lock);
+        free(worker->cleaned);
         free(worker);
     }
 }

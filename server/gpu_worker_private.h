@@ -23,6 +23,7 @@ struct gpu_worker {
     int n_failures;     /* in a row */
     bool started_before;
     struct device_view contents; /* scratch for what it says of its device */
+    char *cleaned;               /* [WORKER_MAX_CLEANED] likewise for samples; owned */
 
     pthread_mutex_t lock; /* for the rest */
     size_t n_forget;

@@ -145,7 +145,7 @@ static struct running *wait_for_claim(struct scheduler *scheduler, const char *d
 static void end_claim(struct scheduler *scheduler, struct running *running)
 {
     unlist(scheduler, running);
-    device_board_end_job(scheduler->options.board, running->device);
+    device_board_end_job(scheduler->options.board, running->device, running->ended);
     running_free(running);
 }
 

@@ -17,7 +17,7 @@
 
 static const char processor[] = "cpu";
 
-void running_end(struct scheduler *scheduler, const struct running *running,
+void running_end(struct scheduler *scheduler, struct running *running,
                  const struct store_outcome *outcome)
 {
     const struct store_claim *claim = &running->claimed.claim;
@@ -34,6 +34,7 @@ void running_end(struct scheduler *scheduler, const struct running *running,
     log_write(scheduler->options.log, LOG_LEVEL_INFO, "job-ended", "%s %s%s%s", claim->job,
               job_state_name(outcome->state), outcome->error == NULL ? "" : ": ",
               outcome->error == NULL ? "" : outcome->error->message);
+    running->ended = true;
     scheduler->options.ended(scheduler->options.context, claim->job);
 }
 
@@ -175,7 +176,7 @@ static void release(struct scheduler *scheduler, const struct store_claim *claim
  * A GPU had no room for the job, or was lost with it: somebody else is to run it. False when the
  * error is one of the job, not of the device.
  */
-static bool try_again(struct scheduler *scheduler, const struct running *running,
+static bool try_again(struct scheduler *scheduler, struct running *running,
                       const struct rejectd_error *why)
 {
     const struct store_claim *claim = &running->claimed.claim;
@@ -208,7 +209,8 @@ static bool try_again(struct scheduler *scheduler, const struct running *running
     log_write(scheduler->options.log, LOG_LEVEL_WARNING, lost ? "job-lost" : "job-moved",
               "%s on %s: %s; it is %s%s", claim->job, running->device, why->message,
               job_state_name(state), retry.moved_to != NULL ? " for the processor" : "");
-    if (job_state_is_final(state)) {
+    running->ended = job_state_is_final(state);
+    if (running->ended) {
         scheduler->options.ended(scheduler->options.context, claim->job);
     }
     return true;

@@ -10,6 +10,7 @@ struct running {
     struct pool_job job; /* first: a job of the pool is one of these */
     struct claimed_job claimed;
     char device[32];
+    bool ended; /* has reached a final state */
     struct blob_map samples;
     struct blob_writer *writers[ARTIFACT_COUNT]; /* of the arrays it makes, as far as it has */
     struct running *next;                        /* the rest under the scheduler's lock */
@@ -29,7 +30,7 @@ struct scheduler {
 /* Ends the claim in the store, as the pool says or as it must; the job stays listed. */
 void running_finish(struct scheduler *scheduler, struct running *running,
                     const struct pool_outcome *outcome);
-void running_end(struct scheduler *scheduler, const struct running *running,
+void running_end(struct scheduler *scheduler, struct running *running,
                  const struct store_outcome *outcome);
 
 #endif

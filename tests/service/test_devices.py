@@ -278,6 +278,7 @@ def test_kill_costs_one_try_and_nothing_else(gpus):
     assert (job["state"], job["attempt"]) == ("succeeded", 1)
     devices = g.devices()
     assert devices["cuda:0"]["restarts"] == 1 and devices["cuda:1"]["restarts"] == 0
+    eventually(lambda: g.devices()["cuda:0"]["jobs_done"] == 1, 10, "one job is done, once")
     assert "cuda:0: its process was ended by signal 9 (Killed)" in g.log()
 
 
