@@ -48,16 +48,21 @@ set(nvcc_flags -std=c++17 -O3 -lineinfo -Xcompiler=-fPIC,-fopenmp,-Wall,-Wextra)
 if(REJECTD_WERROR)
   list(APPEND nvcc_flags -Werror=all-warnings -Xcompiler=-Werror)
 endif()
+set(nvcc_flags "${nvcc_flags}" CACHE INTERNAL "")
 foreach(architecture ${REJECTD_CUDA_ARCHITECTURES})
-  list(APPEND nvcc_flags -gencode=arch=compute_${architecture},code=sm_${architecture})
+  list(APPEND module_code -gencode=arch=compute_${architecture},code=sm_${architecture})
   set(newest ${architecture})
 endforeach()
-list(APPEND nvcc_flags -gencode=arch=compute_${newest},code=compute_${newest})
-set(nvcc_flags "${nvcc_flags}" CACHE INTERNAL "")
+list(APPEND module_code -gencode=arch=compute_${newest},code=compute_${newest})
+set(nvcc_module_code "${module_code}" CACHE INTERNAL "")
+# Programs are tests: one code, which the GPU's driver compiles for what is there, builds fast.
+list(GET REJECTD_CUDA_ARCHITECTURES 0 oldest)
+set(nvcc_program_code -gencode=arch=compute_${oldest},code=compute_${oldest} CACHE INTERNAL "")
 
-# cuda_objects(<variable> <target> <source.cu>...): puts the names of the objects that nvcc makes
-# of the sources, with the include directories and definitions of the target, in the variable.
-function(cuda_objects variable target)
+# cuda_objects(<variable> <target> <flags> <source.cu>...): puts the names of the objects that nvcc
+# makes of the sources with these flags, and with the include directories and definitions of the
+# target, in the variable.
+function(cuda_objects variable target code)
   set(includes "$<TARGET_PROPERTY:${target},INCLUDE_DIRECTORIES>")
   set(definitions "$<TARGET_PROPERTY:${target},COMPILE_DEFINITIONS>")
   set(objects)
@@ -67,7 +72,7 @@ function(cuda_objects variable target)
     set(object ${CMAKE_CURRENT_BINARY_DIR}/${target}.nvcc/${name}.o)
     add_custom_command(
       OUTPUT ${object}
-      COMMAND ${REJECTD_NVCC} ${nvcc_flags}
+      COMMAND ${REJECTD_NVCC} ${nvcc_flags} ${code}
               "$<$<BOOL:${includes}>:-I$<JOIN:${includes},;-I>>"
               "$<$<BOOL:${definitions}>:-D$<JOIN:${definitions},;-D>>"
               -MD -MF ${object}.d -MT ${object} -c ${source} -o ${object}
@@ -89,13 +94,13 @@ function(cuda_link target)
 endfunction()
 
 function(add_cuda_module target)
-  cuda_objects(objects ${target} ${ARGN})
+  cuda_objects(objects ${target} "${nvcc_module_code}" ${ARGN})
   add_library(${target} MODULE ${objects})
   cuda_link(${target})
 endfunction()
 
 function(add_cuda_executable target)
-  cuda_objects(objects ${target} ${ARGN})
+  cuda_objects(objects ${target} "${nvcc_program_code}" ${ARGN})
   add_executable(${target} ${objects})
   cuda_link(${target})
 endfunction()

@@ -1,8 +1,9 @@
 /*
  * Copies and fills. A kind that contradicts what the pointers are is cudaErrorInvalidValue, and so
- * is a range that leaves its allocation.
+ * is a range that leaves its allocation. What the host sees of asynchronous copies: pending.h.
  */
 #include "memory.h"
+#include "pending.h"
 #include "state.h"
 
 #include <string.h>
@@ -35,8 +36,9 @@ size_t extent(size_t pitch, size_t width, size_t height)
     return pitch * (height - 1) + width;
 }
 
+/* `stream`: of an asynchronous copy. NULL: the host waits for it. */
 cudaError_t copy(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
-                 size_t height, cudaMemcpyKind kind)
+                 size_t height, cudaMemcpyKind kind, const cudaStream_t *stream)
 {
     CUDA_EMULATION_BEGIN();
     if (width == 0 || height == 0)
@@ -71,14 +73,23 @@ cudaError_t copy(void *to, size_t to_pitch, const void *from, size_t from_pitch,
     if (!is_home(to, extent(to_pitch, width, height), to_device) ||
         !is_home(from, extent(from_pitch, width, height), from_device))
         return end_call(cudaErrorInvalidValue);
+    const size_t to_bytes = extent(to_pitch, width, height);
+    const size_t from_bytes = extent(from_pitch, width, height);
+    if (!stream)
+        settle_stream(nullptr);
+    else if (!from_device)
+        settle_range_of(*stream, from, from_bytes);
+    if (!to_device)
+        settle_range(to, to_bytes);
     const DeviceAccess access;
-    if (height == 1 || (to_pitch == width && from_pitch == width)) {
-        memmove(to, from, width * height);
-        return cudaSuccess;
-    }
     for (size_t row = 0; row < height; row++)
         memmove(static_cast<char *>(to) + row * to_pitch,
                 static_cast<const char *>(from) + row * from_pitch, width);
+    if (stream && to_device && find_region(from).kind == Home::pinned)
+        pending_from_host(*stream, HostRows{const_cast<char *>(static_cast<const char *>(from)),
+                                            from_pitch, width, height});
+    if (stream && from_device && find_region(to).kind == Home::pinned)
+        pending_to_host(*stream, HostRows{static_cast<char *>(to), to_pitch, width, height});
     return cudaSuccess;
 }
 
@@ -93,6 +104,7 @@ cudaError_t fill(void *to, size_t pitch, int value, size_t width, size_t height)
     if (region.kind == Home::pageable ||
         extent(pitch, width, height) > size_t(region.base + region.bytes - static_cast<char *>(to)))
         return end_call(cudaErrorInvalidValue);
+    settle_range(to, extent(pitch, width, height));
     const DeviceAccess access;
     for (size_t row = 0; row < height; row++)
         memset(static_cast<char *>(to) + row * pitch, value, width);
@@ -127,29 +139,30 @@ cudaError_t cuda_emulation::copy_symbol(void *to, const void *from, size_t bytes
 
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind)
 {
-    return copy(to, bytes, from, bytes, bytes, 1, kind);
+    return copy(to, bytes, from, bytes, bytes, 1, kind, nullptr);
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
-                            cudaStream_t)
+                            cudaStream_t stream)
 {
-    return copy(to, bytes, from, bytes, bytes, 1, kind);
+    return copy(to, bytes, from, bytes, bytes, 1, kind, &stream);
 }
 
 cudaError_t cudaMemcpy2D(void *to, size_t to_pitch, const void *from, size_t from_pitch,
                          size_t width, size_t height, enum cudaMemcpyKind kind)
 {
-    return copy(to, to_pitch, from, from_pitch, width, height, kind);
+    return copy(to, to_pitch, from, from_pitch, width, height, kind, nullptr);
 }
 
 cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch,
-                              size_t width, size_t height, enum cudaMemcpyKind kind, cudaStream_t)
+                              size_t width, size_t height, enum cudaMemcpyKind kind,
+                              cudaStream_t stream)
 {
-    return copy(to, to_pitch, from, from_pitch, width, height, kind);
+    return copy(to, to_pitch, from, from_pitch, width, height, kind, &stream);
 }
 
 cudaError_t cudaMemcpyPeerAsync(void *to, int to_device, const void *from, int from_device,
-                                size_t bytes, cudaStream_t)
+                                size_t bytes, cudaStream_t stream)
 {
     CUDA_EMULATION_BEGIN();
     const int n = settings().n_devices;
@@ -157,7 +170,7 @@ cudaError_t cudaMemcpyPeerAsync(void *to, int to_device, const void *from, int f
         return end_call(cudaErrorInvalidDevice);
     if (bytes && (find_region(to).device != to_device || find_region(from).device != from_device))
         return end_call(cudaErrorInvalidValue);
-    return copy(to, bytes, from, bytes, bytes, 1, cudaMemcpyDeviceToDevice);
+    return copy(to, bytes, from, bytes, bytes, 1, cudaMemcpyDeviceToDevice, &stream);
 }
 
 cudaError_t cudaMemcpyPeer(void *to, int to_device, const void *from, int from_device, size_t bytes)

@@ -3,6 +3,7 @@
  * capability 7.5), but for the memory and the number of multiprocessors.
  */
 #include "memory.h"
+#include "pending.h"
 #include "state.h"
 
 #include <algorithm>
@@ -239,12 +240,15 @@ cudaError_t cudaRuntimeGetVersion(int *version)
 
 cudaError_t cudaDeviceSynchronize(void)
 {
-    return begin_call();
+    CUDA_EMULATION_BEGIN();
+    settle_all();
+    return cudaSuccess;
 }
 
 cudaError_t cudaDeviceReset(void)
 {
     CUDA_EMULATION_BEGIN();
+    settle_all();
     free_device(current_device());
     return cudaSuccess;
 }

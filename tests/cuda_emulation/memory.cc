@@ -2,6 +2,7 @@
 
 #include "cuda_emulation/control.h"
 #include "cuda_emulation/launch.h"
+#include "pending.h"
 #include "state.h"
 
 #include <algorithm>
@@ -23,7 +24,6 @@ namespace
 
 constexpr size_t alignment = 256;
 constexpr size_t poisoned_bytes = size_t(64) << 20;
-constexpr size_t hidden_bytes = 4096;
 constexpr uint32_t pattern = 0x7ffda5a5;
 
 enum class Origin { allocated, registered, symbol };
@@ -38,7 +38,7 @@ struct Allocation {
 struct Registry {
     std::mutex mutex;
     std::map<char *, Allocation> allocations; /* by first byte */
-    size_t used[64] = {};
+    size_t used[max_devices] = {};
     unsigned n_accesses = 0;
 };
 
@@ -60,25 +60,21 @@ std::map<char *, Allocation>::iterator find(Registry &r, const void *pointer)
     return byte <= next->first + next->second.bytes ? next : r.allocations.end();
 }
 
-void hide(char *base, const Allocation &allocation)
+/* Takes the first bytes out of the host's reach, or gives them back: all would take too long. */
+void set_hidden(char *base, const Allocation &allocation, bool hidden)
 {
 #ifdef CUDA_EMULATION_ASAN
-    if (allocation.kind == Home::device && allocation.origin == Origin::allocated)
+    constexpr size_t hidden_bytes = 4096;
+    if (allocation.kind != Home::device || allocation.origin != Origin::allocated)
+        return;
+    if (hidden)
         __asan_poison_memory_region(base, std::min(hidden_bytes, allocation.bytes));
-#else
-    (void)base;
-    (void)allocation;
-#endif
-}
-
-void reveal(char *base, const Allocation &allocation)
-{
-#ifdef CUDA_EMULATION_ASAN
-    if (allocation.kind == Home::device && allocation.origin == Origin::allocated)
+    else
         __asan_unpoison_memory_region(base, std::min(hidden_bytes, allocation.bytes));
 #else
     (void)base;
     (void)allocation;
+    (void)hidden;
 #endif
 }
 
@@ -115,7 +111,7 @@ cudaError_t allocate(void **pointer, size_t bytes, Home kind)
     const Allocation made{bytes, kind, Origin::allocated, device};
     r.allocations[memory] = made;
     if (r.n_accesses == 0)
-        hide(memory, made);
+        set_hidden(memory, made, true);
     *pointer = memory;
     return cudaSuccess;
 }
@@ -127,6 +123,8 @@ cudaError_t release(void *pointer, Home kind, Origin origin, cudaError_t unknown
     if (!pointer)
         return origin == Origin::allocated ? before : end_call(cudaErrorInvalidValue);
     Registry &r = registry();
+    if (kind == Home::pinned)
+        settle_range(pointer, find_region(pointer).bytes);
     {
         const std::lock_guard<std::mutex> lock(r.mutex);
         const auto found = r.allocations.find(static_cast<char *>(pointer));
@@ -135,7 +133,7 @@ cudaError_t release(void *pointer, Home kind, Origin origin, cudaError_t unknown
             return end_call(unknown);
         if (kind == Home::device)
             r.used[found->second.device] -= found->second.bytes;
-        reveal(found->first, found->second);
+        set_hidden(found->first, found->second, false);
         r.allocations.erase(found);
     }
     if (origin == Origin::allocated)
@@ -207,6 +205,9 @@ void check_argument(const char *kernel, size_t position, const void *pointer)
     char name[32];
     snprintf(name, sizeof name, "argument %zu", position);
     require_device_range(kernel, name, pointer, 0);
+    const Region region = find_region(pointer);
+    if (region.kind == Home::pinned)
+        settle_range(region.base, region.bytes);
 }
 
 size_t used_bytes(int device)
@@ -223,7 +224,7 @@ void free_device(int device)
     for (auto entry = r.allocations.begin(); entry != r.allocations.end();) {
         if (entry->second.kind == Home::device && entry->second.origin == Origin::allocated &&
             entry->second.device == device) {
-            reveal(entry->first, entry->second);
+            set_hidden(entry->first, entry->second, false);
             free(entry->first);
             entry = r.allocations.erase(entry);
         } else {
@@ -250,7 +251,7 @@ DeviceAccess::DeviceAccess()
     const std::lock_guard<std::mutex> lock(r.mutex);
     if (r.n_accesses++ == 0)
         for (const auto &entry : r.allocations)
-            reveal(entry.first, entry.second);
+            set_hidden(entry.first, entry.second, false);
 #endif
 }
 
@@ -261,7 +262,7 @@ DeviceAccess::~DeviceAccess()
     const std::lock_guard<std::mutex> lock(r.mutex);
     if (--r.n_accesses == 0)
         for (const auto &entry : r.allocations)
-            hide(entry.first, entry.second);
+            set_hidden(entry.first, entry.second, true);
 #endif
 }
 

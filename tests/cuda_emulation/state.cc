@@ -1,5 +1,7 @@
 #include "state.h"
 
+#include "pending.h"
+
 #include <mutex>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,7 +58,7 @@ Settings read_settings()
     Settings read{1, size_t(2) << 30, 1, false, 0, Order::forward, 0};
     uint64_t value;
     if (read_number("REJECTD_EMULATED_DEVICES", &value))
-        read.n_devices = int(value);
+        read.n_devices = value > max_devices ? max_devices : int(value);
     if (read_number("REJECTD_EMULATED_MEMORY", &value))
         read.memory_bytes = size_t(value);
     if (read_number("REJECTD_EMULATED_THREADS", &value) && value >= 1)
@@ -132,6 +134,7 @@ cudaError_t end_call(cudaError_t error)
 
 void set_sticky_error(cudaError_t error)
 {
+    forget_pending();
     State &s = state();
     const std::lock_guard<std::mutex> lock(s.mutex);
     if (s.sticky == cudaSuccess)
@@ -195,6 +198,7 @@ void control_fail_allocation(uint64_t n)
 
 void control_reset(void)
 {
+    forget_pending();
     State &s = state();
     const std::lock_guard<std::mutex> lock(s.mutex);
     s.settings = read_settings();

@@ -13,8 +13,10 @@
 namespace cuda_emulation
 {
 
+constexpr int max_devices = 16;
+
 struct Settings {
-    int n_devices;
+    int n_devices; /* 0..max_devices */
     size_t memory_bytes;
     int n_threads;
     bool has_launch_limit;

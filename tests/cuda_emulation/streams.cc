@@ -1,30 +1,27 @@
 /*
- * Streams and events. Nothing is ever pending, so they only keep who they belong to and when an
- * event was recorded.
+ * Streams and events. Everything has been done when a call returns, but the host only sees what
+ * copies bring when it waits (pending.h): an event knows which they are.
  */
-#include "cuda_emulation/host_api.h"
+#include "pending.h"
 #include "state.h"
 
 #include <chrono>
 
 using Clock = std::chrono::steady_clock;
 
-struct CUstream_st {
-    int device;
-};
-
 struct CUevent_st {
     bool has_time;
     bool recorded;
     Clock::time_point time;
+    std::vector<uint64_t> copies; /* that are over when it has happened */
 };
 
 using namespace cuda_emulation;
 
-cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned, int)
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, int)
 {
     CUDA_EMULATION_BEGIN();
-    *stream = new CUstream_st{current_device()};
+    *stream = new CUstream_st{new_stream_id(), !(flags & cudaStreamNonBlocking), {}};
     return cudaSuccess;
 }
 
@@ -48,26 +45,39 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
     return cudaSuccess;
 }
 
-cudaError_t cudaStreamSynchronize(cudaStream_t)
-{
-    return begin_call();
-}
-
-cudaError_t cudaStreamQuery(cudaStream_t)
-{
-    return begin_call();
-}
-
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t event, unsigned)
+cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     CUDA_EMULATION_BEGIN();
-    return event ? cudaSuccess : end_call(cudaErrorInvalidResourceHandle);
+    settle_stream(stream);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t stream)
+{
+    return cudaStreamSynchronize(stream);
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
+{
+    CUDA_EMULATION_BEGIN();
+    if (!event)
+        return end_call(cudaErrorInvalidResourceHandle);
+    pending_wait(stream, event->copies);
+    return cudaSuccess;
+}
+
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void *context)
+{
+    CUDA_EMULATION_BEGIN();
+    settle_stream(stream);
+    function(context);
+    return cudaSuccess;
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags)
 {
     CUDA_EMULATION_BEGIN();
-    *event = new CUevent_st{!(flags & cudaEventDisableTiming), false, Clock::time_point()};
+    *event = new CUevent_st{!(flags & cudaEventDisableTiming), false, Clock::time_point(), {}};
     return cudaSuccess;
 }
 
@@ -85,20 +95,24 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
     return cudaSuccess;
 }
 
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t)
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     CUDA_EMULATION_BEGIN();
     if (!event)
         return end_call(cudaErrorInvalidResourceHandle);
     event->recorded = true;
     event->time = Clock::now();
+    event->copies = pending_of_stream(stream);
     return cudaSuccess;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     CUDA_EMULATION_BEGIN();
-    return event ? cudaSuccess : end_call(cudaErrorInvalidResourceHandle);
+    if (!event)
+        return end_call(cudaErrorInvalidResourceHandle);
+    settle(event->copies);
+    return cudaSuccess;
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event)

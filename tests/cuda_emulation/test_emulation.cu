@@ -1,46 +1,36 @@
-#include "worker/cuda/launch.h"
+/*
+ * Kernels that use each feature the project's kernels may use, run by the emulation or, built by
+ * nvcc, by a GPU.
+ *
+ *   test_emulation [CASE]     all cases, or those whose name begins with CASE; "ok NAME" or
+ *                             "FAIL NAME" for each. Ends with 77 where there is no device
+ */
+#include "checks.h"
 
-#include <stdio.h>
+#include <string.h>
 
-template <typename T> __global__ void block_sum(const T *x, T *sums, int n)
+int failed_checks;
+
+int main(int argc, char **argv)
 {
-    __shared__ T parts[32];
-    CUDA_DYNAMIC_SHARED(T, copy);
-    const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    T sum = i < n ? x[i] : T(0);
-    copy[threadIdx.x] = sum;
-    __syncthreads();
-    sum = copy[blockDim.x - 1 - threadIdx.x];
-    for (int step = 16; step; step /= 2)
-        sum += __shfl_xor_sync(0xffffffffu, sum, step);
-    if (threadIdx.x % 32 == 0)
-        parts[threadIdx.x / 32] = sum;
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        for (unsigned w = 1; w < blockDim.x / 32; w++)
-            sum += parts[w];
-        sums[blockIdx.x] = sum;
+    const Case *const lists[] = {thread_cases,  warp_cases,   arithmetic_cases, library_cases,
+                                 runtime_cases, misuse_cases, last_cases};
+    const char *wanted = argc > 1 ? argv[1] : "";
+    int n_devices = 0;
+    if (cudaGetDeviceCount(&n_devices) != cudaSuccess) {
+        printf("no device: %s\n", cudaGetErrorString(cudaGetLastError()));
+        return 77;
     }
-}
-
-int main()
-{
-    const int n = 100000;
-    double *x, *sums, host[n];
-    for (int i = 0; i < n; i++)
-        host[i] = i;
-    const int blocks = (n + 255) / 256;
-    cudaMalloc(&x, n * sizeof *x);
-    cudaMalloc(&sums, blocks * sizeof *sums);
-    cudaMemcpy(x, host, n * sizeof *x, cudaMemcpyHostToDevice);
-    CUDA_LAUNCH((block_sum<double>), blocks, 256, 256 * sizeof(double), nullptr, x, sums, n);
-    printf("%s\n", cudaGetErrorString(cudaGetLastError()));
-    cudaMemcpy(host, sums, blocks * sizeof *sums, cudaMemcpyDeviceToHost);
-    double total = 0;
-    for (int i = 0; i < blocks; i++)
-        total += host[i];
-    printf("%.17g\n", total);
-    cudaFree(x);
-    cudaFree(sums);
-    return total != double(n) * (n - 1) / 2;
+    int n_failed = 0;
+    for (const Case *list : lists)
+        for (const Case *test = list; test->name; test++) {
+            if (strncmp(test->name, wanted, strlen(wanted)) != 0)
+                continue;
+            failed_checks = 0;
+            test->run();
+            printf("%s %s\n", failed_checks ? "FAIL" : "ok", test->name);
+            fflush(stdout);
+            n_failed += failed_checks != 0;
+        }
+    return n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

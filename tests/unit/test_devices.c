@@ -55,7 +55,7 @@ START_TEST(test_fits_equal_those_of_the_processor)
         REJECTD_THRESHOLD_EXACT};
     struct rejectd_devices *devices;
     struct rejectd_device *device = device_within(0, &devices);
-    struct simulated_epochs made = simulated(40, 12, 150);
+    struct simulated_epochs made = simulated(40, 8, 48);
     const struct rejectd_fit_parameters parameters = {.thresh_method = methods[_i],
                                                       .random_state = 42,
                                                       .precision = REJECTD_FLOAT64};
@@ -79,7 +79,7 @@ START_TEST(test_results_do_not_depend_on_memory)
 {
     struct rejectd_devices *devices;
     struct rejectd_device *device = device_within(0, &devices);
-    struct simulated_epochs made = simulated(70, 20, 333);
+    struct simulated_epochs made = simulated(70, 8, 40);
     const struct rejectd_fit_parameters parameters = {
         .random_state = 42, .precision = _i == 0 ? REJECTD_FLOAT64 : REJECTD_FLOAT32};
     struct rejectd_compute_options options = {.n_threads = 2, .device = device};
@@ -89,7 +89,7 @@ START_TEST(test_results_do_not_depend_on_memory)
     size_t n_smaller = 0;
     if (device != NULL)
         whole = fitted(&made.epochs, &parameters, &options);
-    for (size_t budget = (size_t)32 << 20; device != NULL && status == REJECTD_OK;
+    for (size_t budget = (size_t)4 << 20; device != NULL && status == REJECTD_OK;
          budget = budget / 10 * 7) {
         struct rejectd_devices *others;
         options.device = device_within(budget, &others);
@@ -102,7 +102,7 @@ START_TEST(test_results_do_not_depend_on_memory)
         rejectd_devices_close(others);
     }
     if (device != NULL) {
-        /* The samples alone are 4 MB or 2 MB, and the first budgets hold them. */
+        /* The samples alone are 0.3 MB or half of it, and the first budgets hold them. */
         ck_assert_uint_ge(n_smaller, 5);
         ck_assert_msg(status == REJECTD_DEVICE_MEMORY, "%s", error.message);
     }
@@ -116,8 +116,8 @@ START_TEST(test_residents_serve_again)
 {
     struct rejectd_devices *devices;
     struct rejectd_device *device = device_within(0, &devices);
-    struct simulated_epochs made = simulated(40, 12, 150);
-    struct simulated_epochs other = simulated(30, 12, 150);
+    struct simulated_epochs made = simulated(40, 8, 48);
+    struct simulated_epochs other = simulated(30, 8, 48);
     const int first[] = {1, 4}, second[] = {0, 2, 5};
     struct rejectd_fit_parameters parameters = {.random_state = 42,
                                                 .precision = REJECTD_FLOAT64,
@@ -138,7 +138,7 @@ START_TEST(test_residents_serve_again)
         ck_assert_str_eq(residents[0].content, content);
         ck_assert(!residents[0].in_use);
         ck_assert_uint_ge(residents[0].n_uses, 3);
-        ck_assert_uint_ge(residents[0].bytes, 40 * 12 * 150 * sizeof(double));
+        ck_assert_uint_ge(residents[0].bytes, 40 * 8 * 48 * sizeof(double));
         ck_assert_uint_gt(residents[0].table_bytes, 0);
 
         /* Other values of n_interpolate and another method, on what is there. */
@@ -172,7 +172,7 @@ END_TEST
 START_TEST(test_residents_make_room)
 {
     struct rejectd_devices *devices;
-    struct rejectd_device *device = device_within((size_t)14 << 20, &devices);
+    struct rejectd_device *device = device_within((size_t)1500000, &devices);
     struct simulated_epochs made[3];
     char names[3][8];
     const struct rejectd_fit_parameters parameters = {.random_state = 42,
@@ -180,7 +180,7 @@ START_TEST(test_residents_make_room)
     const struct rejectd_compute_options options = {.n_threads = 2, .device = device};
     struct rejectd_resident residents[4];
     for (int i = 0; i < 3; i++) {
-        made[i] = simulated(60, 16, 320);
+        made[i] = simulated(60, 8, 64);
         names[i][0] = (char)('a' + i);
         names[i][1] = '\0';
         made[i].epochs.content = names[i];
@@ -219,7 +219,7 @@ START_TEST(test_cleaning_equals_that_of_the_processor)
 {
     struct rejectd_devices *devices;
     struct rejectd_device *device = device_within(0, &devices);
-    struct simulated_epochs made = simulated(40, 12, 150);
+    struct simulated_epochs made = simulated(40, 8, 48);
     const struct rejectd_compute_options cpu = {.n_threads = 2};
     const struct rejectd_compute_options gpu = {.n_threads = 2, .device = device};
     struct cleaned by_cpu = {0}, by_gpu = {0};

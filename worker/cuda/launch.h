@@ -14,6 +14,16 @@
  *   CUDA_DYNAMIC_SHARED(type, name);
  *     at the top of a kernel, or of a __device__ function: `type *name`, that memory, 16-byte
  *     aligned. All declarations name the same bytes.
+ *
+ * What kernels must keep to:
+ *   - All threads of a block that have not returned wait at the same __syncthreads().
+ *   - The mask of a warp operation has all lanes that call it, and no other that has not returned;
+ *     a shuffle reads a lane of the mask.
+ *   - No thread spins on what another writes; no more of the GPU at once than one block is needed.
+ *   - No inline PTX, tensor core intrinsics, cooperative groups, <<<>>>, or __CUDA_ARCH__ for
+ *     anything but speed.
+ *   - Sums whose order or rounding matters use __dadd_rn, __fma_rn and their like: nvcc contracts
+ *     a * b + c, the CPU build never does. exp, erfc and their like differ in the last bits.
  */
 #ifndef WORKER_CUDA_LAUNCH_H
 #define WORKER_CUDA_LAUNCH_H
@@ -23,7 +33,7 @@
 #ifdef REJECTD_CUDA_EMULATION
 
 #define CUDA_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                \
-    ::cuda_emulation::launch(#kernel, kernel, grid, block, shared_bytes, stream, ##__VA_ARGS__)
+    ::cuda_emulation::launcher(#kernel, kernel, grid, block, shared_bytes, stream)(__VA_ARGS__)
 
 #define CUDA_DYNAMIC_SHARED(type, name)                                                            \
     type *name = static_cast<type *>(::cuda_emulation::dynamic_shared())

@@ -345,6 +345,7 @@ static enum rejectd_status grid_value(struct backend_session *session, const str
         }
         TRY(work->changes.upload(device, work->block_changes.data(), n_changes, error));
         TRY(work->change_offsets.upload(device, offsets, count + 1, error));
+        CUDA_LAUNCHED("tables_of_changes");
         CUDA_LAUNCH((change_cells<Work>), dim3(tiles, (unsigned)count), dim3(THREADS), 0,
                     device->compute, view, repaired, work->changes.get(),
                     work->change_offsets.get(), offsets[0], (uint32_t)plan->n_cells, cells);
@@ -410,6 +411,7 @@ static enum rejectd_status grid_losses(struct backend_session *session,
     struct grid_work work;
     const Work *kept;
     const size_t n = plan->n_values * plan->n_cells;
+    CUDA_LAUNCHED("lists_of_the_grid");
     TRY(work.cell_epochs.upload(device, plan->cell_epochs.data(), plan->cell_epochs.size(), error));
     TRY(work.cell_offsets.upload(device, plan->cell_offsets.data(), plan->cell_offsets.size(),
                                  error));

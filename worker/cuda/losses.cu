@@ -110,7 +110,7 @@ enum rejectd_status loss_folds_open(struct backend_device *device,
     return device_wait(device, error);
 }
 
-size_t loss_pick_bytes(const struct backend_session *session, const struct loss_folds *folds)
+size_t loss_pick_bytes(const struct backend_session *session, struct loss_folds *folds)
 {
     const size_t squares = prefix_squares_parts(session->pitch) * folds->n_rows * PREFIX_FOLDS;
     return folds->n_folds * session->pitch * session->work_size + squares * sizeof(double) +
@@ -120,7 +120,7 @@ size_t loss_pick_bytes(const struct backend_session *session, const struct loss_
 template <typename Work>
 enum rejectd_status
 losses_compute(struct backend_session *session, const struct row_view<Work> &view, size_t count,
-               const struct loss_folds *folds, const struct ranks *ranks,
+               struct loss_folds *folds, const struct ranks *ranks,
                struct loss_scratch *scratch, double *losses, struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
@@ -165,11 +165,11 @@ losses_compute(struct backend_session *session, const struct row_view<Work> &vie
 
 template enum rejectd_status losses_compute<float>(struct backend_session *,
                                                    const struct row_view<float> &, size_t,
-                                                   const struct loss_folds *, const struct ranks *,
+                                                   struct loss_folds *, const struct ranks *,
                                                    struct loss_scratch *, double *,
                                                    struct rejectd_error *);
 template enum rejectd_status losses_compute<double>(struct backend_session *,
                                                     const struct row_view<double> &, size_t,
-                                                    const struct loss_folds *, const struct ranks *,
+                                                    struct loss_folds *, const struct ranks *,
                                                     struct loss_scratch *, double *,
                                                     struct rejectd_error *);

@@ -24,13 +24,13 @@ enum rejectd_status loss_folds_open(struct backend_device *device,
                                     struct rejectd_error *error);
 
 /* Bytes of scratch that a pick needs. */
-size_t loss_pick_bytes(const struct backend_session *session, const struct loss_folds *folds);
+size_t loss_pick_bytes(const struct backend_session *session, struct loss_folds *folds);
 
 /* losses [count][n_rows] on the device, as backend.h's threshold_losses(). */
 template <typename Work>
 enum rejectd_status
 losses_compute(struct backend_session *session, const struct row_view<Work> &view, size_t count,
-               const struct loss_folds *folds, const struct ranks *ranks,
+               struct loss_folds *folds, const struct ranks *ranks,
                struct loss_scratch *scratch, double *losses, struct rejectd_error *error);
 
 #endif

@@ -272,6 +272,7 @@ static enum rejectd_status repair_all(struct backend_session *session, const dou
     bool stay;
     if (n_rows == 0)
         return session_advance(session, 1.0, error);
+    CUDA_LAUNCHED("until_the_repairs");
     if (given != nullptr)
         TRY(device_weights.upload(device, given->rows, given->n_rows * c, error));
     else
@@ -288,6 +289,7 @@ static enum rejectd_status repair_all(struct backend_session *session, const dou
         if (rows == 0)
             continue;
         list_chunk(session, e, n, given, &work);
+        CUDA_LAUNCHED("lists_of_repairs");
         TRY(session_epochs<Work>(session, e, n, &work.samples, &samples, error));
         Work *out = (Work *)repaired.on_device.get() + first * pitch;
         if (!stay) {

@@ -53,7 +53,7 @@ enum rejectd_status cuda_threshold_losses(struct backend_session *session,
 
 template <typename Work>
 static enum rejectd_status
-search_block(struct backend_session *session, const struct loss_folds *folds, const double *ptp,
+search_block(struct backend_session *session, struct loss_folds *folds, const double *ptp,
              size_t first, size_t count, const struct backend_search *search,
              struct block_work *work, double *thresholds, double *losses,
              struct rejectd_error *error)
@@ -84,7 +84,7 @@ search_block(struct backend_session *session, const struct loss_folds *folds, co
 
 /* Bytes that a pick takes beside its samples. */
 static size_t search_block_bytes(const struct backend_session *session,
-                                 const struct loss_folds *folds,
+                                 struct loss_folds *folds,
                                  const struct backend_search *search)
 {
     const size_t m = folds->n_rows, n = session->n_epochs;
@@ -113,7 +113,10 @@ static enum rejectd_status search_all(struct backend_session *session,
     struct block_work work;
     device_array<double> own_ptp, fixed;
     const double *ptp = nullptr;
+    struct backend_device *device = session->device;
+    CUDA_LAUNCHED("until_the_search");
     TRY(loss_folds_open(session->device, splits, &folds, error));
+    CUDA_LAUNCHED("tables_of_the_folds");
     if (session->whole) {
         ptp = session->shared->ptp.get() + session->samples.content_first * session->n_picks;
     } else {

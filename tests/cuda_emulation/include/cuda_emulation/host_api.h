@@ -1,9 +1,11 @@
 /*
  * The runtime API, as far as this project calls it. Part of cuda_runtime.h.
  *
- * Every call has done its work when it returns: a stream has nothing left to wait for. Errors are
- * CUDA's. After a sticky one every call that touches a device returns it, for the rest of the
- * process.
+ * Every call has done its work on the device when it returns. What an asynchronous copy brings to
+ * pinned memory the host sees only once it has waited for it (for the stream, an event after it,
+ * or the device), and pinned memory that is copied to the device must not change before that: the
+ * program ends with a message. Errors are CUDA's. After a sticky one every call that touches a
+ * device returns it, for the rest of the process.
  *
  * Device memory is one heap allocation each, so AddressSanitizer sees an access beyond it. It is
  * filled with words of 0x7ffda5a5, a NaN as float and as double (of large allocations only the
@@ -239,6 +241,9 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamQuery(cudaStream_t stream);
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags = 0);
+typedef void (*cudaHostFn_t)(void *context);
+/* Called by the calling thread, before this returns. */
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void *context);
 cudaError_t cudaEventCreate(cudaEvent_t *event);
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);

@@ -1,9 +1,10 @@
 /*
  * Launches. Part of cuda_runtime.h; CUDA_LAUNCH (worker/cuda/launch.h) is made of this.
  *
- * A launch has run to its end when launch() returns. Its errors come from cudaGetLastError(), as
- * those of <<<>>> do. Pointers among the arguments must point to device memory or to pinned host
- * memory (or be null): a kernel that is given another ends the program with a message.
+ * A launch has run to its end when the macro's call returns. Its errors come from
+ * cudaGetLastError(), as those of <<<>>> do. Pointers among the arguments must point to device
+ * memory or to pinned host memory (or be null): a kernel that is given another ends the program
+ * with a message.
  */
 #ifndef CUDA_EMULATION_LAUNCH_H
 #define CUDA_EMULATION_LAUNCH_H
@@ -48,22 +49,36 @@ template <typename... Parameters> struct BoundKernel {
 
     template <size_t... I> void check(const char *name, std::index_sequence<I...>) const
     {
+        (void)name; /* of a kernel without arguments */
         (check_value(name, I, std::get<I>(arguments)), ...);
     }
 };
 
-template <typename... Parameters, typename... Arguments>
-void launch(const char *name, void (*kernel)(Parameters...), dim3 grid, dim3 block,
-            size_t shared_bytes, cudaStream_t stream, Arguments &&...arguments)
+/* A launch that only lacks its arguments: a call, so that they are converted as for the kernel. */
+template <typename... Parameters> struct Launcher {
+    const char *name;
+    void (*kernel)(Parameters...);
+    dim3 grid;
+    dim3 block;
+    size_t shared_bytes;
+    cudaStream_t stream;
+
+    void operator()(Parameters... arguments) const
+    {
+        static_assert((!std::is_reference<Parameters>::value && ...), "parameters are values");
+        using Bound = BoundKernel<Parameters...>;
+        const Bound bound{kernel, {std::move(arguments)...}};
+        bound.check(name, std::index_sequence_for<Parameters...>());
+        run_launch(Launch{name, reinterpret_cast<const void *>(kernel), grid, block, shared_bytes,
+                          stream, Bound::thread, &bound});
+    }
+};
+
+template <typename... Parameters>
+Launcher<Parameters...> launcher(const char *name, void (*kernel)(Parameters...), dim3 grid,
+                                 dim3 block, size_t shared_bytes, cudaStream_t stream)
 {
-    static_assert(sizeof...(Parameters) == sizeof...(Arguments), "one argument per parameter");
-    static_assert((!std::is_reference<Parameters>::value && ...), "parameters are values");
-    const BoundKernel<Parameters...> bound{
-        kernel, std::tuple<std::remove_cv_t<Parameters>...>(
-                    static_cast<Parameters>(std::forward<Arguments>(arguments))...)};
-    bound.check(name, std::index_sequence_for<Parameters...>());
-    run_launch(Launch{name, reinterpret_cast<const void *>(kernel), grid, block, shared_bytes,
-                      stream, BoundKernel<Parameters...>::thread, &bound});
+    return {name, kernel, grid, block, shared_bytes, stream};
 }
 
 } // namespace cuda_emulation
