@@ -101,6 +101,8 @@ struct result_context {
     uint32_t random_state;
     double seconds_queued;
     double seconds_running;
+    const struct rejectd_warning *warnings; /* of whoever ran it, beside those of the numerics */
+    size_t n_warnings;
 };
 
 /* Result of a fit as architecture.md fixes it, with "warnings", "timings" and "provenance".
