@@ -282,8 +282,7 @@ static char *result_text(const struct scheduler *scheduler, const struct running
     case JOB_VALIDATION_CURVE:
         return validation_curve_result_to_json(result->validation_curve, &context);
     case JOB_INTERPOLATE:
-        return interpolate_result_to_json(result->log, inputs->task.meg_legendre, channels,
-                                          &context);
+        return interpolate_result_to_json(result->log, &inputs->task.clean, channels, &context);
     default:
         return NULL;
     }

@@ -123,6 +123,7 @@ enum rejectd_status rejectd_log_check(const struct rejectd_epochs *epochs,
  * labels REJECTD_LABEL_INTERPOLATED have others to be interpolated from, in known places. */
 enum rejectd_status rejectd_clean_check(const struct rejectd_epochs *epochs,
                                         const struct rejectd_reject_log *log,
+                                        const struct rejectd_clean_parameters *parameters,
                                         struct rejectd_error *error);
 
 /*
@@ -133,7 +134,7 @@ enum rejectd_status rejectd_clean_check(const struct rejectd_epochs *epochs,
  */
 enum rejectd_status rejectd_clean(const struct rejectd_epochs *epochs,
                                   const struct rejectd_reject_log *log,
-                                  enum rejectd_meg_legendre meg_legendre,
+                                  const struct rejectd_clean_parameters *parameters,
                                   const struct rejectd_compute_options *options,
                                   const struct rejectd_sink *sink, struct rejectd_error *error);
 
