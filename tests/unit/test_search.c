@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "worker/algorithm/gaussian_process_rows.h"
+#include "worker/algorithm/ranking.h"
 #include "worker/algorithm/threshold_search.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
@@ -297,6 +298,39 @@ START_TEST(test_the_gaussian_process_is_scikit_learn_s)
 }
 END_TEST
 
+static int by_ptp(const void *a, const void *b)
+{
+    const struct ranked_row *x = a, *y = b;
+    if (x->ptp != y->ptp)
+        return x->ptp < y->ptp ? -1 : 1;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+static const size_t ranked_sizes[] = {1, 2, 96, 97, 600, 1999};
+
+/* Distinct amplitudes, and few that are many times there, zero and infinity among them. */
+START_TEST(test_ranking)
+{
+    enum { MOST_ROWS = 2000 };
+    static struct ranked_row rows[MOST_ROWS], expected[MOST_ROWS], scratch[MOST_ROWS];
+    const double few[4] = {0.0, INFINITY, 5e-5, 0x1p-1074};
+    const size_t n = ranked_sizes[_i];
+    for (int ties = 0; ties < 2; ties++) {
+        memset(rows, 0, sizeof rows);
+        for (size_t i = 0; i < n; i++)
+            rows[i] = (struct ranked_row){
+                ties ? few[i * i % 7 % 4] : (double)(i * 7919 % 2003) * 1e-7, (uint32_t)i};
+        memcpy(expected, rows, sizeof rows);
+        qsort(expected, n, sizeof *expected, by_ptp);
+        ranking_sort(rows, scratch, n);
+        for (size_t i = 0; i < n; i++) {
+            ck_assert_double_eq(rows[i].ptp, expected[i].ptp);
+            ck_assert_uint_eq(rows[i].number, expected[i].number);
+        }
+    }
+}
+END_TEST
+
 /* Points at once and one by one, every way of computing rows, and the next candidate by looking at
  * all of them: the same bits. The sizes lie on both sides of whole blocks. */
 static const size_t process_sizes[] = {5, 63, 64, 65, 333, 600};
@@ -430,6 +464,7 @@ int main(void)
     suite_add_tcase(suite, search);
     TCase *process = tcase_create("gaussian process");
     tcase_add_test(process, test_the_gaussian_process_is_scikit_learn_s);
+    tcase_add_loop_test(process, test_ranking, 0, LENGTH(ranked_sizes));
     tcase_add_loop_test(process, test_points_at_once, 0, 3 * LENGTH(process_sizes));
 #if defined(__x86_64__)
     tcase_add_test(process, test_instruction_sets_agree_on_rows);
