@@ -130,7 +130,8 @@ enum rejectd_status rejectd_clean_check(const struct rejectd_epochs *epochs,
  * Writes the kept epochs, sensors labelled REJECTD_LABEL_INTERPOLATED repaired from the other
  * sensors of the log (AutoReject.transform): EEG from EEG, MEG from all MEG sensors together.
  * Channels of other types stay as they are, as autoreject leaves them, whatever their label.
- * Epochs that the log calls bad are left out.
+ * Epochs that the log calls bad are left out. With parameters->leave_one_out the sensors that are
+ * labelled so are replaced by predictions from all others instead, each as if it alone were bad.
  */
 enum rejectd_status rejectd_clean(const struct rejectd_epochs *epochs,
                                   const struct rejectd_reject_log *log,
