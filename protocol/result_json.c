@@ -393,7 +393,7 @@ char *validation_curve_result_to_json(const struct rejectd_validation_curve *cur
 }
 
 char *interpolate_result_to_json(const struct rejectd_reject_log *log,
-                                 enum rejectd_meg_legendre meg_legendre,
+                                 const struct rejectd_clean_parameters *parameters,
                                  const struct rejectd_channel *channels,
                                  const struct result_context *context)
 {
@@ -411,8 +411,9 @@ char *interpolate_result_to_json(const struct rejectd_reject_log *log,
         json_append_string(&text, channels[c].name);
         buffer_append_format(&text, ":%zu", n);
     }
-    buffer_append_text(&text, "}");
-    append_legendre(&text, meg_legendre);
+    buffer_append_text(&text, "},\"origin\":");
+    append_doubles(&text, parameters->origin, 3);
+    append_legendre(&text, parameters->meg_legendre);
     append_any_warnings(&text, context);
     return finish_plain(&text, context);
 }

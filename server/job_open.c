@@ -90,9 +90,9 @@ static void fill_task(enum job_type type, struct job_inputs *inputs)
         .ransac = parameters->ransac,
         .global_thresholds = parameters->global_thresholds,
         .validation_curve = parameters->validation_curve,
+        .clean = parameters->clean,
         .model = inputs->model,
         .log = parameters->log.labels != NULL ? &parameters->log : NULL,
-        .meg_legendre = parameters->meg_legendre,
     };
     inputs->task.epochs.content = inputs->dataset_sha256;
     struct rejectd_global_thresholds_parameters *global = &inputs->task.global_thresholds;

@@ -22,8 +22,7 @@ static char *result_text(enum job_type type, const struct job_inputs *inputs,
     case JOB_VALIDATION_CURVE:
         return validation_curve_result_to_json(result->validation_curve, context);
     case JOB_INTERPOLATE:
-        return interpolate_result_to_json(result->log, inputs->task.meg_legendre, channels,
-                                          context);
+        return interpolate_result_to_json(result->log, &inputs->task.clean, channels, context);
     default:
         return NULL;
     }
