@@ -78,10 +78,10 @@ struct job_parameters {
     size_t *picks; /* of all types but the fit */
     enum rejectd_channel_type *ch_types;
     double *param_range;
-    struct rejectd_reject_log log;          /* of an interpolation; of an apply, if it is given one:
-                                               labels is NULL when there is none */
-    enum rejectd_meg_legendre meg_legendre; /* of an interpolation */
-    uint32_t random_state;                  /* as the result states it */
+    struct rejectd_reject_log log; /* of an interpolation; of an apply, if it is given one: labels
+                                      is NULL when there is none */
+    struct rejectd_clean_parameters clean; /* of an interpolation */
+    uint32_t random_state;                 /* as the result states it */
 };
 
 /* The samples of the epochs are not looked at. decim_start of global thresholds stays 0. */
@@ -101,6 +101,8 @@ struct result_context {
     uint32_t random_state;
     double seconds_queued;
     double seconds_running;
+    const struct rejectd_warning *warnings; /* of whoever ran it, beside those of the numerics */
+    size_t n_warnings;
 };
 
 /* Result of a fit as architecture.md fixes it, with "warnings", "timings" and "provenance".
@@ -135,9 +137,10 @@ char *global_thresholds_result_to_json(const struct rejectd_global_thresholds *t
 char *validation_curve_result_to_json(const struct rejectd_validation_curve *curve,
                                       const struct result_context *context);
 
-/* Result of an interpolation: {"interpolated": {name: number of epochs, ...}, ...}. free() it. */
+/* Result of an interpolation: {"interpolated": {name: number of epochs, ...},
+ * "origin": [...], ...}. free() it. */
 char *interpolate_result_to_json(const struct rejectd_reject_log *log,
-                                 enum rejectd_meg_legendre meg_legendre,
+                                 const struct rejectd_clean_parameters *parameters,
                                  const struct rejectd_channel *channels,
                                  const struct result_context *context);
 

@@ -290,17 +290,44 @@ static void label_sources(const struct reading *reading)
     }
 }
 
-static enum rejectd_status read_interpolate(const struct reading *reading)
+/* "each": every pick from all the others. Picks of types that are not interpolated stay as they
+ * are, as in autoreject. */
+static enum rejectd_status read_each(const struct reading *reading)
+{
+    const struct json_object *root = reading->root;
+    struct rejectd_reject_log *log = &reading->out->log;
+    bool *picked = calloc(reading->index->n_channels + 1, sizeof *picked), any = false;
+    size_t n_picks;
+    if (picked == NULL)
+        return REJECTD_FAIL_MEMORY(root->error, reading->index->n_channels);
+    enum rejectd_status status =
+        parameters_read_picks(root, reading->index, picked, &reading->out->picks, &n_picks);
+    for (size_t c = 0; c < log->n_channels && status == REJECTD_OK; c++) {
+        if (!picked[c] || !is_interpolated(reading->epochs->channels[c].type))
+            continue;
+        any = true;
+        for (size_t e = 0; e < log->n_epochs; e++)
+            log->labels[e * log->n_channels + c] = REJECTD_LABEL_INTERPOLATED;
+    }
+    if (status == REJECTD_OK && !any)
+        status = json_fail(root, reading->out->picks != NULL ? "picks" : "channels",
+                           "leaves nothing to interpolate; channels of type eeg, mag and grad are "
+                           "interpolated");
+    reading->out->clean.leave_one_out = true;
+    free(picked);
+    return status;
+}
+
+/* {name: epochs, ...} */
+static enum rejectd_status read_named(const struct reading *reading, json_t *named)
 {
     struct json_object channels;
-    enum rejectd_status status;
-    if ((status = JSON_CHECK_FIELDS(reading->root, "channels", "meg_legendre")) != 0 ||
-        (status = json_require(reading->root, "channels")) != 0 ||
-        (status = parameters_read_legendre(reading->root, &reading->out->meg_legendre)) != 0 ||
-        (status = json_object_open(json_field(reading->root, "channels"), "parameters.channels",
-                                   &channels, reading->root->error)) != 0 ||
-        (status = make_log(reading, REJECTD_LABEL_NOT_CONSIDERED)) != 0)
+    enum rejectd_status status =
+        json_object_open(named, "parameters.channels", &channels, reading->root->error);
+    if (status != REJECTD_OK)
         return status;
+    if (json_field(reading->root, "picks") != NULL)
+        return json_fail(reading->root, "picks", "is only accepted where \"channels\" is \"each\"");
     if (json_object_size(channels.value) == 0)
         return json_fail(reading->root, "channels",
                          "names no channel; {\"Fp1\": \"all\", \"Cz\": [0, 5]} is accepted");
@@ -320,6 +347,38 @@ static enum rejectd_status read_interpolate(const struct reading *reading)
             return status;
     }
     return REJECTD_OK;
+}
+
+static enum rejectd_status read_origin(const struct reading *reading)
+{
+    json_t *origin;
+    enum rejectd_status status = json_read_array(reading->root, "origin", 3, 3, &origin);
+    return status != REJECTD_OK || origin == NULL
+               ? status
+               : json_read_numbers(reading->root, "origin", origin, -1, 1,
+                                   reading->out->clean.origin);
+}
+
+static enum rejectd_status read_interpolate(const struct reading *reading)
+{
+    const struct json_object *root = reading->root;
+    enum rejectd_status status;
+    if ((status = JSON_CHECK_FIELDS(root, "channels", "picks", "origin", "meg_legendre")) != 0 ||
+        (status = json_require(root, "channels")) != 0 ||
+        (status = parameters_read_legendre(root, &reading->out->clean.meg_legendre)) != 0 ||
+        (status = read_origin(reading)) != 0 ||
+        (status = make_log(reading, REJECTD_LABEL_NOT_CONSIDERED)) != 0)
+        return status;
+    json_t *channels = json_field(root, "channels");
+    const char *text = json_string_value(channels);
+    if (text == NULL)
+        return read_named(reading, channels);
+    if (strcmp(text, "each") != 0)
+        return json_fail(root, "channels",
+                         "is \"%.80s\"; \"each\" is accepted, or an object like "
+                         "{\"Fp1\": \"all\", \"Cz\": [0, 5]}",
+                         text);
+    return read_each(reading);
 }
 
 /* ---- all ---- */

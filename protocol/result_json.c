@@ -166,20 +166,35 @@ static void append_log(struct buffer *text, const struct rejectd_reject_log *log
     buffer_append_text(text, "]");
 }
 
-static void append_warnings(struct buffer *text, const struct rejectd_warning *warnings,
-                            size_t n_warnings)
+static size_t append_warning_items(struct buffer *text, const struct rejectd_warning *warnings,
+                                   size_t n_warnings, size_t written)
 {
-    append_key(text, "warnings");
-    buffer_append_text(text, "[");
     for (size_t i = 0; i < n_warnings; i++) {
-        append_separator(text, i);
+        append_separator(text, written++);
         buffer_append_text(text, "{\"code\":");
         json_append_string(text, warnings[i].code);
         buffer_append_text(text, ",\"message\":");
         json_append_string(text, warnings[i].message);
         buffer_append_text(text, "}");
     }
+    return written;
+}
+
+static void append_warnings(struct buffer *text, const struct rejectd_warning *warnings,
+                            size_t n_warnings, const struct result_context *context)
+{
+    append_key(text, "warnings");
+    buffer_append_text(text, "[");
+    const size_t written = append_warning_items(text, warnings, n_warnings, 0);
+    append_warning_items(text, context->warnings, context->n_warnings, written);
     buffer_append_text(text, "]");
+}
+
+/* Of results that have no warnings of their own. */
+static void append_any_warnings(struct buffer *text, const struct result_context *context)
+{
+    if (context->n_warnings > 0)
+        append_warnings(text, NULL, 0, context);
 }
 
 static void append_provenance(struct buffer *text, const struct result_context *context)
@@ -226,7 +241,7 @@ char *fit_result_to_json(const struct rejectd_fit *fit, const struct rejectd_cha
     append_fit_types(&text, fit);
     append_legendre(&text, fit->meg_legendre);
     append_log(&text, &fit->log);
-    append_warnings(&text, fit->warnings, fit->n_warnings);
+    append_warnings(&text, fit->warnings, fit->n_warnings, context);
     append_origin(&text, context);
     append_key(&text, "fit");
     json_append_double(&text, fit->seconds_thresholds + fit->seconds_local_cv);
@@ -285,7 +300,7 @@ char *apply_result_to_json(const struct rejectd_reject_log *log, const struct re
     append_model(&text, model);
     append_legendre(&text, model->meg_legendre);
     append_log(&text, log);
-    append_warnings(&text, &warning, apply_warnings(log, &warning));
+    append_warnings(&text, &warning, apply_warnings(log, &warning), context);
     return finish_plain(&text, context);
 }
 
@@ -299,6 +314,7 @@ char *thresholds_result_to_json(const struct rejectd_thresholds *thresholds,
     append_thresholds(&text, channels, thresholds->n_channels, thresholds->thresholds,
                       thresholds->losses);
     append_legendre(&text, meg_legendre);
+    append_any_warnings(&text, context);
     return finish_plain(&text, context);
 }
 
@@ -327,7 +343,7 @@ char *ransac_result_to_json(const struct rejectd_ransac *ransac,
     }
     buffer_append_text(&text, "]");
     append_legendre(&text, meg_legendre);
-    append_warnings(&text, &all_bad, n_bad == ransac->n_picks);
+    append_warnings(&text, &all_bad, n_bad == ransac->n_picks, context);
     return finish_plain(&text, context);
 }
 
@@ -347,6 +363,7 @@ char *global_thresholds_result_to_json(const struct rejectd_global_thresholds *t
         json_append_double(&text, thresholds->types[i].loss);
     }
     buffer_append_text(&text, "}");
+    append_any_warnings(&text, context);
     return finish_plain(&text, context);
 }
 
@@ -371,11 +388,12 @@ char *validation_curve_result_to_json(const struct rejectd_validation_curve *cur
     append_doubles(&text, curve->param_range, curve->n_params);
     append_scores(&text, "train_scores", curve->train_scores, curve);
     append_scores(&text, "test_scores", curve->test_scores, curve);
+    append_any_warnings(&text, context);
     return finish_plain(&text, context);
 }
 
 char *interpolate_result_to_json(const struct rejectd_reject_log *log,
-                                 enum rejectd_meg_legendre meg_legendre,
+                                 const struct rejectd_clean_parameters *parameters,
                                  const struct rejectd_channel *channels,
                                  const struct result_context *context)
 {
@@ -393,7 +411,9 @@ char *interpolate_result_to_json(const struct rejectd_reject_log *log,
         json_append_string(&text, channels[c].name);
         buffer_append_format(&text, ":%zu", n);
     }
-    buffer_append_text(&text, "}");
-    append_legendre(&text, meg_legendre);
+    buffer_append_text(&text, "},\"origin\":");
+    append_doubles(&text, parameters->origin, 3);
+    append_legendre(&text, parameters->meg_legendre);
+    append_any_warnings(&text, context);
     return finish_plain(&text, context);
 }

@@ -43,8 +43,19 @@ static const struct setting settings[] = {
     {"store", SETTING_TEXT, AT(store), "sqlite", 0, 0, "sqlite", "what keeps them"},
     {"threads", SETTING_INTEGER, AT(threads), "0", 0, 4096, NULL,
      "threads that a job computes with; 0: one per processor"},
-    {"backend", SETTING_TEXT, AT(backend), "auto", 0, 0, "auto|cpu|reference",
-     "what jobs are computed with"},
+    {"backend", SETTING_TEXT, AT(backend), "auto", 0, 0,
+     "auto|reference|cpu|cuda|numpy|numba|torch|jax",
+     "what jobs are computed with; auto: GPUs when there are any; cuda: doesn't start without\n"
+     "      one; numpy, numba, torch and jax are names of autoreject for reference, cpu, cuda and\n"
+     "      cuda"},
+    {"cuda-module", SETTING_TEXT, AT(cuda_module), "", 0, 0, NULL,
+     "what computes on GPUs (default: rejectd_cuda.so, looked for beside rejectd)"},
+    {"device-memory", SETTING_BYTES, AT(device_memory), "0", 0, (int64_t)1 << 50, NULL,
+     "most memory to use of each GPU; 0: nearly all that is free"},
+    {"device-timeout", SETTING_INTEGER, AT(device_timeout), "30", 1, 3600, NULL,
+     "seconds after which a GPU's process that doesn't answer is replaced"},
+    {"device-stall", SETTING_INTEGER, AT(device_stall), "600", 1, 86400, NULL,
+     "seconds after which a GPU's process whose job gets nowhere is replaced"},
     {"max-upload-bytes", SETTING_BYTES, AT(max_upload_bytes), "64G", 1, (int64_t)1 << 50, NULL,
      "largest samples of one dataset"},
     {"max-json-bytes", SETTING_BYTES, AT(max_json_bytes), "64M", 1024, (int64_t)1 << 30, NULL,
@@ -104,6 +115,19 @@ static bool is_choice(const char *choices, const char *value)
     return false;
 }
 
+/* autoreject's accelerated branch calls its backends by other names. */
+static const char *backend_alias(const struct setting *setting, const char *value)
+{
+    static const char *const names[][2] = {
+        {"numpy", "reference"}, {"numba", "cpu"}, {"torch", "cuda"}, {"jax", "cuda"}};
+    for (size_t i = 0; strcmp(setting->name, "backend") == 0 && i < 4; i++) {
+        if (strcmp(value, names[i][0]) == 0) {
+            return names[i][1];
+        }
+    }
+    return value;
+}
+
 static enum rejectd_status set_text(struct config *config, const struct setting *setting,
                                     const char *where, const char *value,
                                     struct rejectd_error *error)
@@ -118,6 +142,7 @@ static enum rejectd_status set_text(struct config *config, const struct setting 
                             "%s: %s is \"%.64s\"; accepted: %s", where, setting->name, value,
                             setting->choices);
     }
+    value = backend_alias(setting, value);
     memcpy(text_of(config, setting), value, strlen(value) + 1);
     return REJECTD_OK;
 }
@@ -247,20 +272,6 @@ static void environment_name(const struct setting *setting, char out[64])
     out[length] = '\0';
 }
 
-/* autoreject's accelerated branch calls its backends by other names. */
-static const char *backend_alias(const struct setting *setting, const char *value)
-{
-    if (strcmp(setting->name, "backend") == 0) {
-        if (strcmp(value, "numpy") == 0) {
-            return "reference";
-        }
-        if (strcmp(value, "numba") == 0) {
-            return "cpu";
-        }
-    }
-    return value;
-}
-
 static enum rejectd_status load_environment(char *const *environment, struct config *config,
                                             struct rejectd_error *error)
 {
@@ -272,8 +283,8 @@ static enum rejectd_status load_environment(char *const *environment, struct con
             if (strncmp(*entry, name, length) != 0 || (*entry)[length] != '=') {
                 continue;
             }
-            const char *value = backend_alias(&settings[i], *entry + length + 1);
-            const enum rejectd_status status = set(config, &settings[i], name, value, error);
+            const enum rejectd_status status =
+                set(config, &settings[i], name, *entry + length + 1, error);
             if (status != REJECTD_OK) {
                 return status;
             }

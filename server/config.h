@@ -18,6 +18,10 @@ struct config {
     char store[CONFIG_TEXT_SIZE];
     char backend[CONFIG_TEXT_SIZE];
     char log_level[CONFIG_TEXT_SIZE];
+    char cuda_module[CONFIG_TEXT_SIZE];
+    int64_t device_memory;
+    int64_t device_timeout;
+    int64_t device_stall;
     int64_t threads;
     int64_t max_upload_bytes;
     int64_t max_json_bytes;

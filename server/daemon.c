@@ -8,11 +8,13 @@
 
 #include "server/clock.h"
 #include "server/data_dir.h"
+#include "server/device_list.h"
 #include "server/http.h"
 
 enum {
     COMMIT_THREADS = 2,
     UPLOAD_THREADS = 2,
+    MOST_GPUS = DEVICE_LIST_MOST,
 };
 
 struct daemon {
@@ -20,6 +22,8 @@ struct daemon {
     struct log log;
     struct waiters waiters;
     struct service service;
+    struct gpu_worker *gpus[MOST_GPUS];
+    char gpu_ids[MOST_GPUS][32];
     struct pool *pool;
     struct http_server *http;
 };
@@ -41,10 +45,17 @@ static void job_ended(void *context, const char *job)
     waiters_wake_job(&daemon->waiters, job);
 }
 
-/* NULL: the best one. */
+/* Of the processor; NULL: the best one. */
 static const char *backend_name(const struct config *config)
 {
-    return strcmp(config->backend, "auto") == 0 ? NULL : config->backend;
+    const bool named =
+        strcmp(config->backend, "cpu") == 0 || strcmp(config->backend, "reference") == 0;
+    return named ? config->backend : NULL;
+}
+
+static const char *module_path(const struct config *config)
+{
+    return config->cuda_module[0] == '\0' ? NULL : config->cuda_module;
 }
 
 static bool blob_needed(void *context, const char *sha256)
@@ -113,6 +124,64 @@ static enum rejectd_status recover(struct daemon *daemon, struct rejectd_error *
     return status;
 }
 
+static void devices_changed(void *context)
+{
+    scheduler_wake(context);
+}
+
+static enum rejectd_status add_gpu(struct daemon *daemon, const struct rejectd_device_info *info,
+                                   struct rejectd_error *error)
+{
+    struct service *service = &daemon->service;
+    const struct config *config = service->config;
+    char *id = daemon->gpu_ids[service->n_gpus];
+    snprintf(id, sizeof daemon->gpu_ids[0], "%s", info->id);
+    const struct gpu_worker_options options = {
+        .device = id,
+        .module = module_path(config),
+        .memory = (uint64_t)config->device_memory,
+        .threads = config->threads,
+        .timeout = (double)config->device_timeout,
+        .stall = (double)config->device_stall,
+        .board = service->board,
+        .blobs = service->blobs,
+        .log = &daemon->log,
+    };
+    enum rejectd_status status =
+        device_board_add(service->board, id, info->name, info->memory, DEVICE_OPENING, error);
+    if (status == REJECTD_OK) {
+        status = gpu_worker_open(&options, &daemon->gpus[service->n_gpus], error);
+    }
+    if (status == REJECTD_OK) {
+        service->n_gpus++;
+    }
+    return status;
+}
+
+static enum rejectd_status list_devices(struct daemon *daemon, struct rejectd_error *error)
+{
+    static const double list_seconds = 60.0;
+    struct service *service = &daemon->service;
+    const struct config *config = service->config;
+    struct device_list list = {.note = "not looked for: the backend is set to another one"};
+    if (backend_name(config) == NULL) {
+        device_list_ask(module_path(config), list_seconds, &list);
+    }
+    enum rejectd_status status = device_board_open(list.note, &service->board, error);
+    if (status == REJECTD_OK) {
+        status = device_board_add(service->board, "cpu", "processor", 0, DEVICE_READY, error);
+    }
+    for (size_t i = 0; i < list.n && status == REJECTD_OK; i++) {
+        status = add_gpu(daemon, &list.devices[i], error);
+    }
+    if (status == REJECTD_OK && list.n == 0 && strcmp(config->backend, "cuda") == 0) {
+        status = REJECTD_FAIL(error, REJECTD_UNAVAILABLE, "backend",
+                              "the backend is to be cuda, but there is no GPU to use: %.250s",
+                              list.note);
+    }
+    return status;
+}
+
 static enum rejectd_status start_jobs(struct daemon *daemon, struct rejectd_error *error)
 {
     struct service *service = &daemon->service;
@@ -120,19 +189,27 @@ static enum rejectd_status start_jobs(struct daemon *daemon, struct rejectd_erro
     const struct scheduler_options options = {
         .store = service->store,
         .blobs = service->blobs,
+        .board = service->board,
         .log = &daemon->log,
         .backend = rejectd_compute_description(backend),
         .ended = job_ended,
         .context = daemon,
     };
-    const struct pool_device device = {
+    struct pool_device devices[1 + MOST_GPUS] = {{
         .name = "cpu",
         .options = {.backend = backend, .n_threads = (int)service->config->threads},
-    };
+    }};
+    for (size_t i = 0; i < service->n_gpus; i++) {
+        devices[1 + i] = (struct pool_device){
+            .name = daemon->gpu_ids[i],
+            .runner = gpu_worker_runner(daemon->gpus[i]),
+        };
+    }
     enum rejectd_status status = scheduler_open(&options, &service->scheduler, error);
     if (status == REJECTD_OK) {
         const struct job_source source = scheduler_source(service->scheduler);
-        status = pool_start(&source, &device, 1, &daemon->pool, error);
+        device_board_tell(service->board, devices_changed, service->scheduler);
+        status = pool_start(&source, devices, 1 + service->n_gpus, &daemon->pool, error);
     }
     return status;
 }
@@ -149,6 +226,9 @@ static enum rejectd_status start(struct daemon *daemon, struct rejectd_error *er
     }
     if (status == REJECTD_OK) {
         status = executor_open(UPLOAD_THREADS, &service->uploads, error);
+    }
+    if (status == REJECTD_OK) {
+        status = list_devices(daemon, error);
     }
     if (status == REJECTD_OK) {
         status = start_jobs(daemon, error);
@@ -173,13 +253,16 @@ enum rejectd_status daemon_start(const struct config *config, struct daemon **da
     made->service.config = config;
     made->service.log = &made->log;
     made->service.waiters = &made->waiters;
+    made->service.gpus = made->gpus;
     const enum rejectd_status status = start(made, error);
     if (status != REJECTD_OK) {
         daemon_stop(made);
         return status;
     }
-    log_write(&made->log, LOG_LEVEL_INFO, "started", "%s, data in %s, %s", http_url(made->http),
-              config->data_dir, rejectd_compute_description(backend_name(config)));
+    log_write(&made->log, LOG_LEVEL_INFO, "started", "%s, data in %s, %s; %zu GPUs (%s)",
+              http_url(made->http), config->data_dir,
+              rejectd_compute_description(backend_name(config)), made->service.n_gpus,
+              device_board_note(made->service.board));
     *daemon = made;
     return REJECTD_OK;
 }
@@ -210,6 +293,10 @@ void daemon_stop(struct daemon *daemon)
     executor_close(service->uploads);
     executor_close(service->commits);
     scheduler_close(service->scheduler);
+    for (size_t i = 0; i < service->n_gpus; i++) {
+        gpu_worker_close(daemon->gpus[i]);
+    }
+    device_board_close(service->board);
     if (service->store != NULL) {
         service->store->functions->close(service->store);
     }

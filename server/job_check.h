@@ -3,6 +3,7 @@
 #define SERVER_JOB_CHECK_H
 
 #include "protocol/job_json.h"
+#include "server/device_board.h"
 #include "server/store.h"
 
 /*
@@ -10,7 +11,7 @@
  * has the dataset its samples (CONFLICT), and do the parameters suit the dataset. Looks at no
  * sample.
  */
-enum rejectd_status job_check(struct store *store, const struct job_request *wanted,
-                              struct rejectd_error *error);
+enum rejectd_status job_check(struct store *store, struct device_board *board,
+                              const struct job_request *wanted, struct rejectd_error *error);
 
 #endif

@@ -1,14 +1,17 @@
 /* rejectd: settings, signals, and the loop between start and stop. */
 #include <malloc.h>
 #include <rejectd/compute.h>
+#include <rejectd/devices.h>
 #include <rejectd/version.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <uv.h>
 
 #include "server/daemon.h"
+#include "server/worker_main.h"
 
 extern char **environ;
 
@@ -67,14 +70,20 @@ static int fail(const struct rejectd_error *error, int code)
     return code;
 }
 
-static int serve(const struct config *config)
+/* What every process of the daemon starts with. */
+static void prepare_process(void)
 {
-    struct rejectd_error error = {0};
-    struct daemon *daemon = NULL;
     umask(077);
     /* Fixed, glibc's threshold doesn't grow: what an upload used goes back to the system. */
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
     signal(SIGPIPE, SIG_IGN);
+}
+
+static int serve(const struct config *config)
+{
+    struct rejectd_error error = {0};
+    struct daemon *daemon = NULL;
+    prepare_process();
     if (daemon_start(config, &daemon, &error) != REJECTD_OK) {
         return fail(&error, EXIT_FAILURE);
     }
@@ -86,11 +95,36 @@ static int serve(const struct config *config)
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* Looks at the GPUs without opening them. */
+static int print_version(const struct config *config)
+{
+    struct rejectd_error error = {0};
+    struct rejectd_devices *devices = NULL;
+    const struct rejectd_device *device;
+    const char *module = config->cuda_module[0] == '\0' ? NULL : config->cuda_module;
+    printf("rejectd %s\n%s\n", REJECTD_VERSION, rejectd_compute_description(NULL));
+    if (rejectd_devices_open(module, &devices, &error) != REJECTD_OK) {
+        return fail(&error, EXIT_FAILURE);
+    }
+    printf("CUDA: %s\n", rejectd_devices_note(devices));
+    for (size_t i = 1; (device = rejectd_devices_at(devices, i)) != NULL; i++) {
+        const struct rejectd_device_info *info = rejectd_device_info(device);
+        printf("%s: %s, %.1f GiB\n", info->id, info->name, (double)info->memory / (1 << 30));
+    }
+    rejectd_devices_close(devices);
+    return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
     struct config config;
     struct rejectd_error error = {0};
     enum config_action action = CONFIG_RUN;
+    if (argc > 1 && strcmp(argv[1], "worker") == 0) {
+        prepare_process();
+        return worker_main(argc - 1, argv + 1, &error) == REJECTD_OK ? EXIT_SUCCESS
+                                                                     : fail(&error, EXIT_SETTINGS);
+    }
     if (config_load(argc, argv, environ, &config, &action, &error) != REJECTD_OK) {
         return fail(&error, EXIT_SETTINGS);
     }
@@ -101,8 +135,7 @@ int main(int argc, char **argv)
         config_print(&config, stdout);
         break;
     case CONFIG_VERSION:
-        printf("rejectd %s\n%s\n", REJECTD_VERSION, rejectd_compute_description(NULL));
-        break;
+        return print_version(&config);
     case CONFIG_HELP:
         config_help(stdout);
         break;

@@ -121,6 +121,8 @@ void model_create(struct request *request, struct response *response);
 void model_send_h5(struct request *request, struct response *response);
 void model_remove(struct request *request, struct response *response);
 
+void device_list_all(struct request *request, struct response *response);
+
 void meta_health(struct request *request, struct response *response);
 void meta_ready(struct request *request, struct response *response);
 void meta_openapi(struct request *request, struct response *response);

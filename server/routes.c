@@ -31,6 +31,8 @@ static const struct route routes[] = {
     {"GET", "/v1/models/{}/model.h5", BODY_NONE, ROUTE_UPLOADS, model_send_h5},
     {"DELETE", "/v1/models/{}", BODY_NONE, ROUTE_COMMITS, model_remove},
 
+    {"GET", "/v1/devices", BODY_NONE, ROUTE_HTTP, device_list_all},
+
     {"GET", "/healthz", BODY_NONE, ROUTE_HTTP, meta_health},
     {"GET", "/readyz", BODY_NONE, ROUTE_HTTP, meta_ready},
     {"GET", "/openapi.yaml", BODY_NONE, ROUTE_HTTP, meta_openapi},

@@ -174,6 +174,9 @@ static void remove_unneeded(struct service *service, const char *sha256)
 {
     if (sha256[0] != '\0' && !service->store->functions->blob_is_needed(service->store, sha256)) {
         blobs_remove(service->blobs, sha256);
+        for (size_t i = 0; i < service->n_gpus; i++) {
+            gpu_worker_forget(service->gpus[i], sha256);
+        }
     }
 }
 

@@ -46,7 +46,7 @@ void job_create(struct request *request, struct response *response)
         status = job_request_from_json(request->body.data, request->body.length, &wanted, &error);
     }
     if (status == REJECTD_OK) {
-        status = job_check(service->store, &wanted, &error);
+        status = job_check(service->store, service->board, &wanted, &error);
     }
     if (status == REJECTD_OK) {
         status = insert(service, &wanted, &job, &error);

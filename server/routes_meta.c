@@ -1,6 +1,4 @@
-/* Operations: is it alive, is it ready, what does it answer. */
-#include <string.h>
-
+/* Operations: is it alive, what does it answer. */
 #include "protocol/openapi.h"
 #include "server/request.h"
 
@@ -19,6 +17,7 @@ static const char page[] =
     "<ul><li><a href=\"/v1/datasets\">datasets</a></li>\n"
     "<li><a href=\"/v1/jobs\">jobs</a></li>\n"
     "<li><a href=\"/v1/models\">models</a></li>\n"
+    "<li><a href=\"/v1/devices\">devices</a></li>\n"
     "<li><a href=\"/openapi.yaml\">openapi.yaml</a>, the description of the HTTP API</li></ul>\n"
     "</body></html>\n";
 
@@ -26,19 +25,6 @@ void meta_health(struct request *request, struct response *response)
 {
     (void)request;
     respond_constant(response, "application/json", health, sizeof health - 1);
-}
-
-/* Ready: the store answers, and requests that change something are taken. */
-void meta_ready(struct request *request, struct response *response)
-{
-    struct store *store = request->service->store;
-    struct rejectd_error error = {0};
-    if (store->functions->check(store, &error) == REJECTD_OK) {
-        respond_constant(response, "application/json", health, sizeof health - 1);
-    } else {
-        error.status = REJECTD_UNAVAILABLE;
-        respond_problem(response, &error);
-    }
 }
 
 void meta_openapi(struct request *request, struct response *response)

@@ -8,6 +8,8 @@
 #define SERVER_SCHEDULER_H
 
 #include "server/blobs.h"
+#include "server/device_board.h"
+#include "server/job_products.h"
 #include "server/log.h"
 #include "server/store.h"
 #include "worker/pool.h"
@@ -15,11 +17,21 @@
 struct scheduler_options {
     struct store *store; /* all borrowed for the life of the scheduler */
     struct blobs *blobs;
+    struct device_board *board;
     const struct log *log;
-    const char *backend; /* what jobs are computed with, for their results; borrowed */
+    const char *backend; /* what jobs are computed with on the processor, for their results */
     /* A job has reached a final state. Called on the thread that brought it there. */
     void (*ended)(void *context, const char *job);
     void *context;
+};
+
+/* What the ticket of a job points to: a claim, with all that the job needs. */
+struct claimed_job {
+    struct store_claim claim;
+    struct job_texts texts;
+    struct job_inputs inputs;
+    char model_id[RESOURCE_ID_SIZE]; /* of the model that it makes or applies; "": none */
+    struct job_products products;    /* who runs it elsewhere leaves them here */
 };
 
 struct scheduler;
@@ -31,7 +43,7 @@ void scheduler_close(struct scheduler *scheduler); /* after pool_stop(); NULL is
 /* The table to start a pool with. */
 struct job_source scheduler_source(struct scheduler *scheduler);
 
-/* A job was queued. */
+/* A job was queued, or a device takes other jobs than before. */
 void scheduler_wake(struct scheduler *scheduler);
 /* Tells a running job's worker that it was cancelled; nothing happens when it doesn't run. */
 void scheduler_cancel(struct scheduler *scheduler, const char *job);

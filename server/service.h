@@ -7,7 +7,9 @@
 #include "server/blobs.h"
 #include "server/config.h"
 #include "server/converter.h"
+#include "server/device_board.h"
 #include "server/executor.h"
+#include "server/gpu_worker.h"
 #include "server/log.h"
 #include "server/scheduler.h"
 #include "server/store.h"
@@ -20,6 +22,9 @@ struct service {
     struct blobs *blobs;
     struct converter *converter;
     struct scheduler *scheduler;
+    struct device_board *board;
+    struct gpu_worker **gpus; /* [n_gpus] */
+    size_t n_gpus;
     struct waiters *waiters;
     struct executor *commits; /* requests that parse or commit */
     struct executor *uploads; /* ends of uploads, which may wait long for the disk */

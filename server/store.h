@@ -11,7 +11,7 @@
  *
  * A claim is a lease with a fencing number. A running job whose daemon died is queued again by
  * recover() with the next attempt; whoever comes with an older number is refused. A job that was
- * lost STORE_MAX_ATTEMPTS times has failed.
+ * lost STORE_MAX_ATTEMPTS times, by daemons that died or devices that failed, has failed.
  */
 #ifndef SERVER_STORE_H
 #define SERVER_STORE_H
@@ -20,9 +20,26 @@
 
 enum { STORE_MAX_ATTEMPTS = 3 };
 
+/*
+ * Which of the queued jobs a device takes. A job wishes for what was posted as its "device", until
+ * it is moved (store_retry). Lists are words between blanks: " auto cuda cuda:0 ".
+ */
+struct store_taker {
+    const char *device; /* whose claim it is */
+    const char *wishes; /* takes jobs that wish for one of these, */
+    bool others;        /* or, if this is set, jobs that wish for anything else */
+    /* And of those that do not wish for `device` by name: */
+    bool avoids_lost;      /* not the ones that it was the last to lose */
+    const char *elsewhere; /* nor those on datasets with one of these SHA-256; NULL: none */
+};
+
 struct store_claim {
     char job[RESOURCE_ID_SIZE];
     int64_t fence;
+    int attempt;                    /* 1 for the first */
+    char wish[32];                  /* "device" as it was posted */
+    char lost_on[32];               /* the device that was the last to lose it; "": none */
+    struct rejectd_warning warning; /* for its result; code "": none */
     enum job_type type;
     char dataset[RESOURCE_ID_SIZE];
     char model[RESOURCE_ID_SIZE]; /* that is applied; "" for other types */
@@ -30,6 +47,15 @@ struct store_claim {
     double seconds_queued;
 };
 void store_claim_clear(struct store_claim *claim); /* all-zero is allowed */
+
+/* Why a claim is handed back though its job ran. */
+struct store_retry {
+    const char *device;                    /* that had it */
+    const struct rejectd_error *error;     /* why */
+    bool lost;                             /* counts as a loss: the last one fails the job */
+    const char *moved_to;                  /* the device that it wishes for now; NULL: as before */
+    const struct rejectd_warning *warning; /* that its result is to have then; NULL: none */
+};
 
 /* How a job ended. */
 struct store_outcome {
@@ -96,6 +122,10 @@ struct store_functions {
     enum rejectd_status (*dataset_list)(struct store *store, size_t limit,
                                         struct dataset_view **datasets, size_t *n_datasets,
                                         struct rejectd_error *error);
+    /* The ids of the datasets with these samples, at most `capacity`. */
+    enum rejectd_status (*dataset_with_samples)(struct store *store, const char *sha256,
+                                                char (*ids)[RESOURCE_ID_SIZE], size_t capacity,
+                                                size_t *n_ids, struct rejectd_error *error);
     /* CONFLICT while a queued or running job uses it. */
     enum rejectd_status (*dataset_delete)(struct store *store, const char *id,
                                           struct rejectd_error *error);
@@ -113,13 +143,20 @@ struct store_functions {
     enum rejectd_status (*job_cancel)(struct store *store, const char *id, struct job_view *job,
                                       struct rejectd_error *error);
 
-    /* Claims the first job in order of priority, then age. *found is false when there is none. A
-     * power failure (not a crash of the daemon) may forget the claim, which is then queued. */
-    enum rejectd_status (*job_claim)(struct store *store, const char *owner, bool *found,
-                                     struct store_claim *claim, struct rejectd_error *error);
+    /* Claims the first job that the device takes in order of priority, then age. *found is false
+     * when there is none. A power failure (not a crash of the daemon) may forget the claim, which
+     * is then queued. */
+    enum rejectd_status (*job_claim)(struct store *store, const struct store_taker *taker,
+                                     bool *found, struct store_claim *claim,
+                                     struct rejectd_error *error);
     /* Hands a claim back: queued again, and not counted as a loss. CONFLICT for an old fence. */
     enum rejectd_status (*job_release)(struct store *store, const char *id, int64_t fence,
                                        struct rejectd_error *error);
+    /* Hands a claim back for another try: *state (may be NULL) is QUEUED, FAILED after the last
+     * loss, or CANCELLED. CONFLICT for an old fence. */
+    enum rejectd_status (*job_retry)(struct store *store, const char *id, int64_t fence,
+                                     const struct store_retry *retry, enum job_state *state,
+                                     struct rejectd_error *error);
     /* Ends a claim, with result and model, all or nothing. CONFLICT for an old fence. A job that
      * was cancelled meanwhile stays cancelled if the outcome isn't success. */
     enum rejectd_status (*job_finish)(struct store *store, const char *id, int64_t fence,

@@ -91,6 +91,11 @@ static const char *const migrations[] = {
     "  PRIMARY KEY (dataset, number)) WITHOUT ROWID;"
     "CREATE INDEX parts_head ON parts (head_sha256);"
     "CREATE INDEX parts_samples ON parts (samples_sha256);",
+
+    "ALTER TABLE jobs ADD COLUMN moved_to TEXT;" /* wished for in place of device */
+    "ALTER TABLE jobs ADD COLUMN lost_on TEXT;"  /* the last device that lost it */
+    "ALTER TABLE jobs ADD COLUMN warning_code TEXT;"
+    "ALTER TABLE jobs ADD COLUMN warning_message TEXT;",
 };
 
 enum { SCHEMA_VERSION = sizeof migrations / sizeof migrations[0] };
@@ -226,6 +231,7 @@ static const struct store_functions sqlite_functions = {
     .dataset_set_samples = sqlite_dataset_set_samples,
     .dataset_get = sqlite_dataset_get,
     .dataset_list = sqlite_dataset_list,
+    .dataset_with_samples = sqlite_dataset_with_samples,
     .dataset_delete = sqlite_dataset_delete,
     .job_insert = sqlite_job_insert,
     .job_get = sqlite_job_get,
@@ -233,6 +239,7 @@ static const struct store_functions sqlite_functions = {
     .job_cancel = sqlite_job_cancel,
     .job_claim = sqlite_job_claim,
     .job_release = sqlite_job_release,
+    .job_retry = sqlite_job_retry,
     .job_finish = sqlite_job_finish,
     .job_result = sqlite_job_result,
     .recover = sqlite_recover,

@@ -44,6 +44,9 @@ enum rejectd_status sqlite_dataset_get(struct store *store, const char *id,
 enum rejectd_status sqlite_dataset_list(struct store *store, size_t limit,
                                         struct dataset_view **datasets, size_t *n_datasets,
                                         struct rejectd_error *error);
+enum rejectd_status sqlite_dataset_with_samples(struct store *store, const char *sha256,
+                                                char (*ids)[RESOURCE_ID_SIZE], size_t capacity,
+                                                size_t *n_ids, struct rejectd_error *error);
 enum rejectd_status sqlite_dataset_delete(struct store *store, const char *id,
                                           struct rejectd_error *error);
 enum rejectd_status sqlite_model_insert(struct store *store, struct model_view *model,
@@ -66,8 +69,12 @@ enum rejectd_status sqlite_job_cancel(struct store *store, const char *id, struc
 enum rejectd_status sqlite_job_result(struct store *store, const char *id,
                                       struct store_result *result, struct rejectd_error *error);
 
-enum rejectd_status sqlite_job_claim(struct store *store, const char *owner, bool *found,
-                                     struct store_claim *claim, struct rejectd_error *error);
+enum rejectd_status sqlite_job_claim(struct store *store, const struct store_taker *taker,
+                                     bool *found, struct store_claim *claim,
+                                     struct rejectd_error *error);
+enum rejectd_status sqlite_job_retry(struct store *store, const char *id, int64_t fence,
+                                     const struct store_retry *retry, enum job_state *state,
+                                     struct rejectd_error *error);
 enum rejectd_status sqlite_job_release(struct store *store, const char *id, int64_t fence,
                                        struct rejectd_error *error);
 enum rejectd_status sqlite_job_finish(struct store *store, const char *id, int64_t fence,

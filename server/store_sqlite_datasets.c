@@ -174,6 +174,26 @@ static enum rejectd_status delete_unused(struct store *store, const char *kind,
     return transaction_end(writer, status, error);
 }
 
+enum rejectd_status sqlite_dataset_with_samples(struct store *store, const char *sha256,
+                                                char (*ids)[RESOURCE_ID_SIZE], size_t capacity,
+                                                size_t *n_ids, struct rejectd_error *error)
+{
+    struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
+    struct query query;
+    *n_ids = 0;
+    pthread_mutex_lock(&reader->lock);
+    query_begin(&query, reader, "SELECT id FROM datasets WHERE sha256 = ? ORDER BY seq LIMIT ?",
+                error);
+    query_bind_text(&query, sha256);
+    query_bind_integer(&query, (int64_t)capacity);
+    while (*n_ids < capacity && query_next(&query)) {
+        query_read_text(&query, ids[(*n_ids)++], RESOURCE_ID_SIZE);
+    }
+    const enum rejectd_status status = query_end(&query);
+    pthread_mutex_unlock(&reader->lock);
+    return status;
+}
+
 enum rejectd_status sqlite_dataset_delete(struct store *store, const char *id,
                                           struct rejectd_error *error)
 {

@@ -11,15 +11,29 @@
 #include "server/clock.h"
 #include "server/store_sqlite.h"
 
-static enum rejectd_status select_claim(struct sqlite_connection *writer, bool *found,
+#define WISH "COALESCE(moved_to, device)"
+
+static enum rejectd_status select_claim(struct sqlite_connection *writer,
+                                        const struct store_taker *taker, bool *found,
                                         struct store_claim *claim, int64_t now,
                                         struct rejectd_error *error)
 {
     struct query query;
     query_begin(&query, writer,
-                "SELECT id, type, dataset, model, fence, created_at, parameters FROM jobs "
-                "WHERE state = 'queued' ORDER BY priority DESC, seq LIMIT 1",
+                "SELECT id, type, dataset, model, fence, created_at, parameters, attempt, device, "
+                "lost_on, warning_code, warning_message FROM jobs "
+                "WHERE state = 'queued' "
+                "AND (instr(?1, ' ' || " WISH " || ' ') > 0) <> ?2 "
+                "AND (" WISH " = ?3 OR ((?4 = 0 OR lost_on IS NOT ?3) AND (?5 IS NULL OR NOT "
+                "  EXISTS (SELECT 1 FROM datasets WHERE datasets.id = jobs.dataset AND "
+                "          instr(?5, ' ' || datasets.sha256 || ' ') > 0)))) "
+                "ORDER BY priority DESC, seq LIMIT 1",
                 error);
+    query_bind_text(&query, taker->wishes);
+    query_bind_integer(&query, taker->others);
+    query_bind_text(&query, taker->device);
+    query_bind_integer(&query, taker->avoids_lost);
+    query_bind_text(&query, taker->elsewhere);
     *found = query_next(&query);
     if (*found) {
         char type[32];
@@ -31,12 +45,18 @@ static enum rejectd_status select_claim(struct sqlite_connection *writer, bool *
         claim->fence = query_read_integer(&query) + 1;
         claim->seconds_queued = 1e-3 * (double)(now - query_read_integer(&query));
         claim->parameters_json = query_read_copy(&query);
+        claim->attempt = (int)query_read_integer(&query) + 1;
+        query_read_text(&query, claim->wish, sizeof claim->wish);
+        query_read_text(&query, claim->lost_on, sizeof claim->lost_on);
+        query_read_text(&query, claim->warning.code, sizeof claim->warning.code);
+        query_read_text(&query, claim->warning.message, sizeof claim->warning.message);
     }
     return query_end(&query);
 }
 
-enum rejectd_status sqlite_job_claim(struct store *store, const char *owner, bool *found,
-                                     struct store_claim *claim, struct rejectd_error *error)
+enum rejectd_status sqlite_job_claim(struct store *store, const struct store_taker *taker,
+                                     bool *found, struct store_claim *claim,
+                                     struct rejectd_error *error)
 {
     struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
     const int64_t now = clock_milliseconds();
@@ -44,10 +64,18 @@ enum rejectd_status sqlite_job_claim(struct store *store, const char *owner, boo
     *found = false;
 
     pthread_mutex_lock(&writer->lock);
+    /* A look first: an idle device asks several times a second, which should write nothing. */
+    enum rejectd_status status = select_claim(writer, taker, found, claim, now, error);
+    store_claim_clear(claim);
+    if (status != REJECTD_OK || !*found) {
+        pthread_mutex_unlock(&writer->lock);
+        *found = false;
+        return status;
+    }
     sqlite_run(writer, "PRAGMA synchronous = NORMAL", NULL);
-    enum rejectd_status status = sqlite_run(writer, "BEGIN IMMEDIATE", error);
+    status = sqlite_run(writer, "BEGIN IMMEDIATE", error);
     if (status == REJECTD_OK) {
-        status = select_claim(writer, found, claim, now, error);
+        status = select_claim(writer, taker, found, claim, now, error);
     }
     if (status == REJECTD_OK && *found) {
         struct query query;
@@ -56,7 +84,7 @@ enum rejectd_status sqlite_job_claim(struct store *store, const char *owner, boo
                     "owner = ?, started_at = ? WHERE id = ?",
                     error);
         query_bind_integer(&query, claim->fence);
-        query_bind_text(&query, owner);
+        query_bind_text(&query, taker->device);
         query_bind_integer(&query, now);
         query_bind_text(&query, claim->job);
         status = query_execute(&query, NULL);
@@ -124,6 +152,81 @@ enum rejectd_status sqlite_job_release(struct store *store, const char *id, int6
     return transaction_end(writer, status, error);
 }
 
+static enum rejectd_status update_finished(struct sqlite_connection *writer, const char *id,
+                                           const struct store_outcome *outcome, int64_t now,
+                                           struct rejectd_error *error)
+{
+    const struct rejectd_error *failure = outcome->error;
+    struct query query;
+    query_begin(&query, writer,
+                "UPDATE jobs SET state = ?, owner = NULL, finished_at = ?, error_name = ?, "
+                "error_field = ?, error_message = ?, result = ? WHERE id = ?",
+                error);
+    query_bind_text(&query, job_state_name(outcome->state));
+    query_bind_integer(&query, now);
+    query_bind_text(&query, failure == NULL ? NULL : rejectd_status_name(failure->status));
+    query_bind_text(&query, failure == NULL ? NULL : failure->field);
+    query_bind_text(&query, failure == NULL ? NULL : failure->message);
+    query_bind_text(&query, outcome->result_json);
+    query_bind_text(&query, id);
+    return query_execute(&query, NULL);
+}
+
+/* Queued again, for whom it may concern now. */
+static enum rejectd_status queue_again(struct sqlite_connection *writer, const char *id,
+                                       const struct store_retry *retry, struct rejectd_error *error)
+{
+    struct query query;
+    const struct rejectd_warning *warning = retry->warning;
+    query_begin(&query, writer,
+                "UPDATE jobs SET state = 'queued', owner = NULL, started_at = NULL, "
+                "attempt = attempt - ?, lost_on = ?, moved_to = COALESCE(?, moved_to), "
+                "warning_code = COALESCE(?, warning_code), "
+                "warning_message = COALESCE(?, warning_message) WHERE id = ?",
+                error);
+    query_bind_integer(&query, retry->lost ? 0 : 1);
+    query_bind_text(&query, retry->device);
+    query_bind_text(&query, retry->moved_to);
+    query_bind_text(&query, warning == NULL ? NULL : warning->code);
+    query_bind_text(&query, warning == NULL ? NULL : warning->message);
+    query_bind_text(&query, id);
+    return query_execute(&query, NULL);
+}
+
+enum rejectd_status sqlite_job_retry(struct store *store, const char *id, int64_t fence,
+                                     const struct store_retry *retry, enum job_state *state,
+                                     struct rejectd_error *error)
+{
+    struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
+    const int64_t now = clock_milliseconds();
+    struct store_outcome outcome = {.state = JOB_STATE_QUEUED};
+    bool cancelled = false;
+    int64_t attempt = 0;
+    enum rejectd_status status = transaction_begin(writer, error);
+    if (status == REJECTD_OK) {
+        status = check_fence(writer, id, fence, &cancelled, error);
+    }
+    if (status == REJECTD_OK) {
+        status =
+            sqlite_lookup(writer, "SELECT attempt FROM jobs WHERE id = ?", id, &attempt, error);
+    }
+    if (cancelled) {
+        outcome.state = JOB_STATE_CANCELLED;
+    } else if (retry->lost && attempt >= STORE_MAX_ATTEMPTS) {
+        outcome = (struct store_outcome){.state = JOB_STATE_FAILED, .error = retry->error};
+    }
+    if (status == REJECTD_OK) {
+        status = outcome.state == JOB_STATE_QUEUED
+                     ? queue_again(writer, id, retry, error)
+                     : update_finished(writer, id, &outcome, now, error);
+    }
+    status = transaction_end(writer, status, error);
+    if (state != NULL) {
+        *state = outcome.state;
+    }
+    return status;
+}
+
 static enum rejectd_status insert_model(struct sqlite_connection *writer, const char *job,
                                         const struct store_outcome *outcome, int64_t now,
                                         struct rejectd_error *error)
@@ -158,26 +261,6 @@ static enum rejectd_status insert_artifacts(struct sqlite_connection *writer, co
         status = query_execute(&query, NULL);
     }
     return status;
-}
-
-static enum rejectd_status update_finished(struct sqlite_connection *writer, const char *id,
-                                           const struct store_outcome *outcome, int64_t now,
-                                           struct rejectd_error *error)
-{
-    const struct rejectd_error *failure = outcome->error;
-    struct query query;
-    query_begin(&query, writer,
-                "UPDATE jobs SET state = ?, owner = NULL, finished_at = ?, error_name = ?, "
-                "error_field = ?, error_message = ?, result = ? WHERE id = ?",
-                error);
-    query_bind_text(&query, job_state_name(outcome->state));
-    query_bind_integer(&query, now);
-    query_bind_text(&query, failure == NULL ? NULL : rejectd_status_name(failure->status));
-    query_bind_text(&query, failure == NULL ? NULL : failure->field);
-    query_bind_text(&query, failure == NULL ? NULL : failure->message);
-    query_bind_text(&query, outcome->result_json);
-    query_bind_text(&query, id);
-    return query_execute(&query, NULL);
 }
 
 enum rejectd_status sqlite_job_finish(struct store *store, const char *id, int64_t fence,

@@ -30,7 +30,7 @@ def count_ctest(text):
     outputs = {}
     for number, line in re.findall(r"^(\d+): (.*)$", text, re.M):
         outputs.setdefault(number, []).append(line)
-    passed = failed = 0
+    passed = failed = skipped = 0
     ends = re.findall(r"^ *\d+/\d+ Test +#(\d+): \S+ \.+ *(.*?) +[\d.]+ sec", text, re.M)
     for number, verdict in ends:
         good = bad = 0
@@ -40,11 +40,13 @@ def count_ctest(text):
                 good, bad = good + total - failures - errors, bad + failures + errors
             elif own := re.fullmatch(r"(\d+) passed, (\d+) failed", line.strip()):
                 good, bad = good + int(own[1]), bad + int(own[2])
-        if verdict.strip() == "Passed":
+        if "Skipped" in verdict:
+            skipped += 1
+        elif verdict.strip() == "Passed":
             passed, failed = passed + max(good, 1), failed + bad
         else:
             passed, failed = passed + good, failed + max(bad, 1)
-    return passed, failed, 0
+    return passed, failed, skipped
 
 
 def main():

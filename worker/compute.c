@@ -167,14 +167,15 @@ enum rejectd_status rejectd_log_check(const struct rejectd_epochs *epochs,
 
 enum rejectd_status rejectd_clean_check(const struct rejectd_epochs *epochs,
                                         const struct rejectd_reject_log *log,
+                                        const struct rejectd_clean_parameters *parameters,
                                         struct rejectd_error *error)
 {
-    return clean_check(epochs, log, error);
+    return clean_check(epochs, log, parameters, error);
 }
 
 enum rejectd_status rejectd_clean(const struct rejectd_epochs *epochs,
                                   const struct rejectd_reject_log *log,
-                                  enum rejectd_meg_legendre meg_legendre,
+                                  const struct rejectd_clean_parameters *parameters,
                                   const struct rejectd_compute_options *options,
                                   const struct rejectd_sink *sink, struct rejectd_error *error)
 {
@@ -182,7 +183,7 @@ enum rejectd_status rejectd_clean(const struct rejectd_epochs *epochs,
     enum rejectd_status status = choose_backend(options, &backend, error);
     if (status != REJECTD_OK)
         return status;
-    return clean_run(backend, epochs, log, meg_legendre, options, sink, error);
+    return clean_run(backend, epochs, log, parameters, options, sink, error);
 }
 
 enum rejectd_status rejectd_ransac_check(const struct rejectd_epochs *epochs,

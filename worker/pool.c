@@ -1,8 +1,8 @@
 /*
  * One thread per device.
  *
- * A thread claims a job, runs its task and finishes it, until the source says that there is
- * nothing more.
+ * A thread claims a job, runs its task (or has its runner do so) and finishes it, until the pool
+ * stops.
  *
  * Two things end a job early, both through the monitor of the numerics: the source (somebody
  * cancelled the job) and pool_stop() (the process is leaving). The first is final, the second
@@ -15,6 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+/* How long a claim may take on a device that has to be seen to. */
+static const double claim_seconds = 0.1;
 
 struct pool_thread {
     struct pool *pool;
@@ -87,10 +90,13 @@ static void run_job(struct pool_thread *thread, struct pool_job *job)
     struct rejectd_error error = {0};
     const double start = now_seconds();
 
+    const struct pool_runner *runner = thread->device.runner;
     struct rejectd_compute_options options = thread->device.options;
     options.monitor = (struct rejectd_monitor){.report = report, .context = &run};
     const struct task_cleaned cleaned = {.open = open_cleaned, .context = &run};
-    const enum rejectd_status status = task_run(&job->task, &options, &cleaned, &result, &error);
+    const enum rejectd_status status =
+        runner != NULL ? runner->run(runner->context, job, &options.monitor, &cleaned, &error)
+                       : task_run(&job->task, &options, &cleaned, &result, &error);
     outcome.kind = outcome_kind(&run, status);
     outcome.error = outcome.kind == POOL_FAILED ? &error : NULL;
     outcome.seconds = now_seconds() - start;
@@ -102,9 +108,19 @@ static void *thread_main(void *argument)
 {
     struct pool_thread *thread = argument;
     const struct job_source *source = &thread->pool->source;
-    struct pool_job *job;
-    while ((job = source->claim(source->context, thread->device.name)) != NULL) {
-        run_job(thread, job);
+    const struct pool_runner *runner = thread->device.runner;
+    while (!atomic_load(&thread->pool->stopping)) {
+        if (runner != NULL && !runner->attend(runner->context)) {
+            continue;
+        }
+        struct pool_job *job = source->claim(source->context, thread->device.name,
+                                             runner != NULL ? claim_seconds : -1.0);
+        if (job != NULL) {
+            run_job(thread, job);
+        }
+    }
+    if (runner != NULL) {
+        runner->leave(runner->context);
     }
     return NULL;
 }

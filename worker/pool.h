@@ -26,14 +26,15 @@ enum pool_outcome_kind {
 struct pool_outcome {
     enum pool_outcome_kind kind;
     const struct rejectd_error *error; /* of POOL_FAILED */
-    const struct task_result *result;  /* of POOL_SUCCEEDED */
+    const struct task_result *result;  /* of POOL_SUCCEEDED; all zero when a runner ran the job */
     double seconds;                    /* wall time since the claim */
 };
 
 /* The functions are called on the thread of the device; several devices call at once. */
 struct job_source {
-    /* Blocks until there is a job for the device. NULL: nothing more to do, after interrupt(). */
-    struct pool_job *(*claim)(void *context, const char *device);
+    /* Blocks until there is a job for the device, for at most `seconds` (negative: for as long as
+     * it takes). NULL: there was none, or interrupt() was called. */
+    struct pool_job *(*claim)(void *context, const char *device, double seconds);
 
     /* How far the job is: `fraction` (0..1) of all its work, never decreasing. False cancels. */
     bool (*progress)(void *context, struct pool_job *job, const char *stage, double fraction);
@@ -53,9 +54,27 @@ struct job_source {
     void *context;
 };
 
+/*
+ * Runs the jobs of a device elsewhere: in another process, that may fail and be replaced while the
+ * thread goes on. The functions are called on the thread of the device.
+ */
+struct pool_runner {
+    /* Sees to the device; called again and again while no job runs, and before each claim. False:
+     * it can take no job now, and the call has waited for a moment. */
+    bool (*attend)(void *context);
+    /* As task_run(), but the result is left with the ticket of the job, and not with the pool. */
+    enum rejectd_status (*run)(void *context, struct pool_job *job,
+                               const struct rejectd_monitor *monitor,
+                               const struct task_cleaned *cleaned, struct rejectd_error *error);
+    /* The thread ends. */
+    void (*leave)(void *context);
+    void *context;
+};
+
 struct pool_device {
     const char *name;                       /* "cpu"; borrowed for the life of the pool */
     struct rejectd_compute_options options; /* its monitor is ignored; strings are borrowed */
+    const struct pool_runner *runner;       /* NULL: the thread computes; else borrowed */
 };
 
 struct pool;

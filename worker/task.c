@@ -46,8 +46,8 @@ static size_t count_kept(const struct rejectd_reject_log *log)
 
 /* The last step of a task: from `base` to the end. */
 static enum rejectd_status write_cleaned(struct run *run, const struct rejectd_reject_log *log,
-                                         enum rejectd_meg_legendre meg_legendre, double base,
-                                         struct rejectd_error *error)
+                                         const struct rejectd_clean_parameters *parameters,
+                                         double base, struct rejectd_error *error)
 {
     struct rejectd_sink sink = {0};
     enum rejectd_status status =
@@ -57,7 +57,7 @@ static enum rejectd_status write_cleaned(struct run *run, const struct rejectd_r
     }
     const struct rejectd_compute_options options = step_options(run, base, 1.0 - base);
     run->result->log = log;
-    return rejectd_clean(&run->task->epochs, log, meg_legendre, &options, &sink, error);
+    return rejectd_clean(&run->task->epochs, log, parameters, &options, &sink, error);
 }
 
 static enum rejectd_status run_fit(struct run *run, struct rejectd_error *error)
@@ -72,7 +72,8 @@ static enum rejectd_status run_fit(struct run *run, struct rejectd_error *error)
         result->model = result->fitted;
     }
     if (status == REJECTD_OK) {
-        status = write_cleaned(run, &result->fit->log, result->fit->meg_legendre, fit_share, error);
+        const struct rejectd_clean_parameters clean = {.meg_legendre = result->fit->meg_legendre};
+        status = write_cleaned(run, &result->fit->log, &clean, fit_share, error);
     }
     return status;
 }
@@ -88,9 +89,9 @@ static enum rejectd_status run_apply(struct run *run, struct rejectd_error *erro
         status = rejectd_apply(&task->epochs, task->model, &options, &result->own_log, error);
     }
     if (status == REJECTD_OK) {
-        status =
-            write_cleaned(run, task->log != NULL ? task->log : &result->own_log,
-                          task->model->meg_legendre, task->log != NULL ? 0.0 : apply_share, error);
+        const struct rejectd_clean_parameters clean = {.meg_legendre = task->model->meg_legendre};
+        status = write_cleaned(run, task->log != NULL ? task->log : &result->own_log, &clean,
+                               task->log != NULL ? 0.0 : apply_share, error);
     }
     return status;
 }
@@ -103,7 +104,7 @@ static enum rejectd_status run_thresholds(struct run *run, struct rejectd_error 
 
 static enum rejectd_status run_interpolate(struct run *run, struct rejectd_error *error)
 {
-    return write_cleaned(run, run->task->log, run->task->meg_legendre, 0.0, error);
+    return write_cleaned(run, run->task->log, &run->task->clean, 0.0, error);
 }
 
 /* Of the picks, the bad ones are repaired in every epoch. */
@@ -141,8 +142,8 @@ static enum rejectd_status run_ransac(struct run *run, struct rejectd_error *err
     }
     status = ransac_log(result->ransac, task->epochs.n_channels, &result->own_log, error);
     if (status == REJECTD_OK) {
-        status =
-            write_cleaned(run, &result->own_log, task->ransac.meg_legendre, ransac_share, error);
+        const struct rejectd_clean_parameters clean = {.meg_legendre = task->ransac.meg_legendre};
+        status = write_cleaned(run, &result->own_log, &clean, ransac_share, error);
     }
     return status;
 }
@@ -199,7 +200,7 @@ static enum rejectd_status check_validation_curve(const struct task *task,
 
 static enum rejectd_status check_interpolate(const struct task *task, struct rejectd_error *error)
 {
-    return rejectd_clean_check(&task->epochs, task->log, error);
+    return rejectd_clean_check(&task->epochs, task->log, &task->clean, error);
 }
 
 /* ---- the types ---- */

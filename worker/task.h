@@ -27,9 +27,9 @@ struct task {
     struct rejectd_ransac_parameters ransac;
     struct rejectd_global_thresholds_parameters global_thresholds;
     struct rejectd_validation_curve_parameters validation_curve;
-    const struct rejectd_model *model;      /* of an apply */
-    const struct rejectd_reject_log *log;   /* of an interpolation; of an apply, or NULL */
-    enum rejectd_meg_legendre meg_legendre; /* of an interpolation */
+    struct rejectd_clean_parameters clean; /* of an interpolation */
+    const struct rejectd_model *model;     /* of an apply */
+    const struct rejectd_reject_log *log;  /* of an interpolation; of an apply, or NULL */
 };
 
 /* Everything a task can leave behind; what its type does not make is NULL. */

@@ -145,15 +145,20 @@ const struct ctl_command ctl_validation_curve = {
 
 static int check_interpolate(const struct job_settings *settings)
 {
-    return settings->channels.length > 0
+    if (settings->channels.length > 0 && settings->each)
+        return ctl_usage("interpolate takes --channel or --each, not both");
+    return settings->channels.length > 0 || settings->each
                ? CTL_OK
-               : ctl_usage("interpolate needs --channel NAME or --channel NAME=3,5,9");
+               : ctl_usage("interpolate needs --channel NAME, --channel NAME=3,5,9 or --each");
 }
 
 static int run_interpolate(struct ctl *ctl, int argc, char **argv)
 {
     static const struct job_option options[] = {
         {"--channel", NULL, JOB_CHANNEL},
+        {"--each", NULL, JOB_EACH},
+        {"--picks", "picks", JOB_TEXTS},
+        {"--origin", "origin", JOB_NUMBERS},
         {"--meg-legendre", "meg_legendre", JOB_TEXT},
     };
     static const struct job_command job = {
@@ -166,13 +171,17 @@ static int run_interpolate(struct ctl *ctl, int argc, char **argv)
 const struct ctl_command ctl_interpolate = {
     .name = "interpolate",
     .summary = "repair given channels from the others",
-    .help =
-        "usage: rejectctl interpolate DATASET|SOURCE --channel NAME[=EPOCHS] [OPTION]...\n\n"
-        "DATASET is an id (ds_...); a SOURCE is uploaded first, as by rejectctl upload.\n\n"
-        "  --channel NAME          in all epochs; may be given again for further channels\n"
-        "  --channel NAME=3,5,9    in these epochs, numbered from 0\n" LEGENDRE_HELP JOB_COMMON_HELP
-        "\nexamples:\n"
-        "  rejectctl interpolate sub-01-epo.fif --channel Fz --channel Cz=3,5,9\n"
-        "  rejectctl download jb_abc cleaned-epo.fif .\n",
+    .help = "usage: rejectctl interpolate DATASET|SOURCE --channel NAME[=EPOCHS] [OPTION]...\n"
+            "       rejectctl interpolate DATASET|SOURCE --each [OPTION]...\n\n"
+            "DATASET is an id (ds_...); a SOURCE is uploaded first, as by rejectctl upload.\n\n"
+            "  --channel NAME          in all epochs; may be given again for further channels\n"
+            "  --channel NAME=3,5,9    in these epochs, numbered from 0\n"
+            "  --each                  each channel, in all epochs, from all the others\n"
+            "  --picks LIST            with --each: channel names or types, as eeg or Fp1,Fz,Cz\n"
+            "  --origin X,Y,Z          centre of the sphere of the EEG electrodes, in metres "
+            "(0,0,0)\n" LEGENDRE_HELP JOB_COMMON_HELP "\nexamples:\n"
+            "  rejectctl interpolate sub-01-epo.fif --channel Fz --channel Cz=3,5,9\n"
+            "  rejectctl interpolate sub-01-epo.fif --each --picks eeg\n"
+            "  rejectctl download jb_abc cleaned-epo.fif .\n",
     .run = run_interpolate,
 };

@@ -142,6 +142,9 @@ static bool take_option(struct job_settings *s, const struct job_option *option)
     switch (option->form) {
     case JOB_CHANNEL:
         return append_channel(s, option, optarg);
+    case JOB_EACH:
+        s->each = true;
+        return true;
     case JOB_REJECT_LOG:
         s->reject_log = optarg;
         return true;
@@ -178,7 +181,8 @@ static void fill_options(const struct job_command *job, struct option options[MA
         all[n] = i < job->n_options ? &job->options[i] : &common_options[i - job->n_options];
         options[n] = (struct option){
             .name = all[n]->option + strlen("--"),
-            .has_arg = all[n]->form == JOB_NO_WAIT ? no_argument : required_argument,
+            .has_arg = all[n]->form == JOB_NO_WAIT || all[n]->form == JOB_EACH ? no_argument
+                                                                               : required_argument,
             .val = CTL_OPTION_OWN + (int)n,
         };
     }
@@ -248,6 +252,8 @@ static int submit(const struct job_command *job, const struct job_settings *s,
     if (s->parameters.length > 0)
         buffer_append(&request, s->parameters.data, s->parameters.length);
     buffer_append_text(&request, "}");
+    if (s->each)
+        buffer_append_text(&request, ", \"channels\": \"each\"");
     if (s->channels.length > 0) {
         buffer_append_text(&request, ", \"channels\": {");
         buffer_append(&request, s->channels.data, s->channels.length);

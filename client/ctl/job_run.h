@@ -18,6 +18,7 @@ enum job_form {
     JOB_BOOL,
     JOB_JSON_FILE,  /* the JSON in a file */
     JOB_CHANNEL,    /* NAME or NAME=3,5: one of "channels" */
+    JOB_EACH,       /* no value: "channels" is "each" */
     JOB_REJECT_LOG, /* a .npz as autoreject saves it */
     JOB_MODEL,
     JOB_METADATA,
@@ -40,6 +41,7 @@ struct job_settings {
     const char *truth;
     const char *reject_log;
     bool wait;
+    bool each;
     uint64_t priority;
     struct buffer parameters; /* members of "parameters", comma-separated */
     struct buffer channels;   /* members of its "channels" */

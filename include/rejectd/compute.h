@@ -126,17 +126,19 @@ enum rejectd_status rejectd_log_check(const struct rejectd_epochs *epochs,
  * labels REJECTD_LABEL_INTERPOLATED have others to be interpolated from, in known places. */
 enum rejectd_status rejectd_clean_check(const struct rejectd_epochs *epochs,
                                         const struct rejectd_reject_log *log,
+                                        const struct rejectd_clean_parameters *parameters,
                                         struct rejectd_error *error);
 
 /*
  * Writes the kept epochs, sensors labelled REJECTD_LABEL_INTERPOLATED repaired from the other
  * sensors of the log (AutoReject.transform): EEG from EEG, MEG from all MEG sensors together.
  * Channels of other types stay as they are, as autoreject leaves them, whatever their label.
- * Epochs that the log calls bad are left out.
+ * Epochs that the log calls bad are left out. With parameters->leave_one_out the sensors that are
+ * labelled so are replaced by predictions from all others instead, each as if it alone were bad.
  */
 enum rejectd_status rejectd_clean(const struct rejectd_epochs *epochs,
                                   const struct rejectd_reject_log *log,
-                                  enum rejectd_meg_legendre meg_legendre,
+                                  const struct rejectd_clean_parameters *parameters,
                                   const struct rejectd_compute_options *options,
                                   const struct rejectd_sink *sink, struct rejectd_error *error);
 

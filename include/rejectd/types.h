@@ -169,6 +169,15 @@ struct rejectd_reject_log {
     uint8_t *bad_epochs; /* [n_epochs], 0 or 1 */
 };
 
+/* How the sensors that a reject log labels REJECTD_LABEL_INTERPOLATED are predicted.
+ * Zero-initialised it means as in AutoReject.transform. */
+struct rejectd_clean_parameters {
+    enum rejectd_meg_legendre meg_legendre;
+    double origin[3];   /* m: the centre of the sphere on which the electrodes lie; of EEG alone */
+    bool leave_one_out; /* each from all other sensors of the log, labelled so or not
+                           (autoreject.clean_by_interp) */
+};
+
 /* What the local cross-validation chose for the channels of one type, and the losses behind it. */
 struct rejectd_type_fit {
     enum rejectd_channel_type type;

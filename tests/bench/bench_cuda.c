@@ -43,12 +43,15 @@ static struct settings parse_arguments(int argc, char **argv)
 {
     struct settings s = {
         300, 128, 1000, REJECTD_FLOAT64, 5, false, getenv("REJECTD_CUDA_MODULE"), "cuda:0"};
-    static const struct option options[] = {
-        {"epochs", required_argument, NULL, 'e'}, {"channels", required_argument, NULL, 'c'},
-        {"times", required_argument, NULL, 't'},  {"precision", required_argument, NULL, 'p'},
-        {"repeat", required_argument, NULL, 'r'}, {"compare", no_argument, NULL, 'C'},
-        {"module", required_argument, NULL, 'm'}, {"device", required_argument, NULL, 'd'},
-        {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"epochs", required_argument, NULL, 'e'},
+                                            {"channels", required_argument, NULL, 'c'},
+                                            {"times", required_argument, NULL, 't'},
+                                            {"precision", required_argument, NULL, 'p'},
+                                            {"repeat", required_argument, NULL, 'r'},
+                                            {"compare", no_argument, NULL, 'C'},
+                                            {"module", required_argument, NULL, 'm'},
+                                            {"device", required_argument, NULL, 'd'},
+                                            {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {

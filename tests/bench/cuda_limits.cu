@@ -47,27 +47,30 @@ int main(void)
           "memory");
     check(cublasCreate(&blas) == CUBLAS_STATUS_SUCCESS, "cuBLAS");
     cudaMemset(from, 0, bytes);
-    const double copy = 2.0 * (double)bytes / fastest([&] {
-                            cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, nullptr);
-                        }) * 1e3;
-    const double link = (double)(bytes / 2) / fastest([&] {
-                            cudaMemcpyAsync(to, host, bytes / 2, cudaMemcpyHostToDevice, nullptr);
-                        }) * 1e3;
+    const double copy =
+        2.0 * (double)bytes /
+        fastest([&] { cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, nullptr); }) * 1e3;
+    const double link =
+        (double)(bytes / 2) /
+        fastest([&] { cudaMemcpyAsync(to, host, bytes / 2, cudaMemcpyHostToDevice, nullptr); }) *
+        1e3;
     const double flop = 2.0 * m * n * k * batch;
     const double one = 1.0, zero = 0.0;
     const float onef = 1.0f, zerof = 0.0f;
-    const double dgemm = flop / fastest([&] {
-                             cublasDgemmStridedBatched(
-                                 blas, CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, &one, (double *)from, m,
-                                 (long long)m * k, (double *)from, k, 0, &zero, (double *)to, m,
-                                 (long long)m * n, batch);
-                         }) * 1e3;
-    const double sgemm = flop / fastest([&] {
-                             cublasSgemmStridedBatched(
-                                 blas, CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, &onef, (float *)from, m,
-                                 (long long)m * k, (float *)from, k, 0, &zerof, (float *)to, m,
-                                 (long long)m * n, batch);
-                         }) * 1e3;
+    const double dgemm =
+        flop / fastest([&] {
+            cublasDgemmStridedBatched(blas, CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, &one, (double *)from,
+                                      m, (long long)m * k, (double *)from, k, 0, &zero,
+                                      (double *)to, m, (long long)m * n, batch);
+        }) *
+        1e3;
+    const double sgemm =
+        flop / fastest([&] {
+            cublasSgemmStridedBatched(blas, CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, &onef, (float *)from,
+                                      m, (long long)m * k, (float *)from, k, 0, &zerof, (float *)to,
+                                      m, (long long)m * n, batch);
+        }) *
+        1e3;
     printf("{\"device\": \"%s\", \"copy_bytes_per_s\": %.4g, \"link_bytes_per_s\": %.4g, "
            "\"dgemm_flop_per_s\": %.4g, \"sgemm_flop_per_s\": %.4g}\n",
            properties.name, copy, link, dgemm, sgemm);

@@ -60,6 +60,25 @@ static void fuzz_parameters(const char *text, size_t length)
     fit_parameters_clear(&read);
 }
 
+/* Parameters of every other type, for a small dataset. */
+static void fuzz_more_parameters(const char *text, size_t length)
+{
+    const struct rejectd_epochs epochs = {
+        .n_epochs = 3, .n_channels = N_CHANNELS, .n_times = 5, .channels = channels};
+    for (int type = 0; type < JOB_TYPE_COUNT; type++) {
+        struct job_parameters read;
+        if (job_parameters_from_json((enum job_type)type, text, length, &epochs, &read, NULL) !=
+            REJECTD_OK)
+            continue;
+        CHECK(type != JOB_INTERPOLATE || read.log.labels != NULL);
+        for (size_t i = 0; read.log.labels != NULL && i < 3 * N_CHANNELS; i++)
+            CHECK(read.log.labels[i] >= -1 && read.log.labels[i] <= 2);
+        for (int axis = 0; axis < 3; axis++)
+            CHECK(read.clean.origin[axis] >= -1 && read.clean.origin[axis] <= 1);
+        job_parameters_clear(&read);
+    }
+}
+
 static void free_model(struct rejectd_model *model)
 {
     free(model->channels);
@@ -139,6 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *text = (const char *)data;
     fuzz_request(text, size);
     fuzz_parameters(text, size);
+    fuzz_more_parameters(text, size);
     fuzz_model(text, size);
     fuzz_result(text, size);
     fuzz_views(text, size);

@@ -5,7 +5,7 @@ import copy
 import autoreject
 import mne
 import numpy as np
-from autoreject.utils import interpolate_bads
+from autoreject.utils import clean_by_interp, interpolate_bads
 
 
 def post(api, kind, dataset, parameters, **more):
@@ -65,6 +65,34 @@ def compare_interpolation(api, dataset, epochs, picks, precision, report, name):
     counts = {names[0]: len(epochs), names[2]: 2}
     report(f"{name} interpolation", error < precision and result["interpolated"] == counts,
            f"differs by {error:.1e} of a channel's range")  # fmt: skip
+
+
+def compare_each(api, dataset, epochs, picks, precision, report, name):
+    """Every channel from all others: of all types, of one, and of a few channels, one of which is bad."""
+    kinds = np.array(epochs.get_channel_types())
+    few = [epochs.ch_names[pick] for pick in picks if kinds[pick] == kinds[picks[0]]][1::2]
+    few += [bad for bad in epochs.info["bads"] if kinds[epochs.ch_names.index(bad)] == kinds[picks[0]]]
+    few.sort(key=epochs.ch_names.index)  # in another order autoreject mixes up the places of electrodes
+    for chosen in (None, [str(kinds[picks[0]])], few):
+        want = clean_by_interp(epochs.copy(), picks=chosen, verbose=False).get_data(copy=True)
+        parameters = {} if chosen is None else {"picks": chosen}
+        job, result = post(api, "interpolate", dataset, parameters, channels="each")
+        error = error_of(cleaned_of(api, job), want)
+        report(f"{name} clean_by_interp, picks={chosen and len(chosen)}", error < precision,
+               f"{len(result['interpolated'])} channels, differs by {error:.1e} of a channel's range")  # fmt: skip
+
+
+def compare_origin(api, dataset, epochs, picks, precision, report, name):
+    """MNE-Python's own interpolation of EEG, around an origin that it is told."""
+    origin = (0.001, 0.012, 0.038)
+    bads = [epochs.ch_names[picks[0]], epochs.ch_names[picks[2]]]
+    bads += [bad for bad in epochs.info["bads"] if epochs.get_channel_types([bad]) == ["eeg"]]
+    repaired = epochs.copy()
+    repaired.info["bads"] = bads
+    want = repaired.interpolate_bads(origin=origin).get_data(copy=True)
+    job, _ = post(api, "interpolate", dataset, {"origin": origin}, channels={bad: "all" for bad in bads})
+    error = error_of(cleaned_of(api, job), want)
+    report(f"{name} interpolate_bads(origin=...)", error < precision, f"differs by {error:.1e} of a channel's range")
 
 
 def compare_ransac(api, dataset, epochs, kind, precision, report, name):
@@ -138,3 +166,7 @@ def compare(api, dataset, epochs, fitted, model, seed, precision, report, name):
     compare_interpolation(
         api, dataset, epochs, [p for p, kind in zip(picks, kinds) if (kind == "eeg") == (kinds[0] == "eeg")],
         precision, report, name)  # fmt: skip
+    compare_each(api, dataset, epochs, picks, precision, report, name)
+    eeg = [pick for pick, kind in zip(picks, kinds) if kind == "eeg"]
+    if len(eeg) > 3:
+        compare_origin(api, dataset, epochs, eeg, precision, report, name)

@@ -130,8 +130,8 @@ static void compare_cleaned(const struct golden_case *golden,
         kept += !fit->log.bad_epochs[e];
     /* A float32 dataset gets float32 repairs: half a unit of its last place. */
     const double tolerance = golden->epochs.dtype == REJECTD_FLOAT32 ? 1e-6 : 1e-8;
-    if (rejectd_clean(&golden->epochs, &fit->log, REJECTD_MEG_LEGENDRE_EXACT, options, &sink,
-                      &error) != REJECTD_OK)
+    if (rejectd_clean(&golden->epochs, &fit->log, &(struct rejectd_clean_parameters){0}, options,
+                      &sink, &error) != REJECTD_OK)
         golden_report(golden, options->backend, "cleaned", false, "%s", error.message);
     else
         golden_report(

@@ -346,9 +346,10 @@ static void compare_cleaned(const struct golden_case *golden, const struct way *
     struct cleaned_check check = {.golden = golden, .expected = array_of(golden, way, "cleaned")};
     const struct rejectd_sink sink = {check_epoch, &check};
     struct rejectd_error error = {0};
-    const bool ok =
-        check.expected.values != NULL &&
-        rejectd_clean(&golden->epochs, log, way->legendre, options, &sink, &error) == REJECTD_OK;
+    const bool ok = check.expected.values != NULL &&
+                    rejectd_clean(&golden->epochs, log,
+                                  &(struct rejectd_clean_parameters){.meg_legendre = way->legendre},
+                                  options, &sink, &error) == REJECTD_OK;
     report(golden, options->backend, way, "cleaned", ok && check.worst < 1e-6,
            "%zu epochs, largest error %.1e of the channel's range%s", check.n_written, check.worst,
            error.message);

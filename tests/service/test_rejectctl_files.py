@@ -217,6 +217,10 @@ class TestJobs:
         assert job["parameters"]["channels"] == {"C4": "all", "Fp2": [3, 5, 9], "F3": "all"}
         table = ctl("interpolate", uploaded["id"], "--channel", "Fp2=3,5,9").stdout
         assert "Fp2" in table and "3 of 14 epochs" in table, table
+        result, job = self.printed(ctl, api, "interpolate", uploaded["id"], "--each", "--picks", "C4,Fp2,F3,Fp1",
+                                   "--origin", "0,0.01,0.04")  # fmt: skip
+        assert result["interpolated"] == {"Fp1": 14, "Fp2": 14, "F3": 14, "C4": 14}
+        assert job["parameters"] == {"channels": "each", "picks": ["C4", "Fp2", "F3", "Fp1"], "origin": [0, 0.01, 0.04]}
 
     def test_not_waiting(self, ctl, api, uploaded):
         done = ctl("ransac", uploaded["id"], "--no-wait", "--json")
@@ -227,7 +231,10 @@ class TestJobs:
         assert api.get(f"/v1/datasets/{done['dataset']}").json()["name"] == "mine"
 
     def test_wrong_values(self, ctl, uploaded):
-        one_line(ctl("interpolate", uploaded["id"], code=USAGE), "--channel")
+        one_line(ctl("interpolate", uploaded["id"], code=USAGE), "--channel", "--each")
+        one_line(ctl("interpolate", uploaded["id"], "--each", "--channel", "Fp1", code=USAGE), "--channel", "--each")
+        one_line(ctl("interpolate", uploaded["id"], "--each", "--origin", "0,0,z", code=USAGE), "--origin")
+        one_line(ctl("interpolate", uploaded["id"], "--each", "--origin", "0,0", code=REFUSED), "origin")
         one_line(ctl("interpolate", uploaded["id"], "--channel", "Fp1=a", code=USAGE), "--channel", "a")
         one_line(ctl("interpolate", uploaded["id"], "--channel", "=3", code=USAGE), "--channel")
         one_line(ctl("interpolate", uploaded["id"], "--channel", "Nose", code=REFUSED), "Nose")

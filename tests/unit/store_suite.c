@@ -19,6 +19,9 @@ static const char sha_b[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
 static const char sha_c[] = "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
 static const char unknown[] = "ds_0000000000000000000000";
 
+/* As the processor where there is no GPU. */
+static const struct store_taker processor = {.device = "cpu", .wishes = " ", .others = true};
+
 static void set_up(void)
 {
     error = (struct rejectd_error){0};
@@ -71,7 +74,7 @@ static int64_t claim(const char *job)
 {
     struct store_claim claimed = {0};
     bool found = false;
-    OK(job_claim, "cpu", &found, &claimed);
+    OK(job_claim, &processor, &found, &claimed);
     ck_assert(found);
     ck_assert_str_eq(claimed.job, job);
     const int64_t fence = claimed.fence;
@@ -83,7 +86,7 @@ static bool queue_is_empty(void)
 {
     struct store_claim claimed = {0};
     bool found = true;
-    OK(job_claim, "cpu", &found, &claimed);
+    OK(job_claim, &processor, &found, &claimed);
     store_claim_clear(&claimed);
     return !found;
 }
@@ -255,7 +258,7 @@ START_TEST(test_claim_tells_the_job)
     bool found = false;
     add_dataset(sha_a, dataset);
     add_job(dataset, 0, id);
-    OK(job_claim, "cpu", &found, &claimed);
+    OK(job_claim, &processor, &found, &claimed);
     ck_assert_str_eq(claimed.dataset, dataset);
     ck_assert_str_eq(claimed.model, "");
     ck_assert_int_eq(claimed.type, JOB_FIT);
@@ -520,7 +523,7 @@ static void *claim_all(void *context)
     for (size_t n = 0;; n++) {
         struct store_claim next = {0};
         bool found = false;
-        if (store->functions->job_claim(store, "cpu", &found, &next, &problem) != REJECTD_OK ||
+        if (store->functions->job_claim(store, &processor, &found, &next, &problem) != REJECTD_OK ||
             !found) {
             return NULL;
         }

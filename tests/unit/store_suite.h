@@ -16,7 +16,8 @@ struct store_under_test {
     void (*discard)(struct store *store);
 };
 
-/* The test case; `under_test` must stay. */
+/* The test cases; `under_test` must stay. */
 TCase *store_suite(const struct store_under_test *under_test);
+TCase *store_suite_devices(const struct store_under_test *under_test);
 
 #endif

@@ -478,10 +478,10 @@ START_TEST(test_what_a_clean_refuses)
     struct situation *s = valid();
     struct rejectd_error error = {0};
     refusal->change(s);
-    expect_refusal(
-        refusal,
-        rejectd_clean(&s->epochs, &s->log, REJECTD_MEG_LEGENDRE_EXACT, &options, &sink, &error),
-        &error);
+    expect_refusal(refusal,
+                   rejectd_clean(&s->epochs, &s->log, &(struct rejectd_clean_parameters){0},
+                                 &options, &sink, &error),
+                   &error);
     free(s);
 }
 END_TEST

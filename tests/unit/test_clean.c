@@ -16,6 +16,8 @@ enum { E = 24, C = 12, T = 50 };
 
 static const char *const backends[] = {"cpu", "reference"};
 
+static const struct rejectd_clean_parameters as_transform;
+
 /* A sink that keeps what it is given. */
 struct kept {
     size_t epochs;
@@ -45,9 +47,8 @@ static struct kept *clean(const struct rejectd_epochs *epochs, const struct reje
     ck_assert_ptr_nonnull(kept);
     const struct rejectd_sink sink = {keep_epoch, kept};
     struct rejectd_error error = {0};
-    enum rejectd_status status =
-        rejectd_clean(epochs, log, REJECTD_MEG_LEGENDRE_EXACT,
-                      options != NULL ? options : &one_thread, &sink, &error);
+    enum rejectd_status status = rejectd_clean(
+        epochs, log, &as_transform, options != NULL ? options : &one_thread, &sink, &error);
     ck_assert_msg(status == REJECTD_OK, "%s: %s", error.field, error.message);
     return kept;
 }
@@ -365,9 +366,8 @@ START_TEST(test_a_sink_that_fails_ends_the_clean)
     const struct rejectd_sink sink = {keep_epoch, kept};
     const struct rejectd_compute_options options = {.n_threads = 1};
     struct rejectd_error error = {0};
-    ck_assert_int_eq(
-        rejectd_clean(&made.epochs, &log.log, REJECTD_MEG_LEGENDRE_EXACT, &options, &sink, &error),
-        REJECTD_STORAGE_FULL);
+    ck_assert_int_eq(rejectd_clean(&made.epochs, &log.log, &as_transform, &options, &sink, &error),
+                     REJECTD_STORAGE_FULL);
     ck_assert_str_eq(error.field, "sink");
     ck_assert_uint_eq(kept->epochs, 2);
     free(kept);
@@ -433,8 +433,8 @@ START_TEST(test_a_clean_can_be_cancelled)
         ck_assert_ptr_nonnull(kept);
         const struct rejectd_sink sink = {keep_epoch, kept};
         struct rejectd_error error = {0};
-        enum rejectd_status status = rejectd_clean(
-            &made.epochs, &log.log, REJECTD_MEG_LEGENDRE_EXACT, &options, &sink, &error);
+        enum rejectd_status status =
+            rejectd_clean(&made.epochs, &log.log, &as_transform, &options, &sink, &error);
         ck_assert_str_eq(watch.stage, "clean");
         free(kept);
         if (status == REJECTD_OK) {

@@ -28,8 +28,7 @@ static void agree(const struct rejectd_fit *a, const struct rejectd_fit *b, doub
     for (size_t c = 0; c < a->n_channels; c++) {
         ck_assert(isnan(a->thresholds[c]) == isnan(b->thresholds[c]));
         if (!isnan(a->thresholds[c]))
-            ck_assert_msg(fabs(a->thresholds[c] - b->thresholds[c]) <=
-                              tolerance * b->thresholds[c],
+            ck_assert_msg(fabs(a->thresholds[c] - b->thresholds[c]) <= tolerance * b->thresholds[c],
                           "threshold %zu: %.17g, expected %.17g", c, a->thresholds[c],
                           b->thresholds[c]);
     }
@@ -50,15 +49,14 @@ static void agree(const struct rejectd_fit *a, const struct rejectd_fit *b, doub
 
 START_TEST(test_fits_equal_those_of_the_processor)
 {
-    static const enum rejectd_threshold_method methods[] = {
-        REJECTD_THRESHOLD_BAYESIAN_OPTIMIZATION, REJECTD_THRESHOLD_RANDOM_SEARCH,
-        REJECTD_THRESHOLD_EXACT};
+    static const enum rejectd_threshold_method methods[] = {REJECTD_THRESHOLD_BAYESIAN_OPTIMIZATION,
+                                                            REJECTD_THRESHOLD_RANDOM_SEARCH,
+                                                            REJECTD_THRESHOLD_EXACT};
     struct rejectd_devices *devices;
     struct rejectd_device *device = device_within(0, &devices);
     struct simulated_epochs made = simulated(40, 8, 48);
-    const struct rejectd_fit_parameters parameters = {.thresh_method = methods[_i],
-                                                      .random_state = 42,
-                                                      .precision = REJECTD_FLOAT64};
+    const struct rejectd_fit_parameters parameters = {
+        .thresh_method = methods[_i], .random_state = 42, .precision = REJECTD_FLOAT64};
     const struct rejectd_compute_options cpu = {.n_threads = 2};
     const struct rejectd_compute_options gpu = {.n_threads = 2, .device = device};
     if (device != NULL) {
@@ -228,11 +226,10 @@ START_TEST(test_cleaning_equals_that_of_the_processor)
     if (device != NULL) {
         struct rejectd_fit *fit = fitted(&made.epochs, NULL, &gpu);
         const struct rejectd_sink to_cpu = {keep, &by_cpu}, to_gpu = {keep, &by_gpu};
-        ck_assert_int_eq(rejectd_clean(&made.epochs, &fit->log, fit->meg_legendre, &cpu, &to_cpu,
-                                       &error),
+        const struct rejectd_clean_parameters parameters = {.meg_legendre = fit->meg_legendre};
+        ck_assert_int_eq(rejectd_clean(&made.epochs, &fit->log, &parameters, &cpu, &to_cpu, &error),
                          REJECTD_OK);
-        ck_assert_int_eq(rejectd_clean(&made.epochs, &fit->log, fit->meg_legendre, &gpu, &to_gpu,
-                                       &error),
+        ck_assert_int_eq(rejectd_clean(&made.epochs, &fit->log, &parameters, &gpu, &to_gpu, &error),
                          REJECTD_OK);
         ck_assert_uint_eq(by_cpu.bytes, by_gpu.bytes);
         double largest = 0.0;

@@ -188,19 +188,24 @@ END_TEST
 
 enum { HELMET = 24 };
 
+/* As the other gradiometer of a place is. */
+static void turn_by_a_quarter(struct rejectd_channel *channel)
+{
+    double x[3];
+    memcpy(x, channel->loc + 3, sizeof x);
+    memcpy(channel->loc + 3, channel->loc + 6, sizeof x);
+    for (int axis = 0; axis < 3; axis++)
+        channel->loc[6 + axis] = -x[axis];
+}
+
 static void fill_helmet(struct rejectd_channel channels[HELMET])
 {
     static const int32_t types[3] = {3012, 3012, 3024};
     for (size_t i = 0; i < HELMET; i++) {
         channels[i] = sensor(types[i % 3], 0.15 + 0.055 * (double)i, 2.4 * (double)(i / 3), 0.11);
         channels[i].type = i % 3 == 2 ? REJECTD_CHANNEL_MAG : REJECTD_CHANNEL_GRAD;
-        if (i % 3 == 1) { /* the other gradiometer of a place is turned by a quarter */
-            double x[3];
-            memcpy(x, channels[i].loc + 3, sizeof x);
-            memcpy(channels[i].loc + 3, channels[i].loc + 6, sizeof x);
-            for (int axis = 0; axis < 3; axis++)
-                channels[i].loc[6 + axis] = -x[axis];
-        }
+        if (i % 3 == 1)
+            turn_by_a_quarter(&channels[i]);
     }
 }
 
@@ -328,6 +333,47 @@ START_TEST(test_leaving_out_by_the_secular_equation)
 }
 END_TEST
 
+/* A whole helmet of gradiometers: matrices with most eigenvalues nearly zero, some of which
+ * LAPACK's method of relatively robust representations does not take apart. Both ways have to find
+ * all maps. */
+START_TEST(test_a_helmet_of_gradiometers)
+{
+    enum { N = 204 };
+    struct rejectd_channel *channels = calloc(N, sizeof *channels);
+    double *weights = malloc(sizeof(double[N][N])), row[N - 1];
+    size_t sensors[N];
+    struct field_map *map;
+    struct rejectd_error error = {0};
+    ck_assert(channels != NULL && weights != NULL);
+    for (size_t i = 0; i < N; i++) {
+        const double place = (double)(i / 2);
+        channels[i] = sensor(3012, 0.1 + 1.7 * sqrt(place / 102.0), 2.39996 * place, 0.115);
+        channels[i].type = REJECTD_CHANNEL_GRAD;
+        if (i % 2 == 1)
+            turn_by_a_quarter(&channels[i]);
+        sensors[i] = i;
+    }
+    const struct rejectd_epochs epochs = {.n_channels = N, .channels = channels};
+    ck_assert_int_eq(
+        field_map_open(&epochs, sensors, N, (enum rejectd_meg_legendre)_i, 2, &map, &error), 0);
+    ck_assert_int_eq(field_map_leave_one_out(map, 2, weights, &error), 0);
+    for (size_t b = N; b-- > 0;) { /* sensors[0..N-2] are all but b */
+        double largest = 0.0, worst = 0.0;
+        ck_assert_int_eq(field_map_between(map, sensors, N - 1, &b, 1, row, &error), 0);
+        for (size_t i = 0; i < N - 1; i++) {
+            largest = fmax(largest, fabs(row[i]));
+            worst = fmax(worst, fabs(row[i] - weights[b * N + sensors[i]]));
+        }
+        ck_assert_msg(worst <= 1e-9 * largest, "sensor %zu: %g of %g", b, worst, largest);
+        if (b > 0)
+            sensors[b - 1] = b;
+    }
+    field_map_close(map);
+    free(weights);
+    free(channels);
+}
+END_TEST
+
 START_TEST(test_a_sensor_in_the_same_place_takes_over)
 {
     struct rejectd_channel channels[HELMET];
@@ -369,6 +415,48 @@ START_TEST(test_projectors)
     ck_assert(size > 0.0);
     ck_assert_double_eq_tol(along, 0.0, 1e-9 * size);
     field_map_close(map);
+}
+END_TEST
+
+/* Sensors of one noise level, whose maps under projectors come from one eigendecomposition. */
+START_TEST(test_projectors_by_the_secular_equation)
+{
+    struct rejectd_channel channels[HELMET], mags[HELMET];
+    double vectors[3 * HELMET] = {0};
+    struct rejectd_projector projector = {.active = true, .vectors = vectors};
+    struct rejectd_epochs epochs = {
+        .n_channels = HELMET / 3, .channels = mags, .projectors = &projector, .n_projectors = 1};
+    const size_t n = HELMET / 3;
+    fill_helmet(channels);
+    for (size_t i = 0; i < n; i++) {
+        mags[i] = channels[3 * i + 2];
+        vectors[i] = 1.0;
+        vectors[n + i] = mags[i].loc[0];
+        vectors[2 * n + i] = mags[i].loc[1] - 0.01;
+    }
+    for (projector.n_vectors = 1; projector.n_vectors <= 3; projector.n_vectors++)
+        compare_leave_one_out(&epochs, n);
+    /* The same vector twice, and but for one sensor; one of a single sensor; one sensor twice. */
+    projector.n_vectors = 3;
+    memcpy(vectors + n, vectors, n * sizeof *vectors);
+    compare_leave_one_out(&epochs, n);
+    vectors[n + 3] = 2.0;
+    compare_leave_one_out(&epochs, n);
+    memset(vectors + n, 0, n * sizeof *vectors);
+    vectors[n + 4] = 1.0;
+    compare_leave_one_out(&epochs, n);
+    vectors[n + 5] = 1e-4;
+    compare_leave_one_out(&epochs, n);
+    mags[7] = mags[1];
+    compare_leave_one_out(&epochs, n);
+    /* Eigenvalues in pairs, one of a pair left alone by the projector. */
+    for (size_t i = 0; i < n; i++) {
+        mags[i] = sensor(3024, 0.8, 2.0 * M_PI * (double)i / (double)n, 0.11);
+        vectors[i] = 1.0;
+        vectors[n + i] = cos(2.0 * M_PI * (double)i / (double)n);
+    }
+    for (projector.n_vectors = 1; projector.n_vectors <= 2; projector.n_vectors++)
+        compare_leave_one_out(&epochs, n);
 }
 END_TEST
 
@@ -416,8 +504,10 @@ int main(void)
     suite_add_tcase(suite, products);
     TCase *maps = tcase_create("mappings");
     tcase_add_test(maps, test_leaving_out_by_the_secular_equation);
+    tcase_add_loop_test(maps, test_a_helmet_of_gradiometers, 0, REJECTD_MEG_LEGENDRE_COUNT);
     tcase_add_test(maps, test_a_sensor_in_the_same_place_takes_over);
     tcase_add_test(maps, test_projectors);
+    tcase_add_test(maps, test_projectors_by_the_secular_equation);
     tcase_add_test(maps, test_projector_bases);
     suite_add_tcase(suite, maps);
     SRunner *runner = srunner_create(suite);

@@ -38,8 +38,9 @@ struct list {
     struct listed jobs[MOST_JOBS];
 };
 
-static struct pool_job *list_claim(void *context, const char *device)
+static struct pool_job *list_claim(void *context, const char *device, double seconds)
 {
+    (void)seconds;
     struct list *list = context;
     struct pool_job *job = NULL;
     pthread_mutex_lock(&list->lock);
@@ -181,8 +182,9 @@ static void wait_for_end(struct list *list, const struct listed *listed)
     pthread_mutex_unlock(&list->lock);
 }
 
-static const struct pool_device devices[] = {
-    {"one", {.n_threads = 1}}, {"two", {.n_threads = 1}}, {"three", {.n_threads = 1}}};
+static const struct pool_device devices[] = {{.name = "one", .options = {.n_threads = 1}},
+                                             {.name = "two", .options = {.n_threads = 1}},
+                                             {.name = "three", .options = {.n_threads = 1}}};
 
 static struct pool *start(struct list *list, size_t n_devices)
 {

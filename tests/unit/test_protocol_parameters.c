@@ -91,8 +91,32 @@ START_TEST(test_interpolate)
     static const uint8_t bad[E] = {0};
     ck_assert_mem_eq(p.log.labels, labels, sizeof labels);
     ck_assert_mem_eq(p.log.bad_epochs, bad, sizeof bad);
-    ck_assert_int_eq(p.meg_legendre, REJECTD_MEG_LEGENDRE_TABLE);
+    ck_assert_int_eq(p.clean.meg_legendre, REJECTD_MEG_LEGENDRE_TABLE);
+    ck_assert(!p.clean.leave_one_out && p.clean.origin[2] == 0.0);
     job_parameters_clear(&p);
+}
+END_TEST
+
+START_TEST(test_interpolate_each)
+{
+    /* By default all that are interpolated and not bad; by name bad ones, too. */
+    static const struct {
+        const char *json;
+        int8_t labels[C];
+    } cases[] = {
+        {"{\"channels\":\"each\"}", {2, -1, -1, 2, -1}},
+        {"{\"channels\":\"each\",\"picks\":[\"eeg\"],\"origin\":null}", {2, -1, -1, -1, -1}},
+        {"{\"channels\":\"each\",\"picks\":[\"Fp1\",\"Fp2\",\"EOG\",\"H1\"]}", {2, 2, -1, -1, -1}},
+        {"{\"channels\":\"each\",\"origin\":[0,0.01,-0.5]}", {2, -1, -1, 2, -1}},
+    };
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        struct job_parameters p = read(JOB_INTERPOLATE, cases[i].json);
+        for (size_t e = 0; e < E; e++)
+            ck_assert_mem_eq(p.log.labels + e * C, cases[i].labels, C);
+        ck_assert(p.clean.leave_one_out);
+        ck_assert_double_eq(p.clean.origin[1], i == 3 ? 0.01 : 0.0);
+        job_parameters_clear(&p);
+    }
 }
 END_TEST
 
@@ -134,6 +158,17 @@ static const struct {
     {JOB_INTERPOLATE, CHANNELS("{\"Fp1\":[0,3]}"), "parameters.channels.Fp1[1]", "0 to 2"},
     {JOB_INTERPOLATE, CHANNELS("{\"Fp1\":[-1]}"), "parameters.channels.Fp1[0]", "0 to 2"},
     {JOB_INTERPOLATE, CHANNELS("{\"Fp2\":[1]}"), "parameters.channels.Fp2", "marked bad"},
+    {JOB_INTERPOLATE, CHANNELS("\"all\""), "parameters.channels", "\"each\""},
+    {JOB_INTERPOLATE, CHANNELS("null"), "parameters.channels", "required"},
+    {JOB_INTERPOLATE, CHANNELS("\"each\",\"picks\":[\"ecog\"]"), "parameters.picks[0]",
+     "no channel"},
+    {JOB_INTERPOLATE, CHANNELS("\"each\",\"picks\":[\"EOG\",\"H1\"]"), "parameters.picks",
+     "leaves nothing"},
+    {JOB_INTERPOLATE, CHANNELS("{\"Fp1\":\"all\"},\"picks\":[\"eeg\"]"), "parameters.picks",
+     "is \"each\""},
+    {JOB_INTERPOLATE, CHANNELS("\"each\",\"origin\":\"auto\""), "parameters.origin", "array"},
+    {JOB_INTERPOLATE, CHANNELS("\"each\",\"origin\":[0,0]"), "parameters.origin", "2 entries"},
+    {JOB_INTERPOLATE, CHANNELS("\"each\",\"origin\":[0,0,40]"), "parameters.origin[2]", "40"},
 };
 
 START_TEST(test_refusals)
@@ -183,6 +218,7 @@ int main(void)
     tcase_add_test(tests, test_fit);
     tcase_add_test(tests, test_apply);
     tcase_add_test(tests, test_interpolate);
+    tcase_add_test(tests, test_interpolate_each);
     tcase_add_loop_test(tests, test_refusals, 0, LENGTH(refusals));
     tcase_add_test(tests, test_channels_beside_the_parameters);
     suite_add_tcase(suite, tests);

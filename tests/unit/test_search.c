@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/algorithm/gaussian_process_rows.h"
+#include "worker/algorithm/ranking.h"
 #include "worker/algorithm/threshold_search.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
@@ -259,6 +261,11 @@ START_TEST(test_bayesian_search_is_autoreject_s)
 }
 END_TEST
 
+static void add_point(struct gaussian_process *process, size_t index, double y)
+{
+    gaussian_process_add(process, &index, &y, 1);
+}
+
 /* GaussianProcessRegressor(optimizer=None) fitted at 0.25 * {1, 5, 5, 9}; posterior mean and
  * variance at 0.25 * {0 .. 11}. */
 START_TEST(test_the_gaussian_process_is_scikit_learn_s)
@@ -277,10 +284,10 @@ START_TEST(test_the_gaussian_process_is_scikit_learn_s)
     struct gaussian_process process;
     ck_assert_int_eq(gaussian_process_init(&process, 12), 0);
     gaussian_process_reset(&process, candidates, 12);
-    gaussian_process_add(&process, 1, 1.5);
-    gaussian_process_add(&process, 5, 0.75);
-    gaussian_process_add(&process, 5, 0.75);
-    gaussian_process_add(&process, 9, 1.25);
+    add_point(&process, 1, 1.5);
+    add_point(&process, 5, 0.75);
+    add_point(&process, 5, 0.75);
+    add_point(&process, 9, 1.25);
     ck_assert_uint_eq(process.n_points, 4);
     for (size_t i = 0; i < 12; i++) {
         ck_assert_double_eq_tol(process.mean[i], mean[i], 1e-9);
@@ -290,6 +297,120 @@ START_TEST(test_the_gaussian_process_is_scikit_learn_s)
     gaussian_process_free(&process);
 }
 END_TEST
+
+static int by_ptp(const void *a, const void *b)
+{
+    const struct ranked_row *x = a, *y = b;
+    if (x->ptp != y->ptp)
+        return x->ptp < y->ptp ? -1 : 1;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+static const size_t ranked_sizes[] = {1, 2, 96, 97, 600, 1999};
+
+/* Distinct amplitudes, and few that are many times there, zero and infinity among them. */
+START_TEST(test_ranking)
+{
+    enum { MOST_ROWS = 2000 };
+    static struct ranked_row rows[MOST_ROWS], expected[MOST_ROWS], scratch[MOST_ROWS];
+    const double few[4] = {0.0, INFINITY, 5e-5, 0x1p-1074};
+    const size_t n = ranked_sizes[_i];
+    for (int ties = 0; ties < 2; ties++) {
+        memset(rows, 0, sizeof rows);
+        for (size_t i = 0; i < n; i++)
+            rows[i] = (struct ranked_row){
+                ties ? few[i * i % 7 % 4] : (double)(i * 7919 % 2003) * 1e-7, (uint32_t)i};
+        memcpy(expected, rows, sizeof rows);
+        qsort(expected, n, sizeof *expected, by_ptp);
+        ranking_sort(rows, scratch, n);
+        for (size_t i = 0; i < n; i++) {
+            ck_assert_double_eq(rows[i].ptp, expected[i].ptp);
+            ck_assert_uint_eq(rows[i].number, expected[i].number);
+        }
+    }
+}
+END_TEST
+
+/* Points at once and one by one, every way of computing rows, and the next candidate by looking at
+ * all of them: the same bits. The sizes lie on both sides of whole blocks. */
+static const size_t process_sizes[] = {5, 63, 64, 65, 333, 600};
+
+static size_t next_of_all(const struct gaussian_process *process, double best)
+{
+    size_t chosen = 0;
+    double least = INFINITY;
+    for (size_t i = 0; i < process->n_candidates; i++) {
+        const double variance = process->variance[i];
+        const double sd = variance > 0.0 ? sqrt(variance) : 0.0;
+        const double excess = process->mean[i] - best, z = excess / (sd + 1e-12);
+        const double density = exp(-0.5 * z * z) / sqrt(2.0 * M_PI);
+        const double value = excess * 0.5 * erfc(-z / M_SQRT2) + sd * density;
+        if (value < least) {
+            least = value;
+            chosen = i;
+        }
+    }
+    return chosen;
+}
+
+START_TEST(test_points_at_once)
+{
+    static struct table table;
+    const size_t m = process_sizes[_i / 3];
+    const double step = (double[]){1e-7, 0.01, 3.0}[_i % 3]; /* series; both; far apart */
+    struct gaussian_process together, one_by_one;
+    size_t indices[30];
+    double y[30];
+    valley_table(&table, m, m / 2, 29, 607, step, 0.0);
+    ck_assert_int_eq(gaussian_process_init(&together, m), 0);
+    ck_assert_int_eq(gaussian_process_init(&one_by_one, m), 0);
+    gaussian_process_reset(&together, table.candidates, m);
+    gaussian_process_reset(&one_by_one, table.candidates, m);
+    for (size_t i = 0; i < LENGTH(indices); i++) {
+        indices[i] = i * 7 % m;
+        y[i] = table.losses[indices[i]];
+        add_point(&one_by_one, indices[i], y[i]);
+        ck_assert_uint_eq(gaussian_process_next(&one_by_one, y[i]), next_of_all(&one_by_one, y[i]));
+    }
+    gaussian_process_add(&together, indices, y, 11);
+    gaussian_process_add(&together, indices + 11, y + 11, 0);
+    gaussian_process_add(&together, indices + 11, y + 11, LENGTH(indices) - 11);
+    ck_assert_uint_eq(together.n_points, one_by_one.n_points);
+    ck_assert_mem_eq(together.mean, one_by_one.mean, m * sizeof(double));
+    ck_assert_mem_eq(together.variance, one_by_one.variance, m * sizeof(double));
+    gaussian_process_free(&together);
+    gaussian_process_free(&one_by_one);
+}
+END_TEST
+
+#if defined(__x86_64__)
+START_TEST(test_instruction_sets_agree_on_rows)
+{
+    enum { M = 150, BLOCKS = 3 * GAUSSIAN_PROCESS_BLOCK };
+    static struct table table;
+    static double rows[2][BLOCKS * GAUSSIAN_PROCESS_MAX_POINTS], mean[2][BLOCKS],
+        variance[2][BLOCKS];
+    struct gaussian_process_step steps[4];
+    if (!__builtin_cpu_supports("avx2"))
+        return;
+    random_table(&table, 77);
+    table.m = M;
+    for (size_t s = 0; s < LENGTH(steps); s++) {
+        steps[s] = (struct gaussian_process_step){
+            .x = table.candidates[s * 11], .series = s % 2 == 0, .diagonal = 0.3, .target = 1.7};
+        for (size_t j = 0; j < s; j++)
+            steps[s].factor[j] = 0.1 + 0.3 * (double)j;
+    }
+    gaussian_process_extend_baseline(table.candidates, M, 0, steps, LENGTH(steps), rows[0], mean[0],
+                                     variance[0]);
+    gaussian_process_extend_x86_64_v3(table.candidates, M, 0, steps, LENGTH(steps), rows[1],
+                                      mean[1], variance[1]);
+    ck_assert_mem_eq(rows[0], rows[1], sizeof rows[0]);
+    ck_assert_mem_eq(mean[0], mean[1], sizeof mean[0]);
+    ck_assert_mem_eq(variance[0], variance[1], sizeof variance[0]);
+}
+END_TEST
+#endif
 
 static const double spans[] = {2e-5, 1e-3, 0.0141, 0.0142, 0.05, 0.2, 0.5, 60.0};
 
@@ -303,7 +424,7 @@ START_TEST(test_the_kernel_is_exact_near_and_far)
     for (size_t i = 0; i < LENGTH(candidates); i++)
         candidates[i] = spans[_i] * (double)i / (LENGTH(candidates) - 1);
     gaussian_process_reset(&process, candidates, LENGTH(candidates));
-    gaussian_process_add(&process, 0, 1.0);
+    add_point(&process, 0, 1.0);
     for (size_t i = 0; i < LENGTH(candidates); i++) {
         long double d = candidates[i];
         long double expected = expl(-0.5L * d * d) / (1.0L + 1e-10L);
@@ -321,8 +442,8 @@ START_TEST(test_the_next_of_equal_candidates_is_the_first)
     ck_assert_int_eq(gaussian_process_init(&process, 6), 0);
     gaussian_process_reset(&process, candidates, 6);
     ck_assert_uint_eq(gaussian_process_next(&process, 0.5), 0);
-    gaussian_process_add(&process, 1, 2.0);
-    gaussian_process_add(&process, 5, 1.0);
+    add_point(&process, 1, 2.0);
+    add_point(&process, 5, 1.0);
     ck_assert_uint_eq(gaussian_process_next(&process, 1.0), 3);
     gaussian_process_free(&process);
 }
@@ -343,6 +464,11 @@ int main(void)
     suite_add_tcase(suite, search);
     TCase *process = tcase_create("gaussian process");
     tcase_add_test(process, test_the_gaussian_process_is_scikit_learn_s);
+    tcase_add_loop_test(process, test_ranking, 0, LENGTH(ranked_sizes));
+    tcase_add_loop_test(process, test_points_at_once, 0, 3 * LENGTH(process_sizes));
+#if defined(__x86_64__)
+    tcase_add_test(process, test_instruction_sets_agree_on_rows);
+#endif
     tcase_add_loop_test(process, test_the_kernel_is_exact_near_and_far, 0, LENGTH(spans));
     tcase_add_test(process, test_the_next_of_equal_candidates_is_the_first);
     suite_add_tcase(suite, process);

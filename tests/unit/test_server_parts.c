@@ -105,6 +105,7 @@ static const struct {
     {"GET", "/v1/models", model_list_all, ""},
     {"GET", "/v1/models/md_1", model_show, "md_1"},
     {"DELETE", "/v1/models/md_1", model_remove, "md_1"},
+    {"GET", "/v1/devices", device_list_all, ""},
     {"GET", "/healthz", meta_health, ""},
     {"GET", "/readyz", meta_ready, ""},
     {"GET", "/openapi.yaml", meta_openapi, ""},

@@ -67,7 +67,7 @@ START_TEST(test_newer_schema_is_refused)
     ck_assert_int_eq(store_sqlite_open(path, &store, &error), REJECTD_STORAGE);
     ck_assert_ptr_nonnull(strstr(error.message, "1000"));
     ck_assert_ptr_null(store);
-    run_sql("PRAGMA user_version = 3");
+    run_sql("PRAGMA user_version = 4");
     discard_store(open_store());
 }
 END_TEST
@@ -82,7 +82,11 @@ START_TEST(test_first_schema_is_brought_up_to_date)
     struct store_result result = {0};
     struct store *store = make_store();
     store->functions->close(store);
-    run_sql("DROP TABLE parts;"
+    run_sql("ALTER TABLE jobs DROP COLUMN moved_to;"
+            "ALTER TABLE jobs DROP COLUMN lost_on;"
+            "ALTER TABLE jobs DROP COLUMN warning_code;"
+            "ALTER TABLE jobs DROP COLUMN warning_message;"
+            "DROP TABLE parts;"
             "ALTER TABLE datasets DROP COLUMN next_part;"
             "DROP TABLE artifacts;"
             "ALTER TABLE jobs ADD COLUMN labels_sha256 TEXT;"
@@ -148,6 +152,7 @@ int main(void)
     tcase_add_test(own, test_other_files_are_refused);
     tcase_add_test(own, test_check_answers);
     suite_add_tcase(suite, store_suite(&sqlite));
+    suite_add_tcase(suite, store_suite_devices(&sqlite));
     suite_add_tcase(suite, own);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

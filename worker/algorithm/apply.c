@@ -236,7 +236,7 @@ enum rejectd_status apply_check_log(const struct rejectd_epochs *epochs,
 {
     enum rejectd_status status = apply_check(epochs, model, error);
     if (status == REJECTD_OK)
-        status = clean_check(epochs, log, error);
+        status = clean_check(epochs, log, &(struct rejectd_clean_parameters){0}, error);
     if (status != REJECTD_OK)
         return status;
     struct pick *picks = malloc(model->n_channels * sizeof *picks);

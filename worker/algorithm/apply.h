@@ -17,10 +17,12 @@ enum rejectd_status apply_check_log(const struct rejectd_epochs *epochs,
                                     const struct rejectd_reject_log *log,
                                     struct rejectd_error *error);
 enum rejectd_status clean_check(const struct rejectd_epochs *epochs,
-                                const struct rejectd_reject_log *log, struct rejectd_error *error);
+                                const struct rejectd_reject_log *log,
+                                const struct rejectd_clean_parameters *parameters,
+                                struct rejectd_error *error);
 enum rejectd_status clean_run(const struct backend *backend, const struct rejectd_epochs *epochs,
                               const struct rejectd_reject_log *log,
-                              enum rejectd_meg_legendre legendre,
+                              const struct rejectd_clean_parameters *parameters,
                               const struct rejectd_compute_options *options,
                               const struct rejectd_sink *sink, struct rejectd_error *error);
 

@@ -24,8 +24,8 @@ static enum rejectd_status check_electrode(const struct rejectd_channel *channel
                             "the position of channel \"%s\" is not finite", channel->name);
     if (sqrt(p[0] * p[0] + p[1] * p[1] + p[2] * p[2]) < coincident)
         return REJECTD_FAIL(error, REJECTD_UNSUITABLE_DATASET, field,
-                            "the position of channel \"%s\" is the origin of the head frame; "
-                            "positions are in metres on the head",
+                            "the position of channel \"%s\" is the origin of the head frame, or "
+                            "of the sphere where one is given; positions are in metres on the head",
                             channel->name);
     return REJECTD_OK;
 }

@@ -2,6 +2,7 @@
  * Repaired epochs, streamed: a few epochs at a time are repaired on the backend and handed to the
  * sink, so that memory does not grow with the dataset.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,9 +20,10 @@ struct family {
     size_t n_picks;
     size_t n_repaired; /* entries of the whole log */
     struct interpolation interpolation;
-    size_t *offsets;    /* [batch + 1] */
-    uint16_t *channels; /* [batch * n_picks] */
-    uint16_t *prefix;   /* [batch] */
+    double *predictions; /* [n_picks][batch][T], where each is left out */
+    size_t *offsets;     /* [batch + 1] */
+    uint16_t *channels;  /* [batch * n_picks] */
+    uint16_t *prefix;    /* [batch] */
     struct backend_session *session;
 };
 
@@ -29,6 +31,12 @@ enum { FAMILIES = 2 };
 
 static const enum interpolation_kind family_kinds[FAMILIES] = {INTERPOLATION_SPLINE,
                                                                INTERPOLATION_FIELD_MAP};
+
+/* Epochs whose electrodes are seen from the origin of their sphere. */
+struct centred {
+    struct rejectd_epochs epochs;
+    struct rejectd_channel *channels; /* owned; NULL where nothing moved */
+};
 
 #define FAIL_NOTHING_LEFT(error, epoch)                                                            \
     REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "labels",                                           \
@@ -41,6 +49,7 @@ struct cleaner {
     const struct backend *backend;
     const struct rejectd_epochs *epochs;
     const struct rejectd_reject_log *log;
+    const struct rejectd_clean_parameters *parameters;
     const struct rejectd_compute_options *options;
     const struct rejectd_sink *sink;
     struct progress progress;
@@ -57,12 +66,48 @@ static void cleaner_free(struct cleaner *cleaner)
         struct family *family = &cleaner->families[f];
         interpolation_close(&family->interpolation);
         free(family->picks);
+        free(family->predictions);
         free(family->offsets);
         free(family->channels);
         free(family->prefix);
     }
     free(cleaner->rows);
     free(cleaner->epoch);
+}
+
+/* centred_free() it, also after an error. */
+static enum rejectd_status centred_init(struct centred *centred,
+                                        const struct rejectd_epochs *epochs, const double origin[3],
+                                        struct rejectd_error *error)
+{
+    *centred = (struct centred){.epochs = *epochs};
+    for (int axis = 0; axis < 3; axis++)
+        if (!isfinite(origin[axis]))
+            return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "origin",
+                                "the origin of the electrodes' sphere is not finite");
+    if (origin[0] == 0.0 && origin[1] == 0.0 && origin[2] == 0.0)
+        return REJECTD_OK;
+    centred->channels = malloc(epochs->n_channels * sizeof *centred->channels);
+    if (centred->channels == NULL)
+        return REJECTD_FAIL_MEMORY(error, epochs->n_channels * sizeof *centred->channels);
+    memcpy(centred->channels, epochs->channels, epochs->n_channels * sizeof *centred->channels);
+    for (size_t c = 0; c < epochs->n_channels; c++)
+        for (int axis = 0; axis < 3; axis++)
+            centred->channels[c].position[axis] -= origin[axis];
+    centred->epochs.channels = centred->channels;
+    return REJECTD_OK;
+}
+
+static void centred_free(struct centred *centred)
+{
+    free(centred->channels);
+}
+
+/* Whether an epoch in which n sensors of a family are replaced has any to predict one of them. */
+static bool has_sources(const struct cleaner *cleaner, const struct family *family, size_t n)
+{
+    return n == 0 ||
+           (cleaner->parameters->leave_one_out ? family->n_picks > 1 : family->n_picks > n);
 }
 
 /* Channels that some epoch of the log considers, and how many entries are to be repaired. */
@@ -85,8 +130,7 @@ static void list_picks(const struct cleaner *cleaner, struct family *family)
 
 /* Where the log repairs nothing of a family, its sensors may be anywhere. */
 static enum rejectd_status family_init(struct cleaner *cleaner, enum interpolation_kind kind,
-                                       enum rejectd_meg_legendre legendre, struct family *family,
-                                       struct rejectd_error *error)
+                                       struct family *family, struct rejectd_error *error)
 {
     const size_t c = cleaner->epochs->n_channels;
     family->kind = kind;
@@ -102,15 +146,20 @@ static enum rejectd_status family_init(struct cleaner *cleaner, enum interpolati
     family->prefix = malloc(cleaner->batch * sizeof(uint16_t));
     if (family->offsets == NULL || family->channels == NULL || family->prefix == NULL)
         return REJECTD_FAIL_MEMORY(error, cleaner->batch * n * sizeof(uint16_t));
+    const size_t predictions = n * cleaner->batch * cleaner->epochs->n_times;
+    if (cleaner->parameters->leave_one_out)
+        family->predictions = malloc(predictions * sizeof(double));
+    if (cleaner->parameters->leave_one_out && family->predictions == NULL)
+        return REJECTD_FAIL_MEMORY(error, predictions * sizeof(double));
     enum rejectd_status status = checks_sensors_of_log(cleaner->epochs, family->picks, n, error);
     if (status == REJECTD_OK)
-        status = interpolation_open(cleaner->epochs, family->picks, n, legendre,
-                                    fit_threads(cleaner->options), &family->interpolation, error);
+        status =
+            interpolation_open(cleaner->epochs, family->picks, n, cleaner->parameters->meg_legendre,
+                               fit_threads(cleaner->options), &family->interpolation, error);
     return status;
 }
 
-static enum rejectd_status cleaner_init(struct cleaner *cleaner, enum rejectd_meg_legendre legendre,
-                                        struct rejectd_error *error)
+static enum rejectd_status cleaner_init(struct cleaner *cleaner, struct rejectd_error *error)
 {
     const struct rejectd_epochs *epochs = cleaner->epochs;
     const size_t item = epochs->dtype == REJECTD_FLOAT64 ? sizeof(double) : sizeof(float);
@@ -125,7 +174,7 @@ static enum rejectd_status cleaner_init(struct cleaner *cleaner, enum rejectd_me
         return REJECTD_FAIL_MEMORY(error, c * epochs->n_times * sizeof(double));
     enum rejectd_status status = REJECTD_OK;
     for (size_t f = 0; f < FAMILIES && status == REJECTD_OK; f++)
-        status = family_init(cleaner, family_kinds[f], legendre, &cleaner->families[f], error);
+        status = family_init(cleaner, family_kinds[f], &cleaner->families[f], error);
     return status;
 }
 
@@ -142,11 +191,32 @@ static enum rejectd_status list_repairs(const struct cleaner *cleaner, struct fa
             if (labels[family->picks[p]] == REJECTD_LABEL_INTERPOLATED)
                 family->channels[at++] = (uint16_t)p;
         family->prefix[i] = (uint16_t)(at - family->offsets[i]);
-        if (family->prefix[i] == family->n_picks)
+        if (!has_sources(cleaner, family, family->prefix[i]))
             return FAIL_NOTHING_LEFT(error, first + i);
     }
     family->offsets[n] = at;
     return REJECTD_OK;
+}
+
+/* Predicts each of the family's sensors from all others in the n epochs of the session. */
+static enum rejectd_status predict_family(struct cleaner *cleaner, struct family *family, size_t n,
+                                          struct rejectd_error *error)
+{
+    const double *weights;
+    double *ptp = malloc(n * family->n_picks * sizeof *ptp);
+    if (ptp == NULL)
+        return REJECTD_FAIL_MEMORY(error, n * family->n_picks * sizeof *ptp);
+    enum rejectd_status status =
+        interpolation_leave_one_out(&family->interpolation, &weights, error);
+    if (status == REJECTD_OK)
+        status =
+            cleaner->backend->predict(family->session, weights, 0, family->n_picks, ptp, error);
+    for (size_t p = 0; p < family->n_picks && status == REJECTD_OK; p++)
+        status = cleaner->backend->read_predictions(
+            family->session, p, family->predictions + p * cleaner->batch * cleaner->epochs->n_times,
+            error);
+    free(ptp);
+    return status;
 }
 
 /* Repairs the family's sensors in epochs first..first+n-1; the session stays open for the rows. */
@@ -174,7 +244,9 @@ static enum rejectd_status repair_family(struct cleaner *cleaner, struct family 
     const struct backend_repairs repairs = {n, 1, family->offsets, family->channels,
                                             family->prefix};
     status = cleaner->backend->open(&samples, &options, &family->session, error);
-    if (status == REJECTD_OK)
+    if (status == REJECTD_OK && cleaner->parameters->leave_one_out)
+        status = predict_family(cleaner, family, n, error);
+    else if (status == REJECTD_OK)
         status = interpolation_repair(&family->interpolation, cleaner->backend, family->session,
                                       &repairs, &cleaner->progress, error);
     return status;
@@ -197,11 +269,16 @@ static void store_row(const struct cleaner *cleaner, size_t channel, const doubl
 static enum rejectd_status store_family(struct cleaner *cleaner, const struct family *family,
                                         size_t at, struct rejectd_error *error)
 {
-    enum rejectd_status status =
-        cleaner->backend->read_repaired(family->session, at, 0, cleaner->rows, error);
+    const uint16_t *positions = family->channels + family->offsets[at];
+    const size_t n_times = cleaner->epochs->n_times;
+    enum rejectd_status status = REJECTD_OK;
+    if (family->predictions == NULL)
+        status = cleaner->backend->read_repaired(family->session, at, 0, cleaner->rows, error);
     for (size_t i = 0; i < family->prefix[at] && status == REJECTD_OK; i++)
-        store_row(cleaner, family->picks[family->channels[family->offsets[at] + i]],
-                  cleaner->rows + i * cleaner->epochs->n_times);
+        store_row(cleaner, family->picks[positions[i]],
+                  family->predictions == NULL
+                      ? cleaner->rows + i * n_times
+                      : family->predictions + (positions[i] * cleaner->batch + at) * n_times);
     return status;
 }
 
@@ -270,9 +347,10 @@ static enum rejectd_status check_log(const struct rejectd_epochs *epochs,
 /* Whether the repairs of one kind in every epoch have sensors, in known places, to go by. */
 static enum rejectd_status check_family(const struct rejectd_epochs *epochs,
                                         const struct rejectd_reject_log *log,
+                                        const struct rejectd_clean_parameters *parameters,
                                         enum interpolation_kind kind, struct rejectd_error *error)
 {
-    struct cleaner cleaner = {.epochs = epochs, .log = log};
+    const struct cleaner cleaner = {.epochs = epochs, .log = log, .parameters = parameters};
     struct family family = {.kind = kind, .picks = malloc(epochs->n_channels * sizeof(size_t))};
     enum rejectd_status status = REJECTD_OK;
     if (family.picks == NULL)
@@ -284,7 +362,7 @@ static enum rejectd_status check_family(const struct rejectd_epochs *epochs,
         size_t n = 0;
         for (size_t p = 0; p < family.n_picks && !log->bad_epochs[e]; p++)
             n += log->labels[e * log->n_channels + family.picks[p]] == REJECTD_LABEL_INTERPOLATED;
-        if (n == family.n_picks)
+        if (!has_sources(&cleaner, &family, n))
             status = FAIL_NOTHING_LEFT(error, e);
     }
     free(family.picks);
@@ -292,22 +370,29 @@ static enum rejectd_status check_family(const struct rejectd_epochs *epochs,
 }
 
 enum rejectd_status clean_check(const struct rejectd_epochs *epochs,
-                                const struct rejectd_reject_log *log, struct rejectd_error *error)
+                                const struct rejectd_reject_log *log,
+                                const struct rejectd_clean_parameters *parameters,
+                                struct rejectd_error *error)
 {
+    struct centred centred = {0};
     enum rejectd_status status = checks_shape(epochs, 1, error);
     if (status == REJECTD_OK)
         status = check_log(epochs, log, error);
+    if (status == REJECTD_OK)
+        status = centred_init(&centred, epochs, parameters->origin, error);
     for (size_t f = 0; f < FAMILIES && status == REJECTD_OK; f++)
-        status = check_family(epochs, log, family_kinds[f], error);
+        status = check_family(&centred.epochs, log, parameters, family_kinds[f], error);
+    centred_free(&centred);
     return status;
 }
 
 enum rejectd_status clean_run(const struct backend *backend, const struct rejectd_epochs *epochs,
                               const struct rejectd_reject_log *log,
-                              enum rejectd_meg_legendre legendre,
+                              const struct rejectd_clean_parameters *parameters,
                               const struct rejectd_compute_options *options,
                               const struct rejectd_sink *sink, struct rejectd_error *error)
 {
+    struct centred centred = {0};
     enum rejectd_status status = checks_shape(epochs, 1, error);
     if (status == REJECTD_OK)
         status = check_log(epochs, log, error);
@@ -315,13 +400,16 @@ enum rejectd_status clean_run(const struct backend *backend, const struct reject
         return status;
     struct cleaner cleaner = {
         .backend = backend,
-        .epochs = epochs,
+        .epochs = &centred.epochs,
         .log = log,
+        .parameters = parameters,
         .options = options,
         .sink = sink,
         .progress = {.monitor = &options->monitor},
     };
-    status = cleaner_init(&cleaner, legendre, error);
+    status = centred_init(&centred, epochs, parameters->origin, error);
+    if (status == REJECTD_OK)
+        status = cleaner_init(&cleaner, error);
     for (size_t first = 0; first < epochs->n_epochs && status == REJECTD_OK;
          first += cleaner.batch) {
         size_t n =
@@ -333,5 +421,6 @@ enum rejectd_status clean_run(const struct backend *backend, const struct reject
             status = REJECTD_FAIL(error, REJECTD_CANCELLED, "", "the work was cancelled");
     }
     cleaner_free(&cleaner);
+    centred_free(&centred);
     return status;
 }

@@ -9,21 +9,28 @@
 extern void dpotrf_(const char *uplo, const int *n, double *a, const int *lda, int *info);
 extern void dpotri_(const char *uplo, const int *n, double *a, const int *lda, int *info);
 
-enum { LEGENDRE_TERMS = 50, ORDER = 4 };
+enum { LEGENDRE_TERMS = 50, ORDER = 4, COSINES = 8 };
 
 const double spline_regularisation = 1e-5;
 
-/* Perrin et al. 1989, eq. 3: g(x) = sum over n of (2n + 1) P_n(x) / (4 pi n^4 (n + 1)^4). */
-static double spline_kernel(double x, const double factors[LEGENDRE_TERMS + 1])
+/* Perrin et al. 1989, eq. 3: g(x) = sum over n of (2n + 1) P_n(x) / (4 pi n^4 (n + 1)^4), of
+ * COSINES values at a time: each waits for its own division only. */
+static void spline_kernels(const double x[COSINES], const double factors[LEGENDRE_TERMS + 1],
+                           double sum[COSINES])
 {
-    double before = 1.0, legendre = x, sum = factors[1] * x;
-    for (int n = 2; n <= LEGENDRE_TERMS; n++) {
-        double next = ((2 * n - 1) * x * legendre - (n - 1) * before) / n;
-        before = legendre;
-        legendre = next;
-        sum += factors[n] * legendre;
+    double before[COSINES], legendre[COSINES];
+    for (int i = 0; i < COSINES; i++) {
+        before[i] = 1.0;
+        legendre[i] = x[i];
+        sum[i] = factors[1] * x[i];
     }
-    return sum;
+    for (int n = 2; n <= LEGENDRE_TERMS; n++)
+        for (int i = 0; i < COSINES; i++) {
+            double next = ((2 * n - 1) * x[i] * legendre[i] - (n - 1) * before[i]) / n;
+            before[i] = legendre[i];
+            legendre[i] = next;
+            sum[i] += factors[n] * next;
+        }
 }
 
 static void kernel_factors(double factors[LEGENDRE_TERMS + 1])
@@ -43,14 +50,20 @@ static void direction_of(const double position[3], double direction[3])
 
 void spline_kernel_matrix(const double (*positions)[3], size_t n, double *matrix)
 {
-    double factors[LEGENDRE_TERMS + 1], a[3], b[3];
+    double factors[LEGENDRE_TERMS + 1], cosines[COSINES], kernels[COSINES], a[3], b[3];
     kernel_factors(factors);
     for (size_t i = 0; i < n; i++) {
         direction_of(positions[i], a);
-        for (size_t j = 0; j <= i; j++) {
-            direction_of(positions[j], b);
-            const double cosine = a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-            matrix[i * n + j] = matrix[j * n + i] = spline_kernel(cosine, factors);
+        for (size_t first = 0; first <= i; first += COSINES) {
+            const size_t left = i + 1 - first, count = left < COSINES ? left : (size_t)COSINES;
+            for (size_t j = 0; j < COSINES; j++) {
+                /* Those beyond the last are computed for nobody. */
+                direction_of(positions[j < count ? first + j : i], b);
+                cosines[j] = a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+            }
+            spline_kernels(cosines, factors, kernels);
+            for (size_t j = first; j < first + count; j++)
+                matrix[i * n + j] = matrix[j * n + i] = kernels[j - first];
         }
     }
 }

@@ -9,7 +9,8 @@
  * partitioned inverse gives the same weights for every B: -inverse(P_BB) P_BR. So one matrix
  * serves every set of bad sensors of every epoch.
  *
- * Directions are taken from the origin of the head frame, as autoreject takes them: no sphere is
+ * Directions are taken from the origin of the positions, which is that of the head frame as
+ * autoreject takes them: no sphere is
  * fitted to the electrodes.
  */
 #ifndef WORKER_ALGORITHM_SPLINE_H

@@ -27,17 +27,23 @@ struct bayesian_search {
     double best_loss;
 };
 
-/* Looks a candidate up. An infinite loss is no observation. */
-static void visit(struct bayesian_search *search, size_t index)
+/* Looks candidates up. An infinite loss is no observation. */
+static void visit(struct bayesian_search *search, const size_t *indices, size_t n)
 {
-    const double loss = search->losses[index];
-    if (isinf(loss))
-        return;
-    gaussian_process_add(search->process, index, loss);
-    if (loss < search->best_loss) {
-        search->best_loss = loss;
-        search->best = index;
+    size_t seen[START_CANDIDATES + 1], n_seen = 0;
+    double losses[START_CANDIDATES + 1];
+    for (size_t i = 0; i < n; i++) {
+        const double loss = search->losses[indices[i]];
+        if (isinf(loss))
+            continue;
+        seen[n_seen] = indices[i];
+        losses[n_seen++] = loss;
+        if (loss < search->best_loss) {
+            search->best_loss = loss;
+            search->best = indices[i];
+        }
     }
+    gaussian_process_add(search->process, seen, losses, n_seen);
 }
 
 static struct threshold search_bayesian(const double *candidates, const double *losses, size_t m,
@@ -46,15 +52,17 @@ static struct threshold search_bayesian(const double *candidates, const double *
     struct bayesian_search search = {.losses = losses, .process = process, .best_loss = INFINITY};
     gaussian_process_reset(process, candidates, m);
     const double step = (double)m / (double)n_start;
-    size_t before = m;
+    size_t start[START_CANDIDATES + 1], n = 0;
     for (size_t i = 0; i <= n_start; i++) {
         const size_t index = i < n_start ? (size_t)((double)i * step) : m - 1;
-        if (index != before)
-            visit(&search, index);
-        before = index;
+        if (n == 0 || index != start[n - 1])
+            start[n++] = index;
     }
-    for (int i = 0; i < BAYESIAN_STEPS; i++)
-        visit(&search, gaussian_process_next(process, search.best_loss));
+    visit(&search, start, n);
+    for (int i = 0; i < BAYESIAN_STEPS; i++) {
+        const size_t next = gaussian_process_next(process, search.best_loss);
+        visit(&search, &next, 1);
+    }
     return (struct threshold){candidates[search.best], search.best_loss};
 }
 

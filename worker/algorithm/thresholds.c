@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "worker/algorithm/folds.h"
+#include "worker/algorithm/ranking.h"
 #include "worker/algorithm/threshold_search.h"
 
 /* Tables of one block of picks, M rows each: 2 E, or E where nothing is predicted. */
@@ -57,32 +58,19 @@ static size_t block_size(const struct backend_samples *samples,
     return size < samples->n_picks ? size : samples->n_picks;
 }
 
-struct row {
-    double ptp;
-    uint32_t number;
-};
-
-static int by_ptp(const void *a, const void *b)
-{
-    const struct row *x = a, *y = b;
-    if (x->ptp != y->ptp)
-        return x->ptp < y->ptp ? -1 : 1;
-    return x->number < y->number ? -1 : 1;
-}
-
-/* Ranks the m rows of one pick. rows is scratch [M]. */
+/* Ranks the m rows of one pick. rows is scratch [2 M]. */
 static void rank_rows(const double *ptp, size_t stride, const double *predicted, size_t count,
-                      size_t n_epochs, size_t m, struct row *rows, uint32_t *order,
+                      size_t n_epochs, size_t m, struct ranked_row *rows, uint32_t *order,
                       double *candidates)
 {
     for (size_t e = 0; e < n_epochs; e++)
-        rows[e] = (struct row){ptp[e * stride], (uint32_t)e};
+        rows[e] = (struct ranked_row){ptp[e * stride], (uint32_t)e};
     for (size_t e = 0; e < m - n_epochs; e++) {
         /* Of samples too large for the arithmetic; NaN has no rank. */
         double ptp_there = isnan(predicted[e * count]) ? INFINITY : predicted[e * count];
-        rows[n_epochs + e] = (struct row){ptp_there, (uint32_t)(n_epochs + e)};
+        rows[n_epochs + e] = (struct ranked_row){ptp_there, (uint32_t)(n_epochs + e)};
     }
-    qsort(rows, m, sizeof *rows, by_ptp);
+    ranking_sort(rows, rows + m, m);
     for (size_t i = 0; i < m; i++) {
         order[i] = rows[i].number;
         candidates[i] = rows[i].ptp;
@@ -97,7 +85,7 @@ static enum rejectd_status rank_block(const struct backend_samples *samples, con
     bool failed = false;
 #pragma omp parallel num_threads(n_threads)
     {
-        struct row *rows = malloc(m * sizeof *rows);
+        struct ranked_row *rows = malloc(2 * m * sizeof *rows);
         if (rows == NULL) {
 #pragma omp atomic write
             failed = true;
@@ -109,7 +97,7 @@ static enum rejectd_status rank_block(const struct backend_samples *samples, con
                           rows, block->order + c * m, block->candidates + c * m);
         free(rows);
     }
-    return failed ? REJECTD_FAIL_MEMORY(error, m * sizeof(struct row)) : REJECTD_OK;
+    return failed ? REJECTD_FAIL_MEMORY(error, 2 * m * sizeof(struct ranked_row)) : REJECTD_OK;
 }
 
 static struct threshold search_pick(const struct thresholds_request *request,

@@ -26,8 +26,9 @@ enum rejectd_status votes_init(struct votes *votes, const double *ptp, const dou
                                size_t n_epochs, size_t n_picks, struct rejectd_error *error)
 {
     size_t n_bad = 0;
-    for (size_t i = 0; i < n_epochs * n_picks; i++)
-        n_bad += ptp[i] > thresholds[i % n_picks];
+    for (size_t e = 0; e < n_epochs; e++)
+        for (size_t c = 0; c < n_picks; c++)
+            n_bad += ptp[e * n_picks + c] > thresholds[c];
     *votes = (struct votes){.n_epochs = n_epochs, .n_picks = n_picks};
     votes->offsets = malloc((n_epochs + 1) * sizeof *votes->offsets);
     votes->channels = malloc((n_bad + 1) * sizeof *votes->channels);

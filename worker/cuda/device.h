@@ -25,7 +25,8 @@
 
 struct resident;
 
-enum { STAGING_SLOTS = 3, STAGING_BYTES = 32 << 20 };
+/* Small enough that what host threads write is still in their caches when the device fetches it. */
+enum { STAGING_SLOTS = 4, STAGING_BYTES = 8 << 20 };
 
 /* A pinned host buffer and its twin on the device: a chunk of samples on its way. */
 struct staging_slot {
@@ -48,7 +49,7 @@ struct backend_device {
     uint64_t fault_after;                           /* calls until an injected fault; 0: none */
     uint64_t calls;
     struct trace *trace; /* or NULL */
-    bool failed; /* an error that stays was met: nothing more can be computed */
+    bool failed;         /* an error that stays was met: nothing more can be computed */
 };
 
 /*

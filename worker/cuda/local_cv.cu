@@ -139,8 +139,14 @@ __global__ void __launch_bounds__(THREADS)
     const uint32_t t = blockIdx.x * THREADS + threadIdx.x, pick = blockIdx.y;
     if (t >= view.pitch)
         return;
-    size_t i = offsets[pick] - base;
-    const size_t end = offsets[pick + 1] - base;
+    /* Blocks share a pick's changes, whole cells each. */
+    const size_t from = offsets[pick] - base, to = offsets[pick + 1] - base;
+    size_t i = from + (to - from) * blockIdx.z / gridDim.z;
+    size_t end = from + (to - from) * (blockIdx.z + 1) / gridDim.z;
+    while (i > from && i < to && changes[i].cell == changes[i - 1].cell)
+        i--;
+    while (end > from && end < to && changes[end].cell == changes[end - 1].cell)
+        end--;
     while (i < end) {
         const uint32_t cell = changes[i].cell;
         Work sum = 0;
@@ -346,8 +352,8 @@ static enum rejectd_status grid_value(struct backend_session *session, const str
         TRY(work->changes.upload(device, work->block_changes.data(), n_changes, error));
         TRY(work->change_offsets.upload(device, offsets, count + 1, error));
         CUDA_LAUNCHED("tables_of_changes");
-        CUDA_LAUNCH((change_cells<Work>), dim3(tiles, (unsigned)count), dim3(THREADS), 0,
-                    device->compute, view, repaired, work->changes.get(),
+        CUDA_LAUNCH((change_cells<Work>), dim3(tiles, (unsigned)count, CELL_PARTS), dim3(THREADS),
+                    0, device->compute, view, repaired, work->changes.get(),
                     work->change_offsets.get(), offsets[0], (uint32_t)plan->n_cells, cells);
         CUDA_LAUNCHED("change_cells");
     }

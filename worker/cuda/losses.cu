@@ -120,8 +120,8 @@ size_t loss_pick_bytes(const struct backend_session *session, struct loss_folds 
 template <typename Work>
 enum rejectd_status
 losses_compute(struct backend_session *session, const struct row_view<Work> &view, size_t count,
-               struct loss_folds *folds, const struct ranks *ranks,
-               struct loss_scratch *scratch, double *losses, struct rejectd_error *error)
+               struct loss_folds *folds, const struct ranks *ranks, struct loss_scratch *scratch,
+               double *losses, struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
     const size_t n_rows = folds->n_rows, parts = prefix_squares_parts(view.pitch);

@@ -46,85 +46,127 @@ template <typename Work> struct column_lists {
     }
 };
 
-template <typename Work>
-__device__ void look_at(Work x, Work low, Work high, uint32_t every, uint32_t *below,
-                        uint32_t *within, uint32_t *turn, struct column_state<Work> *state,
-                        Work *list, uint32_t capacity)
-{
-    if (x < low) {
-        ++*below;
-    } else if (x <= high) {
-        ++*within;
-        if (++*turn == every) {
-            *turn = 0;
-            const uint32_t at = atomicAdd(&state->listed, 1u);
-            if (at < capacity)
-                list[at] = x;
-        }
-    }
-}
+/* A value on its way: counted, and kept if it is its turn. ALL: every one is to be kept. */
+template <bool ALL, typename Work> struct reader {
+    Work low, high;
+    uint32_t every, below, within, turn;
+    uint32_t *listed;
+    Work *list;
+    uint32_t capacity;
 
-/* Reads rows first, first + step, ... of the set, all columns and groups of the block together. */
-template <typename Work>
-__device__ void read_rows(const struct row_view<Work> &view, const uint32_t *rows, uint32_t n,
-                          uint32_t step, uint32_t pick, uint32_t t,
-                          struct column_state<Work> *states,
-                          const struct column_lists<Work> &lists)
+    __device__ void look_at(Work x)
+    {
+        below += x < low;
+        if (!(x >= low && x <= high))
+            return;
+        within++;
+        if (!ALL) {
+            if (++turn < every)
+                return;
+            turn = 0;
+        }
+        const uint32_t at = atomicAdd(listed, 1u);
+        if (at < capacity)
+            list[at] = x;
+    }
+};
+
+/* Reads rows first, first + step, ... of the set, all columns and groups of the block together.
+ * rows: where each begins in the first pick; `offset`: from there to the sample. */
+template <bool ALL, typename Work>
+__device__ void read_rows(const unsigned long long *rows, uint32_t n, uint32_t step, size_t offset,
+                          struct column_state<Work> *state, Work *list, uint32_t capacity)
 {
-    enum { COLUMNS = line<Work>::COLUMNS, GROUPS = line<Work>::GROUPS, UNROLL = 4 };
-    const uint32_t column = threadIdx.x % COLUMNS, group = threadIdx.x / COLUMNS;
-    struct column_state<Work> *state = &states[column];
-    Work *list = lists.of(column);
-    if (state->done)
-        return;
-    const Work low = state->low, high = state->high;
-    const uint32_t every = state->every, stride = GROUPS * step;
-    /* Groups begin their counting at different values. */
-    uint32_t below = 0, within = 0, turn = group % every;
+    enum { GROUPS = line<Work>::GROUPS, UNROLL = 8 };
+    const uint32_t group = threadIdx.x / line<Work>::COLUMNS, stride = GROUPS * step;
+    struct reader<ALL, Work> reader = {
+        state->low, state->high, state->every, 0, 0, group % state->every, &state->listed, list,
+            capacity
+    };
     uint32_t i = group * step;
     for (; i + (UNROLL - 1) * stride < n; i += UNROLL * stride) {
         Work x[UNROLL];
 #pragma unroll
         for (uint32_t u = 0; u < UNROLL; u++)
-            x[u] = view.row(rows[i + u * stride], pick)[t];
+            x[u] = ((const Work *)rows[i + u * stride])[offset];
 #pragma unroll
         for (uint32_t u = 0; u < UNROLL; u++)
-            look_at(x[u], low, high, every, &below, &within, &turn, state, list,
-                    lists.capacity);
+            reader.look_at(x[u]);
     }
     for (; i < n; i += stride)
-        look_at(view.row(rows[i], pick)[t], low, high, every, &below, &within, &turn, state, list,
-                lists.capacity);
-    atomicAdd(&state->below, below);
-    atomicAdd(&state->within, within);
+        reader.look_at(((const Work *)rows[i])[offset]);
+    if (reader.below != 0)
+        atomicAdd(&state->below, reader.below);
+    if (reader.within != 0)
+        atomicAdd(&state->within, reader.within);
 }
 
-/* New bounds from a sample of n of what is within the old ones. `rank`: of the lower middle value
- * among what is within. */
-template <typename Work>
-__device__ void bound_by_sample(struct column_state<Work> *state, const Work *list, uint32_t n,
-                                uint32_t within, uint32_t rank, uint32_t capacity, Work sorted)
+/* New bounds from a sample of what is within the old ones. `rank`: of the lower middle value among
+ * what is within. */
+template <int K, typename Work>
+__device__ void bound_by_sample(struct column_state<Work> *state,
+                                const struct warp_values<K, Work> &sample, uint32_t within,
+                                uint32_t rank, uint32_t capacity)
 {
-    const double share = (double)n / (double)within;
+    const double n = (double)sample.n, share = n / (double)within;
     const double place = ((double)rank + 0.5) * share;
-    /* How far off the median's place in the sample may be: more than four standard deviations. */
-    const double slack = 4.2 * sqrt(place * (1.0 - place / (double)n) * (1.0 - share) + 0.25) + 1.5;
-    const double from = place - slack, to = place + slack;
+    /* How far off the median's place in the sample may be: four standard deviations. */
+    const double slack = 4.0 * sqrt(place * (1.0 - place / n) * (1.0 - share) + 0.25) + 1.5;
+    const int from = (int)floor(place - slack), to = (int)ceil(place + slack) + 1;
+    const int give = 1 + (int)(slack / 4);
     Work low = state->low, high = state->high;
-    double kept = (double)within;
-    if (from >= 0.0) {
-        low = warp_select(list, n, (uint32_t)from, false, sorted).at;
-        kept -= floor(from) / share;
+    int kept = (int)sample.n;
+    if (from > 0) {
+        const struct bound<Work> bound = warp_bound(sample, from, give, true);
+        low = bound.value > low ? bound.value : low;
+        kept -= bound.below;
     }
-    if (to < (double)(n - 1)) {
-        high = warp_select(list, n, (uint32_t)ceil(to), false, sorted).at;
-        kept -= ((double)n - 1.0 - ceil(to)) / share;
+    if (to < (int)sample.n) {
+        const struct bound<Work> bound = warp_bound(sample, to, give, false);
+        high = bound.value < high ? bound.value : high;
+        kept -= (int)sample.n - bound.below;
     }
     if (threadIdx.x % 32 != 0)
         return;
     state->low = low;
     state->high = high;
-    state->every = 1 + (uint32_t)(kept * 1.05 / (double)capacity);
+    state->every = 1 + (uint32_t)((double)kept / share * 1.05 / (double)capacity);
+}
+
+/* What the values that were kept tell, with K of them in a lane. */
+template <int K, typename Work>
+__device__ void judge_kept(struct column_state<Work> *state, const Work *list, uint32_t listed,
+                           uint32_t within, uint32_t rank, bool odd, bool complete,
+                           uint32_t capacity)
+{
+    struct warp_values<K, Work> values;
+    values.load(list, listed);
+    if (!complete) {
+        bound_by_sample(state, values, within, rank, capacity);
+        return;
+    }
+    const struct order_statistics<Work> middle = warp_select(values, rank, !odd);
+    if (threadIdx.x % 32 == 0) {
+        state->median = odd ? middle.at : (middle.at + middle.next) / 2;
+        state->done = 1;
+    }
+}
+
+/* Bounds that the median does not lie within: what is beyond them has it. */
+template <typename Work>
+__device__ void correct_bounds(struct column_state<Work> *state, uint32_t below, uint32_t within,
+                               uint32_t lower, uint32_t upper, uint32_t every)
+{
+    if (threadIdx.x % 32 != 0)
+        return;
+    if (below > lower) {
+        state->high = below > upper ? state->low : state->high;
+        state->low = (Work)-INFINITY;
+    } else {
+        state->low = below + within <= lower ? state->high : state->low;
+        state->high = (Work)INFINITY;
+    }
+    state->every = every;
 }
 
 /* One warp: what a pass tells of a column of n values. */
@@ -132,65 +174,49 @@ template <typename Work>
 __device__ void judge(struct column_state<Work> *state, const Work *list, uint32_t capacity,
                       uint32_t n, bool sampled)
 {
-    const bool first_lane = threadIdx.x % 32 == 0;
-    const uint32_t lane = threadIdx.x % 32;
     const bool odd = (n & 1) != 0;
     /* Ranks of the middle values; of an odd number both are the same. */
     const uint32_t lower = odd ? n / 2 : n / 2 - 1, upper = n / 2;
-    uint32_t below = state->below, within = state->within;
+    /* In a sample of all rows nothing was counted. */
+    const uint32_t below = sampled ? 0 : state->below, within = sampled ? n : state->within;
     const uint32_t listed = state->listed < capacity ? state->listed : capacity;
     const bool complete = !sampled && state->every == 1 && listed == within;
-    if (sampled) {
-        /* A sample of all: nothing was counted. */
-        below = 0;
-        within = n;
-    }
+    const bool equal = !sampled && state->low == state->high;
+    __syncwarp();
     if (below > lower || below + within <= upper) {
-        /* Wrong bounds. What was below them, or above, has the median. */
-        if (first_lane && below > lower) {
-            state->high = below > upper ? state->low : state->high;
-            state->low = (Work)-INFINITY;
-        } else if (first_lane) {
-            state->low = below + within <= lower ? state->high : state->low;
-            state->high = (Work)INFINITY;
-        }
-        if (first_lane)
-            state->every = 1 + n / capacity;
-    } else if (!sampled && state->low == state->high) {
-        if (first_lane) {
+        correct_bounds(state, below, within, lower, upper, 1 + n / capacity);
+    } else if (equal) {
+        if (threadIdx.x % 32 == 0) {
             state->median = state->low;
             state->done = 1;
         }
+    } else if (listed > 4 * 32) {
+        judge_kept<16>(state, list, listed, within, lower - below, odd, complete, capacity);
+    } else if (listed > 32) {
+        judge_kept<4>(state, list, listed, within, lower - below, odd, complete, capacity);
     } else if (listed > 0) {
-        const Work sorted = warp_sorted(list[(uint32_t)((uint64_t)lane * listed / 32)]);
-        if (complete) {
-            const struct order_statistics<Work> middle =
-                warp_select(list, listed, lower - below, !odd, sorted);
-            if (first_lane) {
-                state->median = odd ? middle.at : (middle.at + middle.next) / 2;
-                state->done = 1;
-            }
-        } else {
-            bound_by_sample(state, list, listed, within, lower - below, capacity, sorted);
-        }
+        judge_kept<1>(state, list, listed, within, lower - below, odd, complete, capacity);
     }
     __syncwarp();
-    if (first_lane)
+    if (threadIdx.x % 32 == 0)
         state->below = state->within = state->listed = 0;
 }
 
 template <typename Work>
-__global__ void __launch_bounds__(THREADS)
-    select_medians(struct row_view<Work> view, const uint32_t *rows, const uint32_t *offsets,
+__global__ void __launch_bounds__(THREADS, 3)
+    select_medians(const unsigned long long *rows, const uint32_t *offsets, uint32_t pitch,
                    uint32_t n_sets, uint32_t capacity, Work *medians, uint8_t *unfinished)
 {
     enum { COLUMNS = line<Work>::COLUMNS };
     CUDA_DYNAMIC_SHARED(Work, values);
-    const struct column_lists<Work> lists = {values, capacity};
+    const struct column_lists<Work> lists = {
+        values, capacity
+    };
     __shared__ struct column_state<Work> states[COLUMNS];
-    const uint32_t set = blockIdx.x, pick = blockIdx.z;
+    const uint32_t set = blockIdx.x % n_sets, tile = blockIdx.x / n_sets, pick = blockIdx.y;
     const uint32_t column = threadIdx.x % COLUMNS, warp = threadIdx.x / 32;
-    const uint32_t t = blockIdx.y * COLUMNS + column;
+    const uint32_t t = tile * COLUMNS + column;
+    const size_t offset = (size_t)pick * pitch + t;
     const uint32_t n = offsets[set + 1] - offsets[set];
     const uint32_t step = (n + capacity - 1) / capacity;
     rows += offsets[set];
@@ -206,7 +232,11 @@ __global__ void __launch_bounds__(THREADS)
     bool all_done = false;
     for (uint32_t pass = 0; pass < MOST_PASSES && !all_done; pass++) {
         const bool sampled = pass == 0 && step > 1;
-        read_rows(view, rows, n, sampled ? step : 1, pick, t, states, lists);
+        if (!states[column].done && states[column].every == 1)
+            read_rows<true>(rows, n, sampled ? step : 1, offset, &states[column], lists.of(column),
+                            capacity);
+        else if (!states[column].done)
+            read_rows<false>(rows, n, 1, offset, &states[column], lists.of(column), capacity);
         __syncthreads();
         for (uint32_t c = warp; c < COLUMNS; c += THREADS / 32)
             if (!states[c].done)
@@ -215,9 +245,9 @@ __global__ void __launch_bounds__(THREADS)
         all_done = __syncthreads_and(states[column].done != 0);
     }
     if (threadIdx.x < COLUMNS)
-        medians[((size_t)pick * n_sets + set) * view.pitch + t] = states[column].median;
+        medians[((size_t)pick * n_sets + set) * pitch + t] = states[column].median;
     if (threadIdx.x == 0)
-        unfinished[((size_t)pick * gridDim.y + blockIdx.y) * n_sets + set] = !all_done;
+        unfinished[(size_t)pick * gridDim.x + blockIdx.x] = !all_done;
 }
 
 /* What a group of threads counted of a column. */
@@ -231,20 +261,21 @@ template <typename Work> struct group_counts {
 /* The other way, for what select_medians() did not finish: turns over all rows. */
 template <typename Work>
 __global__ void __launch_bounds__(THREADS)
-    count_medians(struct row_view<Work> view, const uint32_t *rows, const uint32_t *offsets,
+    count_medians(const unsigned long long *rows, const uint32_t *offsets, uint32_t pitch,
                   uint32_t n_sets, Work *medians, const uint8_t *unfinished)
 {
     enum { COLUMNS = line<Work>::COLUMNS, GROUPS = line<Work>::GROUPS };
     __shared__ struct group_counts<Work> counts;
-    const uint32_t set = blockIdx.x, pick = blockIdx.z;
-    if (!unfinished[((size_t)pick * gridDim.y + blockIdx.y) * n_sets + set])
+    const uint32_t set = blockIdx.x % n_sets, tile = blockIdx.x / n_sets, pick = blockIdx.y;
+    if (!unfinished[(size_t)pick * gridDim.x + blockIdx.x])
         return;
     const uint32_t column = threadIdx.x % COLUMNS, group = threadIdx.x / COLUMNS;
-    const uint32_t t = blockIdx.y * COLUMNS + column;
+    const uint32_t t = tile * COLUMNS + column;
+    const size_t offset = (size_t)pick * pitch + t;
     const uint32_t n = offsets[set + 1] - offsets[set];
     rows += offsets[set];
     struct median_search<Work> search;
-    search.begin(view.row(rows[n / 2], pick)[t], 0, n);
+    search.begin(((const Work *)rows[n / 2])[offset], 0, n);
     for (;;) {
         if (group == 0)
             counts.pivot[column] = search.pivot;
@@ -253,7 +284,7 @@ __global__ void __launch_bounds__(THREADS)
         uint32_t n_below = 0;
         Work below = (Work)-INFINITY, above = (Work)INFINITY;
         for (uint32_t i = group; i < n; i += GROUPS) {
-            const Work x = view.row(rows[i], pick)[t];
+            const Work x = ((const Work *)rows[i])[offset];
             if (x < pivot) {
                 n_below++;
                 below = x > below ? x : below;
@@ -277,7 +308,18 @@ __global__ void __launch_bounds__(THREADS)
             break;
     }
     if (group == 0)
-        medians[((size_t)pick * n_sets + set) * view.pitch + t] = search.pivot;
+        medians[((size_t)pick * n_sets + set) * pitch + t] = search.pivot;
+}
+
+/* Where each row begins in the first pick of a view. */
+template <typename Work>
+__global__ void __launch_bounds__(THREADS)
+    place_rows(struct row_view<Work> view, const uint32_t *rows, uint32_t n,
+               unsigned long long *places)
+{
+    const uint32_t i = blockIdx.x * THREADS + threadIdx.x;
+    if (i < n)
+        places[i] = (unsigned long long)view.row(rows[i], 0);
 }
 
 enum rejectd_status median_sets::open(struct backend_device *device, const uint8_t *in_set,
@@ -285,12 +327,16 @@ enum rejectd_status median_sets::open(struct backend_device *device, const uint8
 {
     std::vector<uint32_t> offsets(1, 0), rows;
     n_sets_ = n_sets;
+    largest_ = 0;
     for (size_t s = 0; s < n_sets; s++) {
         for (size_t row = 0; row < n_rows; row++)
             if (in_set[s * n_rows + row] != 0)
                 rows.push_back((uint32_t)row);
+        largest_ =
+            rows.size() - offsets.back() > largest_ ? rows.size() - offsets.back() : largest_;
         offsets.push_back((uint32_t)rows.size());
     }
+    n_listed_ = rows.size();
     TRY(offsets_.upload(device, offsets.data(), offsets.size(), error));
     TRY(rows_.upload(device, rows.data(), rows.size(), error));
     return device_wait(device, error);
@@ -310,18 +356,23 @@ enum rejectd_status median_sets::compute(struct backend_device *device,
                                          Work *medians, struct rejectd_error *error)
 {
     enum { COLUMNS = line<Work>::COLUMNS };
-    const size_t tiles = view.pitch / COLUMNS, capacity = list_capacity<Work>(device);
+    const size_t tiles = view.pitch / COLUMNS, most = list_capacity<Work>(device);
+    const size_t capacity = largest_ < most ? largest_ : most;
     const size_t shared = COLUMNS * (capacity + 1) * sizeof(Work);
-    const dim3 grid((unsigned)n_sets_, (unsigned)tiles, (unsigned)count);
+    const dim3 grid((unsigned)(n_sets_ * tiles), (unsigned)count);
     TRY(unfinished_.reserve(device, n_sets_ * tiles * count, error));
+    TRY(places_.reserve(device, n_listed_, error));
+    CUDA_LAUNCH((place_rows<Work>), dim3(blocks_for(n_listed_, THREADS)), dim3(THREADS), 0,
+                device->compute, view, rows_.get(), (uint32_t)n_listed_, places_.get());
+    CUDA_LAUNCHED("place_rows");
     CUDA_TRY(cudaFuncSetAttribute((const void *)select_medians<Work>,
                                   cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared));
-    CUDA_LAUNCH((select_medians<Work>), grid, dim3(THREADS), shared, device->compute, view,
-                rows_.get(), offsets_.get(), (uint32_t)n_sets_, (uint32_t)capacity, medians,
+    CUDA_LAUNCH((select_medians<Work>), grid, dim3(THREADS), shared, device->compute, places_.get(),
+                offsets_.get(), view.pitch, (uint32_t)n_sets_, (uint32_t)capacity, medians,
                 unfinished_.get());
     CUDA_LAUNCHED("select_medians");
-    CUDA_LAUNCH((count_medians<Work>), grid, dim3(THREADS), 0, device->compute, view, rows_.get(),
-                offsets_.get(), (uint32_t)n_sets_, medians, unfinished_.get());
+    CUDA_LAUNCH((count_medians<Work>), grid, dim3(THREADS), 0, device->compute, places_.get(),
+                offsets_.get(), view.pitch, (uint32_t)n_sets_, medians, unfinished_.get());
     CUDA_LAUNCHED("count_medians");
     return REJECTD_OK;
 }

@@ -5,8 +5,9 @@
 #include "worker/cuda/session.h"
 
 /* Which rows are in which of a number of sets, on the device. Made once for all picks. */
-class median_sets {
-public:
+class median_sets
+{
+  public:
     /* in_set [n_sets][n_rows]: 1 or 0; no set is empty. */
     enum rejectd_status open(struct backend_device *device, const uint8_t *in_set, size_t n_sets,
                              size_t n_rows, struct rejectd_error *error);
@@ -21,11 +22,13 @@ public:
     enum rejectd_status compute(struct backend_device *device, const struct row_view<Work> &view,
                                 size_t count, Work *medians, struct rejectd_error *error);
 
-private:
+  private:
     size_t n_sets_ = 0;
-    device_array<uint32_t> offsets_;    /* [n_sets + 1] */
-    device_array<uint32_t> rows_;       /* of each set */
-    device_array<uint8_t> unfinished_;  /* [count][tiles][n_sets] */
+    size_t n_listed_ = 0, largest_ = 0;
+    device_array<uint32_t> offsets_;          /* [n_sets + 1] */
+    device_array<uint32_t> rows_;             /* [n_listed] of each set */
+    device_array<unsigned long long> places_; /* [n_listed] where they are in a view */
+    device_array<uint8_t> unfinished_;        /* [count][tiles][n_sets] */
 };
 
 #endif

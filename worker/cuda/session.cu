@@ -13,7 +13,7 @@
 
 #include "worker/cuda/amplitudes.h"
 
-enum { SPREAD_THREADS = 256, COPY_THREADS = 8 };
+enum { SPREAD_THREADS = 256, COPY_THREADS = 16 };
 
 enum rejectd_status session_advance(const struct backend_session *session, double fraction,
                                     struct rejectd_error *error)

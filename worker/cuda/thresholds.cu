@@ -52,11 +52,11 @@ enum rejectd_status cuda_threshold_losses(struct backend_session *session,
 }
 
 template <typename Work>
-static enum rejectd_status
-search_block(struct backend_session *session, struct loss_folds *folds, const double *ptp,
-             size_t first, size_t count, const struct backend_search *search,
-             struct block_work *work, double *thresholds, double *losses,
-             struct rejectd_error *error)
+static enum rejectd_status search_block(struct backend_session *session, struct loss_folds *folds,
+                                        const double *ptp, size_t first, size_t count,
+                                        const struct backend_search *search,
+                                        struct block_work *work, double *thresholds, double *losses,
+                                        struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
     const size_t n = session->n_epochs, pitch = session->pitch;
@@ -83,8 +83,7 @@ search_block(struct backend_session *session, struct loss_folds *folds, const do
 }
 
 /* Bytes that a pick takes beside its samples. */
-static size_t search_block_bytes(const struct backend_session *session,
-                                 struct loss_folds *folds,
+static size_t search_block_bytes(const struct backend_session *session, struct loss_folds *folds,
                                  const struct backend_search *search)
 {
     const size_t m = folds->n_rows, n = session->n_epochs;

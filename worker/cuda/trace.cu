@@ -49,8 +49,8 @@ void trace_print(struct trace *trace)
     std::map<std::string, total> totals;
     for (size_t i = 1; i < trace->marks.size(); i++) {
         float milliseconds = 0.0f;
-        if (cudaEventElapsedTime(&milliseconds, trace->marks[i - 1].event,
-                                 trace->marks[i].event) != cudaSuccess)
+        if (cudaEventElapsedTime(&milliseconds, trace->marks[i - 1].event, trace->marks[i].event) !=
+            cudaSuccess)
             cudaGetLastError();
         total &sum = totals[trace->marks[i].what];
         sum.calls++;

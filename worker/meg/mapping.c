@@ -14,10 +14,9 @@
 
 extern void dsytrd_(const char *uplo, const int *n, double *a, const int *lda, double *d, double *e,
                     double *tau, double *work, const int *lwork, int *info);
-extern void dstemr_(const char *jobz, const char *range, const int *n, double *d, double *e,
-                    const double *vl, const double *vu, const int *il, const int *iu, int *m,
-                    double *w, double *z, const int *ldz, const int *nzc, int *isuppz, int *tryrac,
-                    double *work, const int *lwork, int *iwork, const int *liwork, int *info);
+extern void dstedc_(const char *compz, const int *n, double *d, double *e, double *z,
+                    const int *ldz, double *work, const int *lwork, int *iwork, const int *liwork,
+                    int *info);
 extern void dormtr_(const char *side, const char *uplo, const char *trans, const int *m,
                     const int *n, const double *a, const int *lda, const double *tau, double *c,
                     const int *ldc, double *work, const int *lwork, int *info);
@@ -62,30 +61,29 @@ void mapping_project(double *matrix, size_t n, const double *basis, size_t n_bas
 
 /* The tridiagonal form, and what finding its eigenvectors needs. */
 struct tridiagonal {
-    double *diagonal, *off; /* [n] */
-    double *tau;            /* [n] */
-    double *off_copy;       /* [n] */
-    double *values;         /* [n] ascending */
-    double *vectors;        /* [n][n] of each eigenvalue */
-    double *work;
-    int *integers; /* isuppz [2 n], iwork [10 n] */
+    double *values, *off; /* [n] the diagonal, which becomes the eigenvalues, ascending */
+    double *tau;          /* [n] */
+    double *vectors;      /* [n][n] of each eigenvalue */
+    double *work;         /* [work_size] */
+    int *integers;        /* [integer_size] */
+    size_t work_size, integer_size;
     double *storage;
 };
 
 static bool tridiagonal_init(struct tridiagonal *t, size_t n, size_t n_columns)
 {
-    const size_t work = BLOCK * (n + n_columns) + 18 * n;
-    t->storage = malloc((5 * n + work) * sizeof(double));
-    t->integers = malloc(12 * n * sizeof(int));
-    t->vectors = malloc(n * n * sizeof(double));
-    if (t->storage == NULL || t->integers == NULL || t->vectors == NULL)
+    const size_t reflecting = BLOCK * (n + n_columns), solving = 1 + 4 * n + n * n;
+    t->work_size = reflecting > solving ? reflecting : solving;
+    t->integer_size = 3 + 5 * n;
+    t->storage = malloc((3 * n + n * n + t->work_size) * sizeof(double));
+    t->integers = malloc(t->integer_size * sizeof(int));
+    if (t->storage == NULL || t->integers == NULL)
         return false;
-    t->diagonal = t->storage;
+    t->values = t->storage;
     t->off = t->storage + n;
     t->tau = t->storage + 2 * n;
-    t->off_copy = t->storage + 3 * n;
-    t->values = t->storage + 4 * n;
-    t->work = t->storage + 5 * n;
+    t->vectors = t->storage + 3 * n;
+    t->work = t->vectors + n * n;
     return true;
 }
 
@@ -93,7 +91,6 @@ static void tridiagonal_free(struct tridiagonal *t)
 {
     free(t->storage);
     free(t->integers);
-    free(t->vectors);
 }
 
 /* How many eigenvalues from the lower and from the upper end are kept; false when all are zero. */
@@ -116,17 +113,16 @@ static bool choose(const double *values, size_t n, size_t *n_low, size_t *n_high
     return total > 0.0 && isfinite(total);
 }
 
-/* All eigenvectors: to find but some of them LAPACK would bisect, which takes longer. */
+/* All eigenvectors, by divide and conquer: most of the eigenvalues are nearly zero and drop out of
+ * it. The method of relatively robust representations takes half as long again, and now and then
+ * fails for matrices like these. */
 static bool find_vectors(struct tridiagonal *t, size_t n)
 {
-    const int order = (int)n, work_size = 18 * order, integer_size = 10 * order, none = 0;
-    const double no_bound = 0.0;
-    int found = 0, accurate = 1, info = 0;
-    memcpy(t->off_copy, t->off, n * sizeof(double));
-    dstemr_("V", "A", &order, t->diagonal, t->off_copy, &no_bound, &no_bound, &none, &none, &found,
-            t->values, t->vectors, &order, &order, t->integers, &accurate, t->work, &work_size,
-            t->integers + 2 * n, &integer_size, &info);
-    return info == 0 && found == order;
+    const int order = (int)n, work_size = (int)t->work_size, integer_size = (int)t->integer_size;
+    int info = 0;
+    dstedc_("I", &order, t->values, t->off, t->vectors, &order, t->work, &work_size, t->integers,
+            &integer_size, &info);
+    return info == 0;
 }
 
 /* Adds vectors diag(1 / values) vectors' columns, over eigenvalues first .. first + count - 1, to
@@ -151,7 +147,7 @@ static bool reflect(const struct mapping *mapping, struct tridiagonal *t, const 
                     double *columns)
 {
     const int order = (int)mapping->n, n_columns = (int)mapping->n_columns,
-              work_size = BLOCK * (order + n_columns);
+              work_size = (int)t->work_size;
     int info = 0;
     dormtr_("L", "L", transpose, &order, &n_columns, mapping->matrix, &order, t->tau, columns,
             &order, t->work, &work_size, &info);
@@ -161,7 +157,7 @@ static bool reflect(const struct mapping *mapping, struct tridiagonal *t, const 
 enum rejectd_status mapping_solve(struct mapping *mapping, struct rejectd_error *error)
 {
     const size_t n = mapping->n;
-    const int order = (int)n, work_size = BLOCK * order;
+    const int order = (int)n;
     struct tridiagonal t = {0};
     double *sums = calloc(mapping->n_columns * n + 1, sizeof *sums);
     size_t n_low = 0, n_high = 0;
@@ -171,8 +167,8 @@ enum rejectd_status mapping_solve(struct mapping *mapping, struct rejectd_error 
         status = REJECTD_FAIL_MEMORY(error, n * n * sizeof(double));
         goto cleanup;
     }
-    t.off[n - 1] = 0.0;
-    dsytrd_("L", &order, mapping->matrix, &order, t.diagonal, t.off, t.tau, t.work, &work_size,
+    const int work_size = (int)t.work_size;
+    dsytrd_("L", &order, mapping->matrix, &order, t.values, t.off, t.tau, t.work, &work_size,
             &info);
     const bool solved = info == 0 && find_vectors(&t, n) && choose(t.values, n, &n_low, &n_high) &&
                         reflect(mapping, &t, "T", mapping->columns);

@@ -3,6 +3,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* LAPACK: root i (from 1) of 1/rho + sum z_j^2 / (d_j - lambda), and delta_j = d_j - lambda. */
 extern void dlaed4_(const int *n, const int *i, const double *d, const double *z, double *delta,
@@ -11,11 +12,12 @@ extern void dlaed4_(const int *n, const int *i, const double *d, const double *z
 /* In place of an infinite rho; d is scaled to at most 1. */
 static const double rho = 1e40;
 
-/* One eigenvalue of what is left; `root` is the row of its deltas, or n_roots when the eigenvalue
- * does not move (a multiple one, or one whose eigenvector has nothing of the sensor). */
+/* One eigenvalue of what is left; `root` is the row of its deltas, or n when the eigenvalue does
+ * not move: one whose eigenvector has nothing of the sensor, `index` being its number, or one of a
+ * multiple one, `index` being n. */
 struct eigenvalue {
     double value;
-    size_t root;
+    size_t root, index;
 };
 
 struct secular {
@@ -25,6 +27,7 @@ struct secular {
     double *deltas;          /* [n][n] poles minus root */
     double *factors;         /* [n] corrected weight of a pole over its weight */
     double *sums;            /* [n] of the poles over the kept eigenvalues */
+    double *along;           /* [n] x along v at each pole */
     struct eigenvalue *eigenvalues;
 };
 
@@ -40,10 +43,11 @@ struct secular *secular_open(size_t n)
     made->deltas = malloc(n * n * sizeof(double));
     made->factors = malloc(n * sizeof(double));
     made->sums = malloc(n * sizeof(double));
+    made->along = malloc(n * sizeof(double));
     made->eigenvalues = malloc(n * sizeof(struct eigenvalue));
     if (made->poles == NULL || made->weights == NULL || made->pole == NULL ||
         made->deltas == NULL || made->factors == NULL || made->sums == NULL ||
-        made->eigenvalues == NULL) {
+        made->along == NULL || made->eigenvalues == NULL) {
         secular_close(made);
         return NULL;
     }
@@ -60,6 +64,7 @@ void secular_close(struct secular *secular)
     free(secular->deltas);
     free(secular->factors);
     free(secular->sums);
+    free(secular->along);
     free(secular->eigenvalues);
     free(secular);
 }
@@ -76,9 +81,10 @@ static size_t list_poles(struct secular *s, const double *d, const double *v, si
         const double value = d[i] / scale;
         const bool same = m > 0 && value - s->poles[m - 1] <= 4.0 * DBL_EPSILON;
         s->pole[i] = n;
-        if (fabs(v[i]) <= DBL_EPSILON || same)
-            s->eigenvalues[fixed++] = (struct eigenvalue){value, n};
-        if (fabs(v[i]) <= DBL_EPSILON)
+        const bool still = fabs(v[i]) <= DBL_EPSILON;
+        if (still || same)
+            s->eigenvalues[fixed++] = (struct eigenvalue){value, n, still ? i : n};
+        if (still)
             continue;
         if (same) {
             s->weights[m - 1] = hypot(s->weights[m - 1], v[i]);
@@ -138,19 +144,47 @@ static int by_magnitude(const void *a, const void *b)
 }
 
 /* Adds one kept eigenvector to the sums of the poles. */
-static void add_eigenvector(struct secular *s, size_t n_poles, const struct eigenvalue *kept)
+static void add_eigenvector(struct secular *s, size_t n_poles, const struct eigenvalue *kept,
+                            double share)
 {
     const double *delta = s->deltas + kept->root * s->capacity;
-    double square = 0.0;
-    for (size_t j = 0; j < n_poles; j++)
-        square += (s->weights[j] / delta[j]) * (s->weights[j] / delta[j]);
-    const double scale = 1.0 / (kept->value * square);
+    double square = 0.0, product = share;
+    for (size_t j = 0; j < n_poles; j++) {
+        const double w = s->weights[j] / delta[j];
+        square += w * w;
+        product += w * s->along[j];
+    }
+    const double scale = product / (kept->value * square);
     for (size_t j = 0; j < n_poles; j++)
         s->sums[j] += scale / delta[j];
 }
 
-bool secular_leave_out(struct secular *s, const double *d, const double *v, size_t n, double miss,
-                       double *y)
+/* What of x lies along v at each pole. */
+static void take_along(struct secular *s, const double *v, const double *x, size_t n,
+                       size_t n_poles, double scale)
+{
+    memset(s->along, 0, n_poles * sizeof *s->along);
+    for (size_t i = 0; x != NULL && i < n; i++)
+        if (s->pole[i] < n)
+            s->along[s->pole[i]] += x[i] * (v[i] / s->weights[s->pole[i]]) / scale;
+}
+
+/* Adds the kept eigenvectors that are those of the whole; false where that is not one vector. */
+static bool add_fixed(const struct secular *s, const double *x, size_t n, size_t n_kept,
+                      double scale, double *y)
+{
+    for (size_t k = 0; k < n_kept; k++) {
+        const struct eigenvalue *kept = &s->eigenvalues[k];
+        if (kept->root == n && kept->index == n)
+            return false;
+        if (kept->root == n)
+            y[kept->index] += x[kept->index] / (kept->value * scale);
+    }
+    return true;
+}
+
+bool secular_leave_out(struct secular *s, const double *d, const double *v, const double *x,
+                       double share, size_t n, double miss, double *y)
 {
     const double scale = fmax(fabs(d[0]), fabs(d[n - 1]));
     size_t n_poles;
@@ -158,6 +192,7 @@ bool secular_leave_out(struct secular *s, const double *d, const double *v, size
         return false;
     size_t n_values = list_poles(s, d, v, n, scale, &n_poles);
     double norm = 0.0;
+    take_along(s, v, x, n, n_poles, scale);
     for (size_t j = 0; j < n_poles; j++) {
         s->sums[j] = 0.0;
         norm = hypot(norm, s->weights[j]);
@@ -176,12 +211,13 @@ bool secular_leave_out(struct secular *s, const double *d, const double *v, size
     if (!(total > 0.0))
         return false;
     qsort(s->eigenvalues, n_values, sizeof *s->eigenvalues, by_magnitude);
-    for (size_t k = 0; k < n_values && sum < (1.0 - miss) * total; k++) {
-        sum += fabs(s->eigenvalues[k].value);
-        if (s->eigenvalues[k].root < n)
-            add_eigenvector(s, n_poles, &s->eigenvalues[k]);
+    size_t n_kept = 0;
+    for (; n_kept < n_values && sum < (1.0 - miss) * total; n_kept++) {
+        sum += fabs(s->eigenvalues[n_kept].value);
+        if (s->eigenvalues[n_kept].root < n)
+            add_eigenvector(s, n_poles, &s->eigenvalues[n_kept], share);
     }
     for (size_t i = 0; i < n; i++)
         y[i] = s->pole[i] < n ? v[i] / norm * s->factors[s->pole[i]] * s->sums[s->pole[i]] : 0.0;
-    return true;
+    return x == NULL || add_fixed(s, x, n, n_kept, scale, y);
 }

@@ -32,7 +32,10 @@ static struct grid_scratch divide_scratch(const struct grid_group *g, void *scra
 
 static void fill_cells(const struct grid_group *g, const struct grid_scratch *s)
 {
-    memset(s->cells, 0, g->n_consensus * g->n_folds * WORK_VECTORS * sizeof *s->cells);
+    const size_t row_vectors = g->n_folds * WORK_VECTORS;
+    for (size_t k = 0; k < g->n_consensus; k++)
+        if (k == 0 || g->keeps_more[k]) /* the others are neither written nor read */
+            memset(s->cells + k * row_vectors, 0, row_vectors * sizeof *s->cells);
     const work *rows = g->rows;
     for (size_t e = 0; e < g->n_epochs; e++) {
         if (g->first_good[e] >= g->n_consensus)

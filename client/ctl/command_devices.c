@@ -1,0 +1,95 @@
+/* devices: what computes, and what it is doing. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "client/ctl/ctl.h"
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "";
+}
+
+static double gigabytes_of(const json_t *object, const char *key)
+{
+    return json_number_value(json_object_get(object, key)) / (double)(1 << 30);
+}
+
+static void print_device(const json_t *device)
+{
+    const json_t *memory = json_object_get(device, "memory");
+    const json_t *residents = json_object_get(device, "residents");
+    const json_t *resident;
+    size_t i;
+    printf("%-8s %-10s %-28s", text_of(device, "id"), text_of(device, "state"),
+           text_of(device, "name"));
+    if (json_is_object(memory))
+        printf(" %6.1f of %.1f GiB free", gigabytes_of(memory, "free"),
+               gigabytes_of(memory, "total"));
+    printf("  %lld jobs", (long long)json_integer_value(json_object_get(device, "jobs_done")));
+    const long long restarts = json_integer_value(json_object_get(device, "restarts"));
+    if (restarts > 0)
+        printf(", %lld restarts", restarts);
+    if (text_of(device, "job")[0] != '\0')
+        printf(", runs %s", text_of(device, "job"));
+    putchar('\n');
+    if (text_of(device, "reason")[0] != '\0')
+        printf("         %s\n", text_of(device, "reason"));
+    json_array_foreach(residents, i, resident)
+    {
+        const json_t *datasets = json_object_get(resident, "datasets");
+        const char *dataset = json_string_value(json_array_get(datasets, 0));
+        printf("         holds %s: %.2f GiB, and %.2f GiB of tables%s\n",
+               dataset != NULL ? dataset : text_of(resident, "sha256"),
+               gigabytes_of(resident, "bytes"), gigabytes_of(resident, "table_bytes"),
+               json_is_true(json_object_get(resident, "in_use")) ? ", in use" : "");
+    }
+}
+
+/* False when it isn't what this version knows. */
+static bool print_readable(const char *text, size_t length)
+{
+    json_t *root = json_loadb(text, length, 0, NULL);
+    const json_t *devices = json_object_get(root, "devices");
+    const json_t *device;
+    size_t i;
+    if (!json_is_array(devices)) {
+        json_decref(root);
+        return false;
+    }
+    json_array_foreach(devices, i, device) print_device(device);
+    if (json_array_size(devices) == 1)
+        printf("no GPU: %s\n", text_of(root, "cuda"));
+    json_decref(root);
+    return true;
+}
+
+static int run_devices(struct ctl *ctl, int argc, char **argv)
+{
+    const int code = ctl_take_common(ctl, &ctl_devices, argc, argv, 0, 0);
+    if (code >= 0)
+        return code;
+    struct rejectd_client *client;
+    struct rejectd_error error;
+    char *text = NULL;
+    size_t length;
+    enum rejectd_status status = rejectd_client_open(ctl->server, &client, &error);
+    if (status == REJECTD_OK)
+        status = rejectd_client_get(client, "/v1/devices", &text, &length, &error);
+    if (status == REJECTD_OK && (ctl->json || !print_readable(text, length)))
+        printf("%s\n", text);
+    free(text);
+    rejectd_client_close(client);
+    return status == REJECTD_OK ? CTL_OK : ctl_failure(&error);
+}
+
+const struct ctl_command ctl_devices = {
+    .name = "devices",
+    .summary = "show what computes: the processor, GPUs, and what they hold",
+    .help = "usage: rejectctl devices\n\n"
+            "--json prints what the server says.\n\n"
+            "example:\n"
+            "  rejectctl devices\n",
+    .run = run_devices,
+};

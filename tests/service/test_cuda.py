@@ -1,0 +1,91 @@
+"""Jobs on the CUDA backend, compiled for the processor (tests/cuda_emulation), over HTTP."""
+
+import numpy as np
+import pytest
+from daemon import BUILD, SANITIZED, eventually
+from samples import description, noise
+
+MODULE = BUILD / "tests" / "cuda_emulation" / "rejectd_cuda_emulated.so"
+SHAPE = {"n_epochs": 24, "n_channels": 10, "n_times": 40}
+LARGE = {"n_epochs": 80, "n_channels": 40, "n_times": 200}
+
+pytestmark = pytest.mark.skipif(not MODULE.exists(), reason="the emulation is not built")
+
+
+@pytest.fixture
+def emulated(own_daemon):
+    def make(*arguments, n=1, **environment):
+        daemon = own_daemon(*arguments, environment={
+            "REJECTD_CUDA_MODULE": str(MODULE),
+            "REJECTD_EMULATED_DEVICES": str(n),
+        } | environment)  # fmt: skip
+        return daemon
+
+    return make
+
+
+def devices(api):
+    return {device["id"]: device for device in api.get("/v1/devices").json()["devices"]}
+
+
+def ready(daemon):
+    eventually(lambda: all(d["state"] == "ready" for d in devices(daemon.api).values()), 30, "ready")
+    return daemon.api
+
+
+def run(api, dataset, device, kind="fit", **parameters):
+    job, result = api.run({"type": kind, "dataset": dataset["id"], "device": device,
+                           "parameters": parameters})  # fmt: skip
+    return job, result
+
+
+JOBS = {
+    "fit": {"cv": 4},
+    "thresholds": {},
+    "ransac": {},
+    "global_thresholds": {},
+    "validation_curve": {},
+}
+
+
+def test_the_same_results_as_on_the_processor(emulated):
+    api = ready(emulated(n=2))
+    dataset = api.upload(description(**SHAPE), noise(**SHAPE))
+    for kind, parameters in JOBS.items():
+        (_, cpu), (job, cuda) = (run(api, dataset, d, kind, **parameters) for d in ("cpu", "cuda:1"))
+        assert cuda["device"] == "cuda:1" and "emulated device 1" in cuda["provenance"]["backend"]
+        for key in ("labels", "bad_epochs", "consensus", "n_interpolate", "bad_channels"):
+            assert cpu.get(key) == cuda.get(key), kind
+        for key in ("thresholds", "reject"):
+            names = sorted(cpu.get(key, {}))
+            assert names == sorted(cuda.get(key, {}))
+            assert np.allclose([cpu[key][n] for n in names], [cuda[key][n] for n in names], rtol=1e-9, atol=0)
+    (resident,) = devices(api)["cuda:1"]["residents"]
+    assert resident["datasets"] == [dataset["id"]] and not resident["in_use"]
+    assert devices(api)["cuda:0"]["residents"] == []
+    assert api.delete(f"/v1/datasets/{dataset['id']}").status == 204
+    eventually(lambda: devices(api)["cuda:1"]["residents"] == [], 10, "it is forgotten")
+
+
+@pytest.mark.parametrize("operation", [1, 20, 90] if SANITIZED else [1, 5, 20, 60, 90, 120, 200, 400])
+def test_a_sticky_error_costs_tries_and_no_job(emulated, operation):
+    """Each process fails at that operation: at its start, in its first job or in a later one."""
+    api = emulated(REJECTD_FAULT=f"cuda:{operation}").api
+    dataset = api.upload(description(**SHAPE), noise(**SHAPE))
+    expected = run(api, dataset, "cpu", cv=4)[1]
+    for _ in range(2):
+        job, result = run(api, dataset, "auto", cv=4)
+        assert job["attempt"] <= 3
+        assert result["labels"] == expected["labels"]
+        if result["device"] == "cpu" and job["attempt"] > 1:
+            assert [w["code"] for w in result["warnings"]] == ["device-failed"]
+
+
+def test_little_memory(emulated):
+    """A budget too small for the dataset makes the job slower, or moves it; it doesn't fail it."""
+    api = ready(emulated("--device-memory", "2M"))
+    dataset = api.upload(description(**LARGE), noise(**LARGE))
+    expected = run(api, dataset, "cpu", cv=4)[1]
+    _, result = run(api, dataset, "cuda:0", cv=4)
+    assert result["labels"] == expected["labels"]
+    assert result["device"] == "cuda:0" or [w["code"] for w in result["warnings"]] == ["device-memory"]

@@ -1,0 +1,222 @@
+/* The part of a store's contract that is about devices: who takes which job, and tries again. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_suite.h"
+
+static const struct store_under_test *under_test;
+static struct store *store;
+static struct rejectd_error error;
+static char dataset[RESOURCE_ID_SIZE];
+
+#define CALL(function, ...) store->functions->function(store, __VA_ARGS__, &error)
+#define OK(function, ...)                                                                          \
+    ck_assert_msg(CALL(function, __VA_ARGS__) == REJECTD_OK, "%s", error.message)
+
+static const char sha_a[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+static const char sha_b[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+static const struct store_taker gpu = {.device = "cuda:0", .wishes = " auto cuda cuda:0 "};
+static const struct store_taker processor = {
+    .device = "cpu", .wishes = " auto cuda cuda:0 ", .others = true};
+
+static void add_dataset(const char *sha256, char id[RESOURCE_ID_SIZE])
+{
+    struct dataset_view view = {.bytes = 960, .description_json = strdup("{\"sfreq\":100}")};
+    memcpy(view.sha256, sha256, sizeof view.sha256);
+    OK(dataset_insert, &view, NULL);
+    memcpy(id, view.id, RESOURCE_ID_SIZE);
+    dataset_view_clear(&view);
+}
+
+static void set_up(void)
+{
+    error = (struct rejectd_error){0};
+    store = under_test->make();
+    add_dataset(sha_a, dataset);
+}
+
+static void tear_down(void)
+{
+    under_test->discard(store);
+}
+
+static void add_job(const char *on, const char *device, char id[RESOURCE_ID_SIZE])
+{
+    struct job_view job = {.type = JOB_FIT, .parameters_json = strdup("{}")};
+    snprintf(job.dataset, sizeof job.dataset, "%s", on);
+    snprintf(job.device, sizeof job.device, "%s", device);
+    OK(job_insert, &job);
+    memcpy(id, job.id, RESOURCE_ID_SIZE);
+    job_view_clear(&job);
+}
+
+/* What the taker claims; job "" when there is nothing for it. */
+static struct store_claim claim(const struct store_taker *taker)
+{
+    struct store_claim claimed = {0};
+    bool found = false;
+    OK(job_claim, taker, &found, &claimed);
+    ck_assert_int_eq(found, claimed.job[0] != '\0');
+    free(claimed.parameters_json);
+    claimed.parameters_json = NULL;
+    return claimed;
+}
+
+static void takes(const struct store_taker *taker, const char *job)
+{
+    ck_assert_str_eq(claim(taker).job, job);
+}
+
+START_TEST(test_wishes)
+{
+    char any[RESOURCE_ID_SIZE], cpu[RESOURCE_ID_SIZE], other[RESOURCE_ID_SIZE];
+    char mine[RESOURCE_ID_SIZE];
+    add_job(dataset, "cpu", cpu);
+    add_job(dataset, "cuda:1", other);
+    add_job(dataset, "auto", any);
+    add_job(dataset, "cuda:0", mine);
+    takes(&gpu, any);
+    takes(&gpu, mine);
+    takes(&gpu, "");
+    /* cuda:1 isn't among those whose jobs the processor leaves alone. */
+    takes(&processor, cpu);
+    const struct store_claim claimed = claim(&processor);
+    ck_assert_str_eq(claimed.job, other);
+    ck_assert_str_eq(claimed.wish, "cuda:1");
+    ck_assert_int_eq(claimed.attempt, 1);
+    takes(&processor, "");
+}
+END_TEST
+
+START_TEST(test_lost_jobs_are_tried_again)
+{
+    char id[RESOURCE_ID_SIZE];
+    struct job_view job = {0};
+    struct rejectd_error why = {.status = REJECTD_DEVICE_FAILED, .message = "it is broken"};
+    const struct store_retry retry = {.device = "cuda:0", .error = &why, .lost = true};
+    add_job(dataset, "auto", id);
+    for (int lost = 1; lost <= STORE_MAX_ATTEMPTS; lost++) {
+        enum job_state state;
+        const struct store_claim claimed = claim(&gpu);
+        ck_assert_str_eq(claimed.job, id);
+        ck_assert_int_eq(claimed.attempt, lost);
+        ck_assert_str_eq(claimed.lost_on, lost == 1 ? "" : "cuda:0");
+        OK(job_retry, id, claimed.fence, &retry, &state);
+        ck_assert_int_eq(state, lost < STORE_MAX_ATTEMPTS ? JOB_STATE_QUEUED : JOB_STATE_FAILED);
+        ck_assert_int_eq(CALL(job_retry, id, claimed.fence, &retry, &state), REJECTD_CONFLICT);
+    }
+    OK(job_get, id, &job);
+    ck_assert_int_eq(job.state, JOB_STATE_FAILED);
+    ck_assert_str_eq(job.error.message, "it is broken");
+    job_view_clear(&job);
+}
+END_TEST
+
+START_TEST(test_lost_jobs_are_left_to_others)
+{
+    char id[RESOURCE_ID_SIZE], named[RESOURCE_ID_SIZE];
+    struct store_taker careful = gpu;
+    struct store_taker second = {.device = "cuda:1", .wishes = " auto cuda cuda:1 "};
+    const struct store_retry retry = {.device = "cuda:0", .error = &error, .lost = true};
+    careful.avoids_lost = true;
+    add_job(dataset, "auto", id);
+    OK(job_retry, id, claim(&gpu).fence, &retry, NULL);
+    takes(&careful, "");
+    takes(&second, id);
+    /* Unless they ask for that device. */
+    add_job(dataset, "cuda:0", named);
+    OK(job_retry, named, claim(&gpu).fence, &retry, NULL);
+    takes(&careful, named);
+}
+END_TEST
+
+START_TEST(test_moved_jobs)
+{
+    char id[RESOURCE_ID_SIZE];
+    struct job_view job = {0};
+    const struct rejectd_warning warning = {.code = "device-memory", .message = "it is full"};
+    const struct store_retry retry = {
+        .device = "cuda:0", .error = &error, .moved_to = "cpu", .warning = &warning};
+    add_job(dataset, "cuda:0", id);
+    takes(&processor, "");
+    OK(job_retry, id, claim(&gpu).fence, &retry, NULL);
+    takes(&gpu, "");
+    const struct store_claim claimed = claim(&processor);
+    ck_assert_str_eq(claimed.job, id);
+    ck_assert_int_eq(claimed.attempt, 1); /* it was no loss */
+    ck_assert_str_eq(claimed.warning.code, "device-memory");
+    ck_assert_str_eq(claimed.warning.message, "it is full");
+    OK(job_get, id, &job);
+    ck_assert_str_eq(job.device, "cuda:0");
+    job_view_clear(&job);
+}
+END_TEST
+
+START_TEST(test_a_cancelled_job_is_not_tried_again)
+{
+    char id[RESOURCE_ID_SIZE];
+    struct job_view job = {0};
+    enum job_state state;
+    const struct store_retry retry = {.device = "cuda:0", .error = &error, .lost = true};
+    add_job(dataset, "auto", id);
+    const struct store_claim claimed = claim(&gpu);
+    OK(job_cancel, id, &job);
+    job_view_clear(&job);
+    OK(job_retry, id, claimed.fence, &retry, &state);
+    ck_assert_int_eq(state, JOB_STATE_CANCELLED);
+    takes(&gpu, "");
+}
+END_TEST
+
+START_TEST(test_jobs_whose_dataset_is_elsewhere)
+{
+    char other[RESOURCE_ID_SIZE], there[RESOURCE_ID_SIZE], here[RESOURCE_ID_SIZE];
+    char named[RESOURCE_ID_SIZE], elsewhere[80];
+    struct store_taker taker = gpu;
+    snprintf(elsewhere, sizeof elsewhere, " %s ", sha_b);
+    taker.elsewhere = elsewhere;
+    add_dataset(sha_b, other);
+    add_job(other, "auto", there);
+    add_job(dataset, "auto", here);
+    add_job(other, "cuda:0", named);
+    takes(&taker, here);
+    takes(&taker, named);
+    takes(&taker, "");
+    takes(&gpu, there);
+}
+END_TEST
+
+START_TEST(test_datasets_with_samples)
+{
+    char twin[RESOURCE_ID_SIZE], other[RESOURCE_ID_SIZE];
+    char ids[4][RESOURCE_ID_SIZE];
+    size_t n = 9;
+    add_dataset(sha_b, other);
+    add_dataset(sha_a, twin);
+    OK(dataset_with_samples, sha_a, ids, 4, &n);
+    ck_assert_uint_eq(n, 2);
+    ck_assert_str_eq(ids[0], dataset);
+    ck_assert_str_eq(ids[1], twin);
+    OK(dataset_with_samples, sha_a, ids, 1, &n);
+    ck_assert_uint_eq(n, 1);
+    OK(dataset_with_samples, "cc", ids, 4, &n);
+    ck_assert_uint_eq(n, 0);
+}
+END_TEST
+
+TCase *store_suite_devices(const struct store_under_test *implementation)
+{
+    TCase *tests = tcase_create("contract about devices");
+    under_test = implementation;
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, test_wishes);
+    tcase_add_test(tests, test_lost_jobs_are_tried_again);
+    tcase_add_test(tests, test_lost_jobs_are_left_to_others);
+    tcase_add_test(tests, test_moved_jobs);
+    tcase_add_test(tests, test_a_cancelled_job_is_not_tried_again);
+    tcase_add_test(tests, test_jobs_whose_dataset_is_elsewhere);
+    tcase_add_test(tests, test_datasets_with_samples);
+    return tests;
+}

@@ -1,0 +1,388 @@
+/* What the daemon says to the processes of its devices, and which jobs these take. */
+#include <check.h>
+#include <fcntl.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "server/device_board.h"
+#include "server/worker_messages.h"
+
+static struct rejectd_error error;
+
+/* ---- channel ---- */
+
+static struct worker_channel ends[2];
+
+static void open_channel(void)
+{
+    int fds[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    for (int i = 0; i < 2; i++) {
+        ends[i] = (struct worker_channel){.fd = fds[i], .patience = 0.2};
+    }
+}
+
+static void close_channel(void)
+{
+    for (int i = 0; i < 2; i++) {
+        if (ends[i].fd >= 0) {
+            close(ends[i].fd);
+        }
+    }
+}
+
+START_TEST(test_a_message_with_parts_and_a_descriptor)
+{
+    char one[] = "abc", two[] = "", three[] = "defg", received[8] = "";
+    const struct iovec parts[] = {{one, 3}, {two, 0}, {three, 4}};
+    struct worker_header header;
+    int pipe_ends[2], fd = -1;
+    ck_assert_int_eq(pipe(pipe_ends), 0);
+    ck_assert_int_eq(worker_channel_send(&ends[0], WORKER_JOB, parts, 3, pipe_ends[1], &error), 0);
+    ck_assert(worker_channel_wait(&ends[1], 0.0));
+    ck_assert_int_eq(worker_channel_receive_header(&ends[1], &header, &fd, &error), REJECTD_OK);
+    ck_assert_uint_eq(header.type, WORKER_JOB);
+    ck_assert_uint_eq(header.length, 7);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_ne(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
+    ck_assert_int_eq(worker_channel_receive(&ends[1], received, 7, &error), REJECTD_OK);
+    ck_assert_str_eq(received, "abcdefg");
+    ck_assert_int_eq(write(fd, "x", 1), 1);
+    ck_assert_int_eq(read(pipe_ends[0], received, 1), 1);
+    close(fd);
+    close(pipe_ends[0]);
+    close(pipe_ends[1]);
+    ck_assert(!worker_channel_wait(&ends[1], 0.0));
+}
+END_TEST
+
+enum { LARGE = 5000000 };
+
+static void *send_large(void *bytes)
+{
+    struct rejectd_error problem;
+    const struct iovec part = {bytes, LARGE};
+    return worker_channel_send(&ends[0], WORKER_CLEANED, &part, 1, -1, &problem) == REJECTD_OK
+               ? NULL
+               : bytes;
+}
+
+START_TEST(test_a_message_beyond_the_socket_buffer)
+{
+    unsigned char *sent = malloc(LARGE), *received = malloc(LARGE);
+    pthread_t thread;
+    struct worker_header header;
+    int fd;
+    void *failed;
+    for (size_t i = 0; i < LARGE; i++) {
+        sent[i] = (unsigned char)(i * 7 + i / 1000);
+    }
+    ck_assert_int_eq(pthread_create(&thread, NULL, send_large, sent), 0);
+    ck_assert_int_eq(worker_channel_receive_header(&ends[1], &header, &fd, &error), REJECTD_OK);
+    ck_assert_uint_eq(header.length, LARGE);
+    ck_assert_int_eq(worker_channel_receive(&ends[1], received, LARGE, &error), REJECTD_OK);
+    pthread_join(thread, &failed);
+    ck_assert_ptr_null(failed);
+    ck_assert_mem_eq(sent, received, LARGE);
+    free(sent);
+    free(received);
+}
+END_TEST
+
+START_TEST(test_the_other_side_is_gone)
+{
+    struct worker_header header;
+    int fd;
+    close(ends[0].fd);
+    ends[0].fd = -1;
+    ck_assert(worker_channel_wait(&ends[1], 0.0));
+    ck_assert_int_eq(worker_channel_receive_header(&ends[1], &header, &fd, &error), REJECTD_IO);
+    ck_assert_int_eq(worker_channel_send(&ends[1], WORKER_PING, NULL, 0, -1, &error), REJECTD_IO);
+}
+END_TEST
+
+START_TEST(test_silence_within_a_message)
+{
+    struct worker_header header;
+    int fd;
+    ck_assert_int_eq(write(ends[0].fd, "\1\0", 2), 2);
+    ck_assert_int_eq(worker_channel_receive_header(&ends[1], &header, &fd, &error),
+                     REJECTD_UNAVAILABLE);
+}
+END_TEST
+
+START_TEST(test_a_side_that_takes_nothing)
+{
+    char *bytes = calloc(1, LARGE);
+    const struct iovec part = {bytes, LARGE};
+    ck_assert_int_eq(worker_channel_send(&ends[0], WORKER_CLEANED, &part, 1, -1, &error),
+                     REJECTD_UNAVAILABLE);
+    free(bytes);
+}
+END_TEST
+
+START_TEST(test_nonsense)
+{
+    struct worker_header header = {.type = 1, .reserved = 1};
+    int fd;
+    ck_assert_int_eq(write(ends[0].fd, &header, sizeof header), sizeof header);
+    ck_assert_int_eq(worker_channel_receive_header(&ends[1], &header, &fd, &error),
+                     REJECTD_INVALID_REQUEST);
+}
+END_TEST
+
+/* ---- messages ---- */
+
+START_TEST(test_lengths)
+{
+    static const struct {
+        struct worker_header header;
+        bool fits;
+    } cases[] = {
+        {{WORKER_PING, 0, 0}, true},
+        {{WORKER_PING, 0, 1}, false},
+        {{0, 0, 0}, false},
+        {{WORKER_LISTED + 1, 0, 0}, false},
+        {{UINT32_MAX, 0, 0}, false},
+        {{WORKER_DONE, 0, sizeof(struct worker_outcome)}, true},
+        {{WORKER_DONE, 0, sizeof(struct worker_outcome) - 1}, false},
+        {{WORKER_CLEANED, 0, WORKER_MAX_CLEANED}, true},
+        {{WORKER_CLEANED, 0, WORKER_MAX_CLEANED + 1}, false},
+        {{WORKER_RESULT, 0, UINT64_MAX}, false},
+        {{WORKER_LABELS, 0, 3}, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ck_assert_msg(worker_message_fits(&cases[i].header) == cases[i].fits, "case %zu", i);
+    }
+}
+END_TEST
+
+START_TEST(test_outcomes)
+{
+    struct worker_outcome outcome;
+    enum rejectd_status told = REJECTD_OK;
+    struct rejectd_error sent = {.status = REJECTD_DEVICE_MEMORY, .field = "a", .message = "full"};
+    worker_outcome_pack(sent.status, &sent, &outcome);
+    ck_assert(worker_outcome_unpack(&outcome, &told, &error));
+    ck_assert_int_eq(told, REJECTD_DEVICE_MEMORY);
+    ck_assert_str_eq(error.message, "full");
+    ck_assert_str_eq(error.field, "a");
+    memset(outcome.message, '\x80', sizeof outcome.message); /* no UTF-8, and no end */
+    ck_assert(worker_outcome_unpack(&outcome, &told, &error));
+    ck_assert_str_eq(error.message + strlen(error.message) - 3, "???");
+    outcome.status = REJECTD_STATUS_COUNT;
+    ck_assert(!worker_outcome_unpack(&outcome, &told, &error));
+}
+END_TEST
+
+START_TEST(test_statuses)
+{
+    static struct worker_status status;
+    static struct device_view view;
+    status = (struct worker_status){.free_bytes = 5, .budget = 9, .n_residents = 1};
+    snprintf(status.residents[0].content, sizeof status.residents[0].content, "abc");
+    status.residents[0].bytes = 7;
+    ck_assert(worker_status_unpack(&status, &view));
+    ck_assert_uint_eq(view.memory_free, 5);
+    ck_assert_uint_eq(view.n_residents, 1);
+    ck_assert_str_eq(view.residents[0].sha256, "abc");
+    ck_assert_uint_eq(view.residents[0].bytes, 7);
+    status.n_residents = DEVICE_MAX_RESIDENTS + 1;
+    ck_assert(!worker_status_unpack(&status, &view));
+}
+END_TEST
+
+START_TEST(test_progress)
+{
+    struct worker_progress progress = {"thresholds", 0.5};
+    ck_assert(worker_progress_check(&progress));
+    progress.fraction = 1.5;
+    ck_assert(!worker_progress_check(&progress));
+    progress.fraction = NAN;
+    ck_assert(!worker_progress_check(&progress));
+}
+END_TEST
+
+/* ---- board ---- */
+
+static struct device_board *board;
+static int n_changes;
+
+static void count_change(void *context)
+{
+    (void)context;
+    n_changes++;
+}
+
+static void open_board(void)
+{
+    n_changes = 0;
+    ck_assert_int_eq(device_board_open("a note", &board, &error), REJECTD_OK);
+    ck_assert_int_eq(device_board_add(board, "cpu", "processor", 0, DEVICE_READY, &error), 0);
+    ck_assert_int_eq(device_board_add(board, "cuda:0", "one", 10, DEVICE_OPENING, &error), 0);
+    ck_assert_int_eq(device_board_add(board, "cuda:1", "two", 10, DEVICE_OPENING, &error), 0);
+    device_board_tell(board, count_change, NULL);
+}
+
+static void close_board(void)
+{
+    device_board_close(board);
+}
+
+/* The wishes in the taker of a device, "!" before those that it leaves to others. */
+static const char *wishes(const char *id)
+{
+    static char text[256];
+    struct store_taker taker;
+    struct buffer held[2];
+    ck_assert(device_board_taker(board, id, &taker, held));
+    snprintf(text, sizeof text, "%s%s", taker.others ? "!" : "", taker.wishes);
+    buffer_free(&held[0]);
+    buffer_free(&held[1]);
+    return text;
+}
+
+static bool avoids_lost(const char *id)
+{
+    struct store_taker taker;
+    struct buffer held[2];
+    ck_assert(device_board_taker(board, id, &taker, held));
+    buffer_free(&held[0]);
+    buffer_free(&held[1]);
+    return taker.avoids_lost;
+}
+
+START_TEST(test_the_processor_takes_what_the_gpus_cannot)
+{
+    ck_assert_str_eq(wishes("cuda:1"), " auto cuda cuda:1 ");
+    /* They are expected. */
+    ck_assert_str_eq(wishes("cpu"), "! cuda:0 cuda:1 auto cuda ");
+    device_board_set_state(board, "cuda:0", DEVICE_READY, true, "");
+    ck_assert_str_eq(wishes("cpu"), "! cuda:0 cuda:1 auto cuda ");
+    device_board_set_state(board, "cuda:1", DEVICE_RESTARTING, false, "broken");
+    ck_assert_str_eq(wishes("cpu"), "! cuda:0 auto cuda ");
+    device_board_set_state(board, "cuda:0", DEVICE_FAILED, false, "broken");
+    ck_assert_str_eq(wishes("cpu"), "! ");
+    ck_assert_int_eq(n_changes, 3);
+}
+END_TEST
+
+START_TEST(test_lost_jobs_are_avoided_where_another_gpu_is)
+{
+    device_board_set_state(board, "cuda:0", DEVICE_READY, true, "");
+    ck_assert(!avoids_lost("cuda:0"));
+    device_board_set_state(board, "cuda:1", DEVICE_READY, true, "");
+    ck_assert(avoids_lost("cuda:0"));
+}
+END_TEST
+
+START_TEST(test_datasets_on_idle_gpus)
+{
+    static struct device_view contents;
+    struct store_taker taker;
+    struct buffer held[2];
+    contents.n_residents = 1;
+    snprintf(contents.residents[0].sha256, sizeof contents.residents[0].sha256, "abc");
+    device_board_set_state(board, "cuda:0", DEVICE_READY, true, "");
+    device_board_set_contents(board, "cuda:0", &contents);
+    ck_assert(device_board_taker(board, "cuda:1", &taker, held));
+    ck_assert_str_eq(taker.elsewhere, " abc ");
+    buffer_free(&held[0]);
+    buffer_free(&held[1]);
+    device_board_begin_job(board, "cuda:0", "jb_1");
+    ck_assert(device_board_taker(board, "cuda:1", &taker, held));
+    ck_assert_str_eq(taker.elsewhere, " ");
+    buffer_free(&held[0]);
+    buffer_free(&held[1]);
+}
+END_TEST
+
+START_TEST(test_wishes_are_checked)
+{
+    static const char *const known[] = {"auto", "cpu", "cuda", "cuda:0", "cuda:1"};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        ck_assert_int_eq(device_board_check_wish(board, known[i], &error), REJECTD_OK);
+    }
+    ck_assert_int_eq(device_board_check_wish(board, "cuda:2", &error), REJECTD_INVALID_VALUE);
+    ck_assert_str_eq(error.field, "device");
+    ck_assert_ptr_nonnull(strstr(error.message, "accepted: auto, cpu, cuda, cuda:0, cuda:1"));
+}
+END_TEST
+
+START_TEST(test_what_is_shown)
+{
+    struct device_view *views = NULL;
+    size_t n = 0;
+    device_board_set_state(board, "cuda:0", DEVICE_READY, true, "");
+    device_board_begin_job(board, "cuda:0", "jb_1");
+    device_board_set_state(board, "cuda:1", DEVICE_FAILED, false, "it is \"broken\"");
+    ck_assert_int_eq(device_board_copy(board, &views, &n, &error), REJECTD_OK);
+    ck_assert_uint_eq(n, 3);
+    ck_assert_int_eq(views[1].state, DEVICE_BUSY);
+    views[1].n_residents = 1;
+    snprintf(views[1].residents[0].sha256, sizeof views[1].residents[0].sha256, "abc");
+    views[1].residents[0].n_datasets = 2;
+    snprintf(views[1].residents[0].datasets[0], RESOURCE_ID_SIZE, "ds_1");
+    snprintf(views[1].residents[0].datasets[1], RESOURCE_ID_SIZE, "ds_2");
+    char *text = device_list_to_json(views, n, device_board_note(board));
+    ck_assert_str_eq(
+        text,
+        "{\"devices\":[{\"id\":\"cpu\",\"name\":\"processor\",\"kind\":\"cpu\",\"state\":\"ready\","
+        "\"reason\":null,\"memory\":null,\"job\":null,\"jobs_done\":0,\"restarts\":0,"
+        "\"residents\":[]},"
+        "{\"id\":\"cuda:0\",\"name\":\"one\",\"kind\":\"cuda\",\"state\":\"busy\",\"reason\":null,"
+        "\"memory\":{\"total\":10,\"budget\":0,\"free\":0},\"job\":\"jb_1\",\"jobs_done\":0,"
+        "\"restarts\":0,\"residents\":[{\"sha256\":\"abc\",\"datasets\":[\"ds_1\",\"ds_2\"],"
+        "\"bytes\":0,\"table_bytes\":0,\"in_use\":false}]},"
+        "{\"id\":\"cuda:1\",\"name\":\"two\",\"kind\":\"cuda\",\"state\":\"failed\","
+        "\"reason\":\"it is \\\"broken\\\"\",\"memory\":{\"total\":10,\"budget\":0,\"free\":0},"
+        "\"job\":null,\"jobs_done\":0,\"restarts\":0,\"residents\":[]}],\"cuda\":\"a note\"}");
+    free(text);
+    text = readiness_to_json(views, n, true);
+    ck_assert_str_eq(text, "{\"status\":\"ok\",\"devices\":{\"cpu\":\"ready\",\"cuda:0\":\"busy\","
+                           "\"cuda:1\":\"failed\"}}");
+    free(text);
+    free(views);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("device board");
+    TCase *channel = tcase_create("channel");
+    tcase_add_checked_fixture(channel, open_channel, close_channel);
+    tcase_add_test(channel, test_a_message_with_parts_and_a_descriptor);
+    tcase_add_test(channel, test_a_message_beyond_the_socket_buffer);
+    tcase_add_test(channel, test_the_other_side_is_gone);
+    tcase_add_test(channel, test_silence_within_a_message);
+    tcase_add_test(channel, test_a_side_that_takes_nothing);
+    tcase_add_test(channel, test_nonsense);
+    suite_add_tcase(suite, channel);
+
+    TCase *messages = tcase_create("messages");
+    tcase_add_test(messages, test_lengths);
+    tcase_add_test(messages, test_outcomes);
+    tcase_add_test(messages, test_statuses);
+    tcase_add_test(messages, test_progress);
+    suite_add_tcase(suite, messages);
+
+    TCase *board_tests = tcase_create("board");
+    tcase_add_checked_fixture(board_tests, open_board, close_board);
+    tcase_add_test(board_tests, test_the_processor_takes_what_the_gpus_cannot);
+    tcase_add_test(board_tests, test_lost_jobs_are_avoided_where_another_gpu_is);
+    tcase_add_test(board_tests, test_datasets_on_idle_gpus);
+    tcase_add_test(board_tests, test_wishes_are_checked);
+    tcase_add_test(board_tests, test_what_is_shown);
+    suite_add_tcase(suite, board_tests);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
