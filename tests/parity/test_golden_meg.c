@@ -17,9 +17,10 @@
 
 #include <rejectd/compute.h>
 
+#include "golden_backends.h"
 #include "golden_case.h"
+#include "worker/algorithm/folds.h"
 #include "worker/algorithm/interpolation.h"
-#include "worker/backend.h"
 #include "worker/meg/field_map.h"
 
 static int n_passed, n_failed;
@@ -192,9 +193,10 @@ static void compare_leave_one_out(const struct golden_case *golden, const struct
 
 /* Peak-to-peak of the leave-one-out predictions of one type. */
 static void compare_augmented(const struct golden_case *golden, const struct way *way,
-                              const struct backend *backend, const size_t *picks,
+                              const struct golden_backend *on, const size_t *picks,
                               const size_t *positions, size_t n)
 {
+    const struct backend *backend = on->backend;
     struct golden_array expected = array_of(golden, way, "augmented_ptp");
     const size_t n_epochs = golden->epochs.n_epochs;
     double *ptp = need(malloc(n_epochs * n * sizeof *ptp));
@@ -205,7 +207,8 @@ static void compare_augmented(const struct golden_case *golden, const struct way
                                             .n_times = golden->epochs.n_times,
                                             .picks = picks,
                                             .n_picks = n};
-    const struct backend_options options = {.n_threads = 2, .precision = REJECTD_FLOAT64};
+    const struct backend_options options = {
+        .device = on->opened, .n_threads = 2, .precision = REJECTD_FLOAT64};
     struct interpolation interpolation;
     struct backend_session *session = NULL;
     const double *weights;
@@ -224,7 +227,7 @@ static void compare_augmented(const struct golden_case *golden, const struct way
     for (size_t i = 0; ok && i < n_epochs * n; i++)
         worst = fmax(
             worst, relative(ptp[i], expected.values[i / n * expected.shape[1] + positions[i % n]]));
-    report(golden, backend->name, way, "augmented ptp", ok && worst < 1e-9,
+    report(golden, on->name, way, "augmented ptp", ok && worst < 1e-9,
            "%zu sensors: largest relative error %.1e", n, worst);
     free(ptp);
     golden_array_free(&expected);
@@ -355,15 +358,17 @@ static void compare_cleaned(const struct golden_case *golden, const struct way *
 
 /* The fit from autoreject's own thresholds on: everything is determined. */
 static void compare_given_thresholds(const struct golden_case *golden, const struct way *way,
-                                     const char *backend)
+                                     const struct golden_backend *on)
 {
+    const char *backend = on->name;
     struct golden_array expected = array_of(golden, way, "thresholds_bayes");
     double *thresholds = need(malloc(golden->epochs.n_channels * sizeof *thresholds));
     for (size_t i = 0; i < golden->n_all_picks && expected.values != NULL; i++)
         thresholds[golden->all_picks[i]] = expected.values[i];
     struct rejectd_fit_parameters parameters = fit_parameters(golden, way);
     parameters.thresholds = thresholds;
-    const struct rejectd_compute_options options = {.backend = backend, .n_threads = 2};
+    const struct rejectd_compute_options options = {
+        .backend = backend, .device = on->device, .n_threads = 2};
     struct rejectd_fit *fit;
     struct rejectd_error error;
     if (rejectd_fit(&golden->epochs, &parameters, &options, &fit, &error) != REJECTD_OK) {
@@ -407,13 +412,15 @@ static double expected_loss(const struct golden_case *golden, const struct golde
  * 85 % of the MEG and 95 % of the other thresholds equal, and no loss more than 1 % above.
  */
 static void compare_search(const struct golden_case *golden, const struct way *way,
-                           const char *backend)
+                           const struct golden_backend *on)
 {
+    const char *backend = on->name;
     struct golden_array expected = array_of(golden, way, "thresholds_bayes");
     struct golden_array candidates = array_of(golden, way, "threshold_candidates");
     struct golden_array losses = array_of(golden, way, "threshold_losses");
     const struct rejectd_fit_parameters parameters = fit_parameters(golden, way);
-    const struct rejectd_compute_options options = {.backend = backend, .n_threads = 2};
+    const struct rejectd_compute_options options = {
+        .backend = backend, .device = on->device, .n_threads = 2};
     struct rejectd_fit *fit = NULL;
     struct rejectd_error error = {0};
     size_t equal[2] = {0}, total[2] = {0};
@@ -474,8 +481,9 @@ static bool same_bad_channels(const struct golden_case *golden, json_t *expected
 }
 
 static void compare_ransac_type(const struct golden_case *golden, const struct way *way,
-                                const char *backend, const char *type, json_t *about)
+                                const struct golden_backend *on, const char *type, json_t *about)
 {
+    const char *backend = on->name;
     json_t *params = json_object_get(about, "params");
     json_t *bad = json_object_get(about, "result");
     if (way->suffix[0] != '\0')
@@ -497,7 +505,8 @@ static void compare_ransac_type(const struct golden_case *golden, const struct w
         .precision = REJECTD_FLOAT64,
         .meg_legendre = way->legendre,
     };
-    const struct rejectd_compute_options options = {.backend = backend, .n_threads = 2};
+    const struct rejectd_compute_options options = {
+        .backend = backend, .device = on->device, .n_threads = 2};
     struct rejectd_ransac *ransac = NULL;
     struct rejectd_error error = {0};
     const bool ok =
@@ -512,7 +521,7 @@ static void compare_ransac_type(const struct golden_case *golden, const struct w
 }
 
 static void compare_ransac(const struct golden_case *golden, const struct way *way,
-                           const char *backend)
+                           const struct golden_backend *backend)
 {
     const char *type;
     json_t *about;
@@ -547,16 +556,23 @@ static void compare_case(const char *folder)
                 }
             if (n > 0 && is_meg(&golden, picks[0])) {
                 compare_leave_one_out(&golden, &ways[w], picks, n);
-                for (size_t b = 0; backend_at(b) != NULL; b++)
-                    compare_augmented(&golden, &ways[w], backend_at(b), picks, positions, n);
+                for (size_t b = 0; golden_backend_at(b) != NULL; b++)
+                    compare_augmented(&golden, &ways[w], golden_backend_at(b), picks, positions, n);
             }
             free(picks);
             free(positions);
         }
-        for (size_t b = 0; backend_at(b) != NULL; b++) {
-            compare_given_thresholds(&golden, &ways[w], backend_at(b)->name);
-            compare_search(&golden, &ways[w], backend_at(b)->name);
-            compare_ransac(&golden, &ways[w], backend_at(b)->name);
+        for (size_t b = 0; golden_backend_at(b) != NULL; b++) {
+            const struct golden_backend *backend = golden_backend_at(b);
+            const size_t n = golden.n_all_picks;
+            if (golden_affordable(backend, &golden, "fit, given thresholds",
+                                  golden_medians(&golden, n, golden.cv)))
+                compare_given_thresholds(&golden, &ways[w], backend);
+            if (golden_affordable(backend, &golden, "whole fit",
+                                  golden_medians(&golden, n, FOLDS_SHUFFLE_SPLITS + golden.cv)))
+                compare_search(&golden, &ways[w], backend);
+            if (golden_affordable(backend, &golden, "ransac", golden_medians_of_ransac(&golden, n)))
+                compare_ransac(&golden, &ways[w], backend);
         }
     }
     golden_close(&golden);

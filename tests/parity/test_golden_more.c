@@ -12,12 +12,12 @@
 
 #include <rejectd/compute.h>
 
+#include "golden_backends.h"
 #include "golden_case.h"
 #include "golden_report.h"
 #include "worker/algorithm/folds.h"
 #include "worker/algorithm/global_thresholds.h"
 #include "worker/algorithm/spline_mapping.h"
-#include "worker/backend.h"
 
 /* Global thresholds over all cases and backends of a run. */
 static size_t thresholds_equal, thresholds_total;
@@ -141,9 +141,10 @@ static void compare_mapping(const struct golden_case *golden, const char *type,
     golden_array_free(&expected);
 }
 
-static void compare_ransac_type(const struct golden_case *golden, const char *backend,
+static void compare_ransac_type(const struct golden_case *golden, const struct golden_backend *on,
                                 const char *type, json_t *about)
 {
+    const char *backend = on->name;
     json_t *params = json_object_get(about, "params"), *listed = json_object_get(about, "picks");
     const size_t n_picks = json_array_size(listed);
     size_t *picks = golden_need(malloc((n_picks + 1) * sizeof *picks));
@@ -159,7 +160,8 @@ static void compare_ransac_type(const struct golden_case *golden, const char *ba
         .n_picks = n_picks,
         .precision = REJECTD_FLOAT64,
     };
-    const struct rejectd_compute_options options = {.backend = backend, .n_threads = 2};
+    const struct rejectd_compute_options options = {
+        .backend = backend, .device = on->device, .n_threads = 2};
     struct rejectd_ransac *ransac;
     struct rejectd_error error;
     if (rejectd_ransac(&golden->epochs, &parameters, &options, &ransac, &error) != REJECTD_OK) {
@@ -176,13 +178,15 @@ static void compare_ransac_type(const struct golden_case *golden, const char *ba
     free(picks);
 }
 
-static void compare_ransac(const struct golden_case *golden, const char *backend)
+static void compare_ransac(const struct golden_case *golden, const struct golden_backend *backend)
 {
     const char *type;
     json_t *about;
     json_object_foreach(json_object_get(golden->expected, "ransac"), type, about)
     {
-        if (strcmp(type, "eeg") == 0) /* the others in test_golden_meg.c */
+        const size_t n_picks = json_array_size(json_object_get(about, "picks"));
+        if (strcmp(type, "eeg") == 0 && /* the others in test_golden_meg.c */
+            golden_affordable(backend, golden, "ransac", golden_medians_of_ransac(golden, n_picks)))
             compare_ransac_type(golden, backend, type, about);
     }
 }
@@ -194,9 +198,10 @@ struct curve {
     double *losses;     /* [E] mean over folds */
 };
 
-static bool compute_curve(const struct golden_case *golden, const struct backend *backend,
+static bool compute_curve(const struct golden_case *golden, const struct golden_backend *on,
                           enum rejectd_channel_type type, size_t n_folds, struct curve *curve)
 {
+    const struct backend *backend = on->backend;
     const struct rejectd_epochs *epochs = &golden->epochs;
     const size_t n = epochs->n_epochs;
     size_t n_picks = 0, *picks = golden_need(malloc(epochs->n_channels * sizeof *picks));
@@ -210,7 +215,8 @@ static bool compute_curve(const struct golden_case *golden, const struct backend
                                             .n_times = epochs->n_times,
                                             .picks = picks,
                                             .n_picks = n_picks};
-    const struct backend_options options = {.n_threads = 2, .precision = REJECTD_FLOAT64};
+    const struct backend_options options = {
+        .device = on->opened, .n_threads = 2, .precision = REJECTD_FLOAT64};
     struct backend_session *session = NULL;
     struct rejectd_error error;
     double *ptp = golden_need(malloc((n * n_picks + 1) * sizeof *ptp));
@@ -289,10 +295,11 @@ static void compare_curve(const struct golden_case *golden, const char *backend,
  * The search is as reproducible as autoreject's own (see test_golden on Bayesian thresholds): where
  * it finds another candidate, the loss is at most 1 % above.
  */
-static void compare_thresholds(const struct golden_case *golden, const char *backend,
+static void compare_thresholds(const struct golden_case *golden, const struct golden_backend *on,
                                const char *quantity, json_t *results, size_t decim,
                                const struct curve *curves)
 {
+    const char *backend = on->name;
     const struct rejectd_global_thresholds_parameters parameters = {
         .decim = decim,
         .decim_start =
@@ -300,7 +307,8 @@ static void compare_thresholds(const struct golden_case *golden, const char *bac
         .cv = 5,
         .precision = REJECTD_FLOAT64,
     };
-    const struct rejectd_compute_options options = {.backend = backend, .n_threads = 2};
+    const struct rejectd_compute_options options = {
+        .backend = backend, .device = on->device, .n_threads = 2};
     struct rejectd_global_thresholds *found;
     struct rejectd_error error;
     if (rejectd_global_thresholds(&golden->epochs, &parameters, &options, &found, &error) !=
@@ -330,13 +338,17 @@ static void compare_thresholds(const struct golden_case *golden, const char *bac
     rejectd_global_thresholds_free(found);
 }
 
-static void compare_global(const struct golden_case *golden, const struct backend *backend)
+static void compare_global(const struct golden_case *golden, const struct golden_backend *backend)
 {
     json_t *all =
         json_object_get(json_object_get(golden->expected, "rejection_threshold"), "result");
     json_t *decimated =
         json_object_get(json_object_get(golden->expected, "rejection_threshold_decim2"), "result");
     struct curve curves[N_TYPES] = {{0}};
+    /* The curves, the thresholds, and those of half the samples: five folds each. */
+    if (!golden_affordable(backend, golden, "global thresholds",
+                           golden_medians(golden, golden->n_all_picks, 5 + 5 + 3)))
+        return;
     for (size_t t = 0; t < N_TYPES; t++) {
         if (json_object_get(all, types[t].name) == NULL)
             continue;
@@ -347,9 +359,9 @@ static void compare_global(const struct golden_case *golden, const struct backen
                           types[t].name);
     }
     if (all != NULL)
-        compare_thresholds(golden, backend->name, "global threshold", all, 1, curves);
+        compare_thresholds(golden, backend, "global threshold", all, 1, curves);
     if (decimated != NULL)
-        compare_thresholds(golden, backend->name, "global threshold / 2", decimated, 2, NULL);
+        compare_thresholds(golden, backend, "global threshold / 2", decimated, 2, NULL);
     for (size_t t = 0; t < N_TYPES; t++)
         curve_free(&curves[t]);
 }
@@ -367,16 +379,20 @@ static double worst_error(const double *found, const struct golden_array *expect
     return worst;
 }
 
-static void compare_validation(const struct golden_case *golden, const char *backend)
+static void compare_validation(const struct golden_case *golden, const struct golden_backend *on)
 {
+    const char *backend = on->name;
     struct golden_array range = golden_array(golden, "validation_param_range");
     struct golden_array train = golden_array(golden, "validation_train");
     struct golden_array test = golden_array(golden, "validation_test");
     const struct rejectd_validation_curve_parameters parameters = {.precision = REJECTD_FLOAT64};
-    const struct rejectd_compute_options options = {.backend = backend, .n_threads = 2};
+    const struct rejectd_compute_options options = {
+        .backend = backend, .device = on->device, .n_threads = 2};
     struct rejectd_validation_curve *curve;
     struct rejectd_error error;
-    if (range.values == NULL || train.values == NULL || test.values == NULL)
+    if (range.values == NULL || train.values == NULL || test.values == NULL ||
+        !golden_affordable(on, golden, "validation curve",
+                           golden_medians(golden, golden->n_all_picks, 2 * test.shape[1])))
         goto done;
     if (rejectd_validation_curve(&golden->epochs, &parameters, &options, &curve, &error) !=
         REJECTD_OK) {
@@ -407,10 +423,11 @@ static void compare_case(const char *folder)
 {
     struct golden_case golden;
     golden_open(&golden, folder);
-    for (size_t b = 0; backend_at(b) != NULL; b++) {
-        compare_ransac(&golden, backend_at(b)->name);
-        compare_global(&golden, backend_at(b));
-        compare_validation(&golden, backend_at(b)->name);
+    for (size_t b = 0; golden_backend_at(b) != NULL; b++) {
+        const struct golden_backend *backend = golden_backend_at(b);
+        compare_ransac(&golden, backend);
+        compare_global(&golden, backend);
+        compare_validation(&golden, backend);
     }
     golden_close(&golden);
 }
