@@ -71,7 +71,8 @@ struct backend_options {
     enum rejectd_dtype precision;  /* arithmetic; FLOAT32 is a request that a backend may exceed */
     const char *instruction_set;   /* or NULL: the best; cpu only */
     struct backend_progress progress;
-    const struct backend_foresight *foresight; /* used during open() alone; NULL: nothing is known */
+    const struct backend_foresight
+        *foresight; /* used during open() alone; NULL: nothing is known */
 };
 
 /* Cross-validation folds over the M rows of a channel, the same for every channel. */
