@@ -8,12 +8,12 @@
 #include "worker/devices.h"
 
 /*
- * What an emulated GPU may take for one part of a case: nearly all its time goes into medians, 50
- * to 80 us each, with AddressSanitizer five times that. So all parity programs together stay within
- * one or two minutes.
+ * What an emulated GPU may take for one part of a case. Nearly all its time goes into medians: 30
+ * to 50 us of one processor for each, with AddressSanitizer 100 us. So it needs about 80 s of one
+ * processor in all parity programs together, with AddressSanitizer 30 s.
  */
 #if defined(__SANITIZE_ADDRESS__)
-static const double most_medians = 10e3;
+static const double most_medians = 35e3;
 #else
 static const double most_medians = 130e3;
 #endif
