@@ -46,53 +46,59 @@ template <typename Work> struct column_lists {
     }
 };
 
+/* A value on its way: counted, and kept if it is its turn. ALL: every one is to be kept. */
+template <bool ALL, typename Work> struct reader {
+    Work low, high;
+    uint32_t every, below, within, turn;
+    uint32_t *listed;
+    Work *list;
+    uint32_t capacity;
+
+    __device__ void look_at(Work x)
+    {
+        below += x < low;
+        if (!(x >= low && x <= high))
+            return;
+        within++;
+        if (!ALL) {
+            if (++turn < every)
+                return;
+            turn = 0;
+        }
+        const uint32_t at = atomicAdd(listed, 1u);
+        if (at < capacity)
+            list[at] = x;
+    }
+};
+
 /* Reads rows first, first + step, ... of the set, all columns and groups of the block together.
- * rows: where each begins in the first pick; `offset`: from there to the sample. ALL: every value
- * within the bounds is to be kept. A thread takes its places in the list for several values at
- * once: it would wait for each. */
+ * rows: where each begins in the first pick; `offset`: from there to the sample. */
 template <bool ALL, typename Work>
 __device__ void read_rows(const unsigned long long *rows, uint32_t n, uint32_t step, size_t offset,
                           struct column_state<Work> *state, Work *list, uint32_t capacity)
 {
     enum { GROUPS = line<Work>::GROUPS, UNROLL = 8 };
     const uint32_t group = threadIdx.x / line<Work>::COLUMNS, stride = GROUPS * step;
-    const Work low = state->low, high = state->high;
-    const uint32_t every = state->every;
-    uint32_t below = 0, within = 0, turn = group % every;
-    for (uint32_t i = group * step; i < n; i += UNROLL * stride) {
+    struct reader<ALL, Work> reader = {
+        state->low, state->high, state->every, 0, 0, group % state->every, &state->listed, list,
+            capacity
+    };
+    uint32_t i = group * step;
+    for (; i + (UNROLL - 1) * stride < n; i += UNROLL * stride) {
         Work x[UNROLL];
-        uint32_t kept = 0;
 #pragma unroll
         for (uint32_t u = 0; u < UNROLL; u++)
-            x[u] =
-                i + u * stride < n ? ((const Work *)rows[i + u * stride])[offset] : (Work)INFINITY;
-#pragma unroll
-        for (uint32_t u = 0; u < UNROLL; u++) {
-            const bool inside = x[u] >= low && x[u] <= high && i + u * stride < n;
-            below += x[u] < low;
-            within += inside;
-            if (ALL) {
-                kept |= (uint32_t)inside << u;
-            } else if (inside && ++turn >= every) {
-                turn = 0;
-                kept |= 1u << u;
-            }
-        }
-        if (kept == 0)
-            continue;
-        uint32_t at = atomicAdd(&state->listed, (uint32_t)__popc(kept));
+            x[u] = ((const Work *)rows[i + u * stride])[offset];
 #pragma unroll
         for (uint32_t u = 0; u < UNROLL; u++)
-            if ((kept >> u & 1) != 0) {
-                if (at < capacity)
-                    list[at] = x[u];
-                at++;
-            }
+            reader.look_at(x[u]);
     }
-    if (below != 0)
-        atomicAdd(&state->below, below);
-    if (within != 0)
-        atomicAdd(&state->within, within);
+    for (; i < n; i += stride)
+        reader.look_at(((const Work *)rows[i])[offset]);
+    if (reader.below != 0)
+        atomicAdd(&state->below, reader.below);
+    if (reader.within != 0)
+        atomicAdd(&state->within, reader.within);
 }
 
 /* New bounds from a sample of what is within the old ones. `rank`: of the lower middle value among
@@ -185,10 +191,8 @@ __device__ void judge(struct column_state<Work> *state, const Work *list, uint32
             state->median = state->low;
             state->done = 1;
         }
-    } else if (listed > 8 * 32) {
-        judge_kept<16>(state, list, listed, within, lower - below, odd, complete, capacity);
     } else if (listed > 4 * 32) {
-        judge_kept<8>(state, list, listed, within, lower - below, odd, complete, capacity);
+        judge_kept<16>(state, list, listed, within, lower - below, odd, complete, capacity);
     } else if (listed > 32) {
         judge_kept<4>(state, list, listed, within, lower - below, odd, complete, capacity);
     } else if (listed > 0) {
