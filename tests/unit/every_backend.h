@@ -1,6 +1,10 @@
 /*
  * Every backend that can be tested here: those of the processor, and the CUDA module's where one
  * is found: $REJECTD_CUDA_MODULE (the emulated one, in CI), or the one that was built, with a GPU.
+ *
+ * REJECTD_TEST_BACKENDS=cuda leaves those of the processor out: for runs that vary what only the
+ * emulation takes notice of. Tests of the processor's backends alone are in the test case
+ * "processor", all others in "operations", so that CK_RUN_CASE=operations leaves them out.
  */
 #ifndef TESTS_UNIT_EVERY_BACKEND_H
 #define TESTS_UNIT_EVERY_BACKEND_H

@@ -436,14 +436,6 @@ START_TEST(test_float32_arithmetic_is_near)
     fixture_open(&f, &shapes[_i]);
     if (f.shape->flavour != OFFSET) {
         run_reference(&f, &expected);
-        for (size_t i = 0; kernels_name_at(i) != NULL; i++) {
-            const struct backend_options options = {.n_threads = 2,
-                                                    .precision = REJECTD_FLOAT32,
-                                                    .instruction_set = kernels_name_at(i)};
-            run_backend(&f, backend_find("cpu"), &options, f.shape->n_picks, &expected, &found);
-            compare(&f, &found, &expected, 1e-6);
-            results_free(&found);
-        }
         for (size_t b = 0; every_backend(b).backend != NULL; b++) {
             const struct backend_options options = {
                 .device = every_backend(b).device, .n_threads = 2, .precision = REJECTD_FLOAT32};
@@ -451,6 +443,27 @@ START_TEST(test_float32_arithmetic_is_near)
                 continue;
             run_backend(&f, every_backend(b).backend, &options, f.shape->n_picks, &expected,
                         &found);
+            compare(&f, &found, &expected, 1e-6);
+            results_free(&found);
+        }
+        results_free(&expected);
+    }
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(test_float32_arithmetic_of_every_instruction_set_is_near)
+{
+    struct fixture f;
+    struct results expected, found;
+    fixture_open(&f, &shapes[_i]);
+    if (f.shape->flavour != OFFSET) {
+        run_reference(&f, &expected);
+        for (size_t i = 0; kernels_name_at(i) != NULL; i++) {
+            const struct backend_options options = {.n_threads = 2,
+                                                    .precision = REJECTD_FLOAT32,
+                                                    .instruction_set = kernels_name_at(i)};
+            run_backend(&f, backend_find("cpu"), &options, f.shape->n_picks, &expected, &found);
             compare(&f, &found, &expected, 1e-6);
             results_free(&found);
         }
@@ -529,12 +542,17 @@ int main(void)
     TCase *operations = tcase_create("operations");
     tcase_set_timeout(operations, 300);
     tcase_add_loop_test(operations, test_every_backend_equals_the_reference, 0, N_SHAPES);
-    tcase_add_loop_test(operations, test_every_instruction_set_equals_the_reference, 0, N_SHAPES);
     tcase_add_loop_test(operations, test_float32_arithmetic_is_near, 0, N_SHAPES);
-    tcase_add_loop_test(operations, test_results_do_not_depend_on_threads_or_blocks, 0, N_SHAPES);
     tcase_add_test(operations, test_a_cancelled_call_ends);
-    tcase_add_test(operations, test_backends_are_found_by_name);
     suite_add_tcase(suite, operations);
+    TCase *processor = tcase_create("processor");
+    tcase_set_timeout(processor, 300);
+    tcase_add_loop_test(processor, test_every_instruction_set_equals_the_reference, 0, N_SHAPES);
+    tcase_add_loop_test(processor, test_float32_arithmetic_of_every_instruction_set_is_near, 0,
+                        N_SHAPES);
+    tcase_add_loop_test(processor, test_results_do_not_depend_on_threads_or_blocks, 0, N_SHAPES);
+    tcase_add_test(processor, test_backends_are_found_by_name);
+    suite_add_tcase(suite, processor);
     SRunner *runner = srunner_create(suite);
     /* OpenMP's threads do not survive a fork. */
     srunner_set_fork_status(runner, CK_NOFORK);

@@ -318,13 +318,17 @@ int main(void)
     TCase *tests = tcase_create("devices");
     tcase_set_timeout(tests, 300);
     tcase_add_loop_test(tests, test_fits_equal_those_of_the_processor, 0, 3);
-    tcase_add_loop_test(tests, test_results_do_not_depend_on_memory, 0, 2);
     tcase_add_test(tests, test_residents_serve_again);
     tcase_add_test(tests, test_residents_make_room);
     tcase_add_test(tests, test_cleaning_equals_that_of_the_processor);
     tcase_add_test(tests, test_devices_are_listed);
     suite_add_tcase(suite, tests);
-    /* Hundreds of devices opened: CK_RUN_CASE=devices leaves it out where that takes long. */
+    /* Tens of fits, hundreds of devices opened: CK_RUN_CASE=devices leaves them out where that
+     * takes long. */
+    TCase *budgets = tcase_create("budgets");
+    tcase_set_timeout(budgets, 300);
+    tcase_add_loop_test(budgets, test_results_do_not_depend_on_memory, 0, 2);
+    suite_add_tcase(suite, budgets);
     TCase *faults = tcase_create("faults");
     tcase_set_timeout(faults, 300);
     tcase_add_test(faults, test_faults_are_told);
