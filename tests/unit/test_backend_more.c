@@ -17,6 +17,7 @@ enum flavour {
     INTEGERS, /* many exact ties */
     TINY,     /* the scale of magnetometers */
     FLAT,     /* some channels are zero */
+    DRIFT,    /* folds lie far apart */
 };
 
 struct shape {
@@ -37,6 +38,14 @@ static const struct shape shapes[] = {
     {260, 3, 33, 3, REJECTD_FLOAT64, INTEGERS, 7, 2, 2},
     {6, 33, 260, 30, REJECTD_FLOAT32, INTEGERS, 50, 8, 3},
     {5, 4, 9, 4, REJECTD_FLOAT64, ORDINARY, 200, 4, 2},
+    /* Folds of so many epochs that their medians are bounded by a sample first. */
+    {3000, 2, 5, 2, REJECTD_FLOAT64, ORDINARY, 1, 1, 3},
+    {2600, 2, 3, 2, REJECTD_FLOAT64, INTEGERS, 1, 1, 4},
+    {1500, 2, 20, 2, REJECTD_FLOAT32, DRIFT, 1, 1, 5},
+    {1300, 3, 4, 3, REJECTD_FLOAT64, FLAT, 1, 1, 2},
+    /* And so many picks that one fold's bounds serve the next. */
+    {700, 20, 40, 20, REJECTD_FLOAT64, ORDINARY, 1, 1, 3},
+    {1500, 20, 40, 20, REJECTD_FLOAT64, DRIFT, 1, 1, 5},
 };
 
 enum { N_SHAPES = sizeof shapes / sizeof shapes[0], N_CANDIDATES = 9 };
@@ -49,7 +58,7 @@ static double random_value(void)
     return (double)(random_state >> 11) * 0x1p-53 - 0.5;
 }
 
-static double draw_sample(enum flavour flavour, size_t channel)
+static double draw_sample(enum flavour flavour, size_t epoch, size_t channel)
 {
     switch (flavour) {
     case INTEGERS:
@@ -58,6 +67,9 @@ static double draw_sample(enum flavour flavour, size_t channel)
         return 3e-13 * random_value();
     case FLAT:
         return channel % 3 == 1 ? 0.0 : 1e-5 * random_value();
+    case DRIFT:
+        /* Folds whose medians have nothing to do with each other. */
+        return 1e-6 * random_value() + 1e-4 * (double)(epoch / 300 * 7 % 5);
     default:
         return 1e-5 * random_value() * (random_value() > 0.497 ? 40.0 : 1.0);
     }
@@ -90,7 +102,8 @@ static void fill_samples(struct fixture *f)
     const size_t n = s->n_epochs * s->n_channels * s->n_times;
     f->data = allocate(n * sizeof(double));
     for (size_t i = 0; i < n; i++) {
-        const double value = draw_sample(s->flavour, i / s->n_times % s->n_channels);
+        const double value = draw_sample(s->flavour, i / (s->n_times * s->n_channels),
+                                         i / s->n_times % s->n_channels);
         if (s->dtype == REJECTD_FLOAT64)
             ((double *)f->data)[i] = value;
         else
