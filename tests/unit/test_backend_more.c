@@ -44,8 +44,8 @@ static const struct shape shapes[] = {
     {1500, 2, 20, 2, REJECTD_FLOAT32, DRIFT, 1, 1, 5},
     {1300, 3, 4, 3, REJECTD_FLOAT64, FLAT, 1, 1, 2},
     /* And so many picks that one fold's bounds serve the next. */
-    {700, 20, 40, 20, REJECTD_FLOAT64, ORDINARY, 1, 1, 3},
-    {1500, 20, 40, 20, REJECTD_FLOAT64, DRIFT, 1, 1, 5},
+    {420, 25, 9, 25, REJECTD_FLOAT64, ORDINARY, 1, 1, 3},
+    {600, 25, 9, 25, REJECTD_FLOAT64, DRIFT, 1, 1, 2},
 };
 
 enum { N_SHAPES = sizeof shapes / sizeof shapes[0], N_CANDIDATES = 9 };
