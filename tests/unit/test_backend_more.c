@@ -43,7 +43,6 @@ static const struct shape shapes[] = {
     {2600, 2, 3, 2, REJECTD_FLOAT64, INTEGERS, 1, 1, 4},
     {1500, 2, 20, 2, REJECTD_FLOAT32, DRIFT, 1, 1, 5},
     {1300, 3, 4, 3, REJECTD_FLOAT64, FLAT, 1, 1, 2},
-    /* And so many picks that one fold's bounds serve the next. */
     {420, 25, 9, 25, REJECTD_FLOAT64, ORDINARY, 1, 1, 3},
     {600, 25, 9, 25, REJECTD_FLOAT64, DRIFT, 1, 1, 2},
 };

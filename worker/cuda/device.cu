@@ -115,8 +115,6 @@ static enum rejectd_status open_parts(struct backend_device *device, size_t budg
     CUDA_TRY(
         cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device->ordinal));
     device->shared_limit = (size_t)shared;
-    CUDA_TRY(cudaDeviceGetAttribute(&device->n_processors, cudaDevAttrMultiProcessorCount,
-                                    device->ordinal));
     TRY(device_check_blas(device, cublasCreate(&device->blas), "cublasCreate", error));
     TRY(device_check_blas(device, cublasSetStream(device->blas, device->compute), "cublasSetStream",
                           error));

@@ -41,7 +41,6 @@ struct backend_device {
     cudaStream_t compute, copy;
     cublasHandle_t blas;
     struct staging_slot slots[STAGING_SLOTS];
-    int n_processors;
     size_t shared_limit;      /* bytes of shared memory that a block may ask for */
     size_t budget;            /* bytes */
     std::atomic<size_t> used; /* bytes allocated now */

@@ -8,10 +8,6 @@
  * between them to be kept whole the next time: so the rows are read about once, and a fifth of
  * them a second time. Bounds that prove wrong are corrected by what was counted.
  *
- * Folds of the same rows have medians close to each other. A block therefore goes through several
- * sets, and what bounds the median of its first, drawn closer, bounds those of the others: they are
- * read once.
- *
  * Columns that do not come to an end that way (many equal values, samples without an order) are
  * left to a second kernel, which counts over all rows, turn by turn.
  */
@@ -138,34 +134,12 @@ __device__ void bound_by_sample(struct column_state<Work> *state,
     state->every = 1 + (uint32_t)((double)kept / share * 1.05 / (double)capacity);
 }
 
-/* Bounds for the median of another set of n values like this one, whose values within the bounds
- * are all here. */
-template <int K, typename Work>
-__device__ void bound_the_next(struct column_state<Work> *state,
-                               const struct warp_values<K, Work> &values, uint32_t n, int rank)
-{
-    /* 4.5 standard deviations of the difference of two medians, in ranks. */
-    const int slack = 2 + (int)(3.2 * sqrt((double)n)), give = 1 + slack / 8;
-    const int from = rank - slack, to = rank + 1 + slack;
-    Work low = state->low, high = state->high;
-    if (from > 0)
-        low = warp_bound(values, from, give, true).value;
-    if (to < (int)values.n)
-        high = warp_bound(values, to, give, false).value;
-    __syncwarp(); /* all lanes have read the old ones */
-    if (threadIdx.x % 32 != 0)
-        return;
-    state->low = low;
-    state->high = high;
-}
-
-/* What the values that were kept of n tell, with K of them in a lane. */
+/* What the values that were kept tell, with K of them in a lane. */
 template <int K, typename Work>
 __device__ void judge_kept(struct column_state<Work> *state, const Work *list, uint32_t listed,
-                           uint32_t within, uint32_t rank, uint32_t n, bool complete,
-                           uint32_t capacity, bool more)
+                           uint32_t within, uint32_t rank, bool odd, bool complete,
+                           uint32_t capacity)
 {
-    const bool odd = (n & 1) != 0;
     struct warp_values<K, Work> values;
     values.load(list, listed);
     if (!complete) {
@@ -177,8 +151,6 @@ __device__ void judge_kept(struct column_state<Work> *state, const Work *list, u
         state->median = odd ? middle.at : (middle.at + middle.next) / 2;
         state->done = 1;
     }
-    if (more)
-        bound_the_next(state, values, n, (int)rank);
 }
 
 /* Bounds that the median does not lie within: what is beyond them has it. */
@@ -198,11 +170,10 @@ __device__ void correct_bounds(struct column_state<Work> *state, uint32_t below,
     state->every = every;
 }
 
-/* One warp: what a pass tells of a column of n values. more: other sets follow with the bounds that
- * this one leaves. */
+/* One warp: what a pass tells of a column of n values. */
 template <typename Work>
 __device__ void judge(struct column_state<Work> *state, const Work *list, uint32_t capacity,
-                      uint32_t n, bool sampled, bool more)
+                      uint32_t n, bool sampled)
 {
     const bool odd = (n & 1) != 0;
     /* Ranks of the middle values; of an odd number both are the same. */
@@ -221,96 +192,64 @@ __device__ void judge(struct column_state<Work> *state, const Work *list, uint32
             state->done = 1;
         }
     } else if (listed > 4 * 32) {
-        judge_kept<16>(state, list, listed, within, lower - below, n, complete, capacity, more);
+        judge_kept<16>(state, list, listed, within, lower - below, odd, complete, capacity);
     } else if (listed > 32) {
-        judge_kept<4>(state, list, listed, within, lower - below, n, complete, capacity, more);
+        judge_kept<4>(state, list, listed, within, lower - below, odd, complete, capacity);
     } else if (listed > 0) {
-        judge_kept<1>(state, list, listed, within, lower - below, n, complete, capacity, more);
+        judge_kept<1>(state, list, listed, within, lower - below, odd, complete, capacity);
     }
     __syncwarp();
     if (threadIdx.x % 32 == 0)
         state->below = state->within = state->listed = 0;
 }
 
-/* Readies a column for a set: within the bounds of the set before, or without any. */
-template <typename Work>
-__device__ void begin_set(struct column_state<Work> *state, bool first, uint32_t n,
-                          uint32_t capacity)
-{
-    if (first || !state->done) {
-        state->low = (Work)-INFINITY;
-        state->high = (Work)INFINITY;
-    }
-    /* Without bounds, and without the sample that a first set begins with: one from all rows. */
-    state->every = !first && !state->done ? 1 + n / capacity : 1;
-    state->below = state->within = state->listed = state->done = 0;
-    state->median = 0;
-}
-
-/* Whether all columns of a set have come to an end. */
-template <typename Work>
-__device__ bool select_set(const unsigned long long *rows, uint32_t n, size_t offset, bool first,
-                           bool more, struct column_state<Work> *states,
-                           const struct column_lists<Work> &lists)
-{
-    enum { COLUMNS = line<Work>::COLUMNS };
-    const uint32_t column = threadIdx.x % COLUMNS, warp = threadIdx.x / 32;
-    const uint32_t step = first ? (n + lists.capacity - 1) / lists.capacity : 1;
-    if (threadIdx.x < COLUMNS)
-        begin_set(&states[threadIdx.x], first, n, lists.capacity);
-    __syncthreads();
-    bool all_done = false;
-    for (uint32_t pass = 0; pass < MOST_PASSES && !all_done; pass++) {
-        const bool sampled = pass == 0 && step > 1;
-        struct column_state<Work> *state = &states[column];
-        if (!state->done && state->every == 1)
-            read_rows<true>(rows, n, sampled ? step : 1, offset, state, lists.of(column),
-                            lists.capacity);
-        else if (!state->done)
-            read_rows<false>(rows, n, 1, offset, state, lists.of(column), lists.capacity);
-        __syncthreads();
-        for (uint32_t c = warp; c < COLUMNS; c += THREADS / 32)
-            if (!states[c].done)
-                judge(&states[c], lists.of(c), lists.capacity, n, sampled, more);
-        __syncthreads();
-        all_done = __syncthreads_and(states[column].done != 0);
-    }
-    return all_done;
-}
-
-/* Sets first_set.. of a block: as many as there are blocks for; bounds are inherited where sets
- * are large enough for it to pay. */
 template <typename Work>
 __global__ void __launch_bounds__(THREADS, 3)
     select_medians(const unsigned long long *rows, const uint32_t *offsets, uint32_t pitch,
-                   uint32_t n_sets, uint32_t per_block, uint32_t stride, uint32_t capacity,
-                   Work *medians, uint8_t *unfinished)
+                   uint32_t n_sets, uint32_t stride, uint32_t capacity, Work *medians,
+                   uint8_t *unfinished)
 {
-    enum { COLUMNS = line<Work>::COLUMNS, SMALL = 128 };
+    enum { COLUMNS = line<Work>::COLUMNS };
     CUDA_DYNAMIC_SHARED(Work, values);
     const struct column_lists<Work> lists = {
         values, capacity
     };
     __shared__ struct column_state<Work> states[COLUMNS];
-    const uint32_t n_parts = (n_sets + per_block - 1) / per_block;
-    const uint32_t tile = blockIdx.x / n_parts, pick = blockIdx.y;
-    const uint32_t first = blockIdx.x % n_parts * per_block;
-    const uint32_t end = first + per_block < n_sets ? first + per_block : n_sets;
-    const uint32_t t = tile * COLUMNS + threadIdx.x % COLUMNS;
+    const uint32_t set = blockIdx.x % n_sets, tile = blockIdx.x / n_sets, pick = blockIdx.y;
+    const uint32_t column = threadIdx.x % COLUMNS, warp = threadIdx.x / 32;
+    const uint32_t t = tile * COLUMNS + column;
     const size_t offset = (size_t)pick * pitch + t;
-    bool inherits = false;
-    for (uint32_t set = first; set < end; set++) {
-        const uint32_t n = offsets[set + 1] - offsets[set];
-        const bool more = !inherits && set + 1 < end && n > SMALL;
-        const bool all_done =
-            select_set(rows + offsets[set], n, offset, !inherits, more, states, lists);
-        if (threadIdx.x < COLUMNS)
-            medians[((size_t)pick * stride + set) * pitch + t] = states[threadIdx.x].median;
-        if (threadIdx.x == 0)
-            unfinished[((size_t)pick * (pitch / COLUMNS) + tile) * n_sets + set] = !all_done;
-        inherits = inherits || more;
-        __syncthreads();
+    const uint32_t n = offsets[set + 1] - offsets[set];
+    const uint32_t step = (n + capacity - 1) / capacity;
+    rows += offsets[set];
+    if (threadIdx.x < COLUMNS) {
+        struct column_state<Work> *state = &states[threadIdx.x];
+        state->low = (Work)-INFINITY;
+        state->high = (Work)INFINITY;
+        state->below = state->within = state->listed = state->done = 0;
+        state->every = 1;
+        state->median = 0;
     }
+    __syncthreads();
+    bool all_done = false;
+    for (uint32_t pass = 0; pass < MOST_PASSES && !all_done; pass++) {
+        const bool sampled = pass == 0 && step > 1;
+        if (!states[column].done && states[column].every == 1)
+            read_rows<true>(rows, n, sampled ? step : 1, offset, &states[column], lists.of(column),
+                            capacity);
+        else if (!states[column].done)
+            read_rows<false>(rows, n, 1, offset, &states[column], lists.of(column), capacity);
+        __syncthreads();
+        for (uint32_t c = warp; c < COLUMNS; c += THREADS / 32)
+            if (!states[c].done)
+                judge(&states[c], lists.of(c), capacity, n, sampled);
+        __syncthreads();
+        all_done = __syncthreads_and(states[column].done != 0);
+    }
+    if (threadIdx.x < COLUMNS)
+        medians[((size_t)pick * stride + set) * pitch + t] = states[column].median;
+    if (threadIdx.x == 0)
+        unfinished[(size_t)pick * gridDim.x + blockIdx.x] = !all_done;
 }
 
 /* What a group of threads counted of a column. */
@@ -330,7 +269,7 @@ __global__ void __launch_bounds__(THREADS)
     enum { COLUMNS = line<Work>::COLUMNS, GROUPS = line<Work>::GROUPS };
     __shared__ struct group_counts<Work> counts;
     const uint32_t set = blockIdx.x % n_sets, tile = blockIdx.x / n_sets, pick = blockIdx.y;
-    if (!unfinished[((size_t)pick * (pitch / COLUMNS) + tile) * n_sets + set])
+    if (!unfinished[(size_t)pick * gridDim.x + blockIdx.x])
         return;
     const uint32_t column = threadIdx.x % COLUMNS, group = threadIdx.x / COLUMNS;
     const uint32_t t = tile * COLUMNS + column;
@@ -425,15 +364,6 @@ enum rejectd_status median_sets::place(struct backend_device *device,
     return REJECTD_OK;
 }
 
-/* All sets in one block, as long as that leaves enough blocks to go round. */
-static size_t sets_of_a_block(const struct backend_device *device, size_t n_sets, size_t n_places)
-{
-    const size_t wanted = (size_t)device->n_processors * 24;
-    size_t parts = (wanted + n_places - 1) / n_places;
-    parts = parts < 1 ? 1 : parts > n_sets ? n_sets : parts;
-    return (n_sets + parts - 1) / parts;
-}
-
 template <typename Work>
 enum rejectd_status median_sets::compute_some(struct backend_device *device, size_t pitch,
                                               size_t count, size_t first, size_t n, Work *medians,
@@ -444,16 +374,13 @@ enum rejectd_status median_sets::compute_some(struct backend_device *device, siz
     const size_t capacity = largest_ < most ? largest_ : most;
     const size_t shared = COLUMNS * (capacity + 1) * sizeof(Work);
     const dim3 grid((unsigned)(n * tiles), (unsigned)count);
-    const size_t per_block = sets_of_a_block(device, n, tiles * count);
-    const size_t parts = (n + per_block - 1) / per_block;
     const uint32_t *offsets = offsets_.get() + first;
     Work *out = medians + first * pitch;
     TRY(unfinished_.reserve(device, n * tiles * count, error));
     CUDA_TRY(cudaFuncSetAttribute((const void *)select_medians<Work>,
                                   cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared));
-    CUDA_LAUNCH((select_medians<Work>), dim3((unsigned)(parts * tiles), (unsigned)count),
-                dim3(THREADS), shared, device->compute, places_.get(), offsets, (uint32_t)pitch,
-                (uint32_t)n, (uint32_t)per_block, (uint32_t)n_sets_, (uint32_t)capacity, out,
+    CUDA_LAUNCH((select_medians<Work>), grid, dim3(THREADS), shared, device->compute, places_.get(),
+                offsets, (uint32_t)pitch, (uint32_t)n, (uint32_t)n_sets_, (uint32_t)capacity, out,
                 unfinished_.get());
     CUDA_LAUNCHED("select_medians");
     CUDA_LAUNCH((count_medians<Work>), grid, dim3(THREADS), 0, device->compute, places_.get(),
