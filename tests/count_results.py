@@ -44,6 +44,8 @@ def count_ctest(text):
             skipped += 1
         elif verdict.strip() == "Passed":
             passed, failed = passed + max(good, 1), failed + bad
+        elif "Skipped" in verdict:
+            skipped += 1
         else:
             passed, failed = passed + good, failed + max(bad, 1)
     return passed, failed, skipped

@@ -57,12 +57,22 @@ struct backend_progress {
 
 struct backend_device; /* an open device of a module: module.h */
 
+/* What a session will be asked for, told when it is opened: a device may begin while the samples
+ * are still on their way. It promises nothing. */
+struct backend_foresight {
+    const double *weights; /* [C][C] that all picks will be predicted with; NULL: not known */
+    size_t n_folds;        /* of the local cross-validation; 0: not known */
+    const uint16_t *fold;  /* [E] */
+};
+
 struct backend_options {
     struct backend_device *device; /* of the backend's module; NULL for those of the processor */
     int n_threads;                 /* >= 1 */
     enum rejectd_dtype precision;  /* arithmetic; FLOAT32 is a request that a backend may exceed */
     const char *instruction_set;   /* or NULL: the best; cpu only */
     struct backend_progress progress;
+    const struct backend_foresight
+        *foresight; /* used during open() alone; NULL: nothing is known */
 };
 
 /* Cross-validation folds over the M rows of a channel, the same for every channel. */
@@ -75,6 +85,7 @@ struct backend_splits {
 /* How to choose a threshold among the candidates, once their losses are known. */
 struct backend_search {
     enum rejectd_threshold_method method;
+    uint32_t seed;       /* of the folds and the draws */
     const double *draws; /* of RANDOM_SEARCH: [n_draws] uniform in [0, 1) */
     size_t n_draws;
 };
@@ -198,6 +209,13 @@ struct backend {
                                              const struct backend_search *search,
                                              double *thresholds, double *losses,
                                              struct rejectd_error *error);
+
+    /*
+     * Optional, beside search_thresholds(): the results of an earlier search of the same kind on
+     * the same samples, with the weights of the last predict(). False: it is not remembered.
+     */
+    bool (*recall_thresholds)(struct backend_session *session, const struct backend_search *search,
+                              double *thresholds, double *losses);
 
     /*
      * Repairs: x_B <- x_B - inverse(P_BB) P_B. x for every epoch and every prefix B, where P [C][C]

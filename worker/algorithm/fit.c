@@ -143,10 +143,12 @@ fit_type(const struct backend *backend, const struct rejectd_epochs *epochs, con
     type->type = epochs->channels[picks[0]].type;
     enum rejectd_status status = fill_grids(parameters, n_all_picks, type, error);
     if (status == REJECTD_OK)
-        status = type_work_open(&work, epochs, picks, n_picks, parameters->precision, options,
-                                progress, error);
+        status = type_work_begin(&work, epochs, picks, n_picks, options, error);
     if (status == REJECTD_OK)
         status = type_work_interpolate(&work, epochs, parameters->meg_legendre, error);
+    if (status == REJECTD_OK)
+        status = type_work_open(&work, parameters->precision, parameters->thresholds == NULL,
+                                type->n_folds, options, progress, error);
     if (status == REJECTD_OK)
         status = warnings_about_flat(fit, epochs->channels, picks, n_picks, work.ptp,
                                      epochs->n_epochs, error);

@@ -146,16 +146,25 @@ static enum rejectd_status search_block(const struct thresholds_request *request
 /* All picks at once, on the device. */
 static enum rejectd_status
 search_on_device(const struct backend *backend, struct backend_session *session, size_t n_picks,
-                 const double *weights, const struct backend_splits *splits,
-                 const struct thresholds_request *request, double *thresholds, double *losses,
-                 struct rejectd_error *error)
+                 size_t n_epochs, const double *weights, const struct thresholds_request *request,
+                 double *thresholds, double *losses, struct rejectd_error *error)
 {
+    const size_t n_classes = weights != NULL ? 2 : 1;
     double draws[THRESHOLD_SEARCH_DRAWS];
+    uint8_t *is_test = NULL;
     threshold_search_draw(request->seed, draws);
-    const struct backend_search search = {request->method, draws, THRESHOLD_SEARCH_DRAWS};
+    const struct backend_search search = {request->method, request->seed, draws,
+                                          THRESHOLD_SEARCH_DRAWS};
+    /* The device predicts while the folds are drawn. */
     enum rejectd_status status = backend->predict(session, weights, 0, n_picks, NULL, error);
+    if (status == REJECTD_OK && backend->recall_thresholds(session, &search, thresholds, losses))
+        return REJECTD_OK;
     if (status == REJECTD_OK)
-        status = backend->search_thresholds(session, splits, &search, thresholds, losses, error);
+        status = folds_shuffle_split(n_epochs, n_classes, request->seed, &is_test, error);
+    const struct backend_splits splits = {FOLDS_SHUFFLE_SPLITS, n_classes * n_epochs, is_test};
+    if (status == REJECTD_OK)
+        status = backend->search_thresholds(session, &splits, &search, thresholds, losses, error);
+    free(is_test);
     return status;
 }
 
@@ -171,15 +180,14 @@ thresholds_search(const struct backend *backend, struct backend_session *session
     const double start = progress->start, share = progress->share;
     struct block block = {0};
     uint8_t *is_test = NULL;
+    if (backend->search_thresholds != NULL) {
+        progress_step(progress, "thresholds", start, share);
+        return search_on_device(backend, session, n_picks, samples->n_epochs, weights, request,
+                                thresholds, losses, error);
+    }
     enum rejectd_status status =
         folds_shuffle_split(samples->n_epochs, n_classes, request->seed, &is_test, error);
     const struct backend_splits splits = {FOLDS_SHUFFLE_SPLITS, m, is_test};
-    if (status == REJECTD_OK && backend->search_thresholds != NULL) {
-        progress_step(progress, "thresholds", start, share);
-        status = search_on_device(backend, session, n_picks, weights, &splits, request, thresholds,
-                                  losses, error);
-        goto cleanup;
-    }
     if (status == REJECTD_OK)
         status = block_init(&block, size, samples->n_epochs, m, error);
     if (status != REJECTD_OK)

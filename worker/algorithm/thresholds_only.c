@@ -42,10 +42,11 @@ search_type(const struct backend *backend, const struct rejectd_epochs *epochs, 
             struct rejectd_thresholds *out, struct rejectd_error *error)
 {
     struct type_work work = {.backend = backend};
-    enum rejectd_status status = type_work_open(&work, epochs, picks, n_picks,
-                                                parameters->precision, options, progress, error);
+    enum rejectd_status status = type_work_begin(&work, epochs, picks, n_picks, options, error);
     if (status == REJECTD_OK && !parameters->without_augmentation)
         status = type_work_interpolate(&work, epochs, parameters->meg_legendre, error);
+    if (status == REJECTD_OK)
+        status = type_work_open(&work, parameters->precision, true, 0, options, progress, error);
     progress_step(progress, "thresholds", 0.0, 1.0);
     if (status == REJECTD_OK)
         status = type_work_search(&work, epochs->channels, parameters->thresh_method,

@@ -4,17 +4,15 @@
 #include <stdlib.h>
 
 #include "worker/algorithm/fit.h"
+#include "worker/algorithm/folds.h"
 #include "worker/algorithm/thresholds.h"
 
-enum rejectd_status type_work_open(struct type_work *work, const struct rejectd_epochs *epochs,
-                                   const size_t *picks, size_t n_picks,
-                                   enum rejectd_dtype precision,
-                                   const struct rejectd_compute_options *options,
-                                   struct progress *progress, struct rejectd_error *error)
+enum rejectd_status type_work_begin(struct type_work *work, const struct rejectd_epochs *epochs,
+                                    const size_t *picks, size_t n_picks,
+                                    const struct rejectd_compute_options *options,
+                                    struct rejectd_error *error)
 {
-    const struct backend_options backend_options =
-        fit_backend_options(options, precision, progress);
-    work->n_threads = backend_options.n_threads;
+    work->n_threads = fit_threads(options);
     work->samples = (struct backend_samples){
         .data = epochs->samples,
         .dtype = epochs->dtype,
@@ -31,11 +29,34 @@ enum rejectd_status type_work_open(struct type_work *work, const struct rejectd_
     work->losses = malloc(n_picks * sizeof(double));
     if (work->ptp == NULL || work->thresholds == NULL || work->losses == NULL)
         return REJECTD_FAIL_MEMORY(error, epochs->n_epochs * n_picks * sizeof(double));
+    return REJECTD_OK;
+}
+
+enum rejectd_status type_work_open(struct type_work *work, enum rejectd_dtype precision,
+                                   bool searched, size_t n_folds,
+                                   const struct rejectd_compute_options *options,
+                                   struct progress *progress, struct rejectd_error *error)
+{
+    struct backend_options backend_options = fit_backend_options(options, precision, progress);
+    struct backend_foresight foresight = {.n_folds = n_folds};
+    uint16_t *fold = NULL;
+    enum rejectd_status status = REJECTD_OK;
     progress_step(progress, "thresholds", 0.0, 0.0);
-    enum rejectd_status status =
-        work->backend->open(&work->samples, &backend_options, &work->session, error);
+    if (backend_options.device != NULL) {
+        backend_options.foresight = &foresight;
+        foresight.fold = fold = malloc(work->samples.n_epochs * sizeof *fold);
+        if (fold == NULL)
+            return REJECTD_FAIL_MEMORY(error, work->samples.n_epochs * sizeof *fold);
+        if (n_folds > 0)
+            folds_contiguous(work->samples.n_epochs, n_folds, fold);
+        if (searched && work->interpolation.n > 0)
+            status = interpolation_leave_one_out(&work->interpolation, &foresight.weights, error);
+    }
+    if (status == REJECTD_OK)
+        status = work->backend->open(&work->samples, &backend_options, &work->session, error);
     if (status == REJECTD_OK)
         status = work->backend->peak_to_peak(work->session, work->ptp, error);
+    free(fold);
     return status;
 }
 

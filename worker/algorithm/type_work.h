@@ -15,13 +15,11 @@ struct type_work {
     double *losses;                     /* [C] at the thresholds; NaN where they were given */
 };
 
-/* Opens a session on the picks [n_picks], which stay the caller's, and measures their peak-to-peak
- * amplitudes. type_work_close() in any case. */
-enum rejectd_status type_work_open(struct type_work *work, const struct rejectd_epochs *epochs,
-                                   const size_t *picks, size_t n_picks,
-                                   enum rejectd_dtype precision,
-                                   const struct rejectd_compute_options *options,
-                                   struct progress *progress, struct rejectd_error *error);
+/* Takes the picks [n_picks], which stay the caller's. type_work_close() in any case. */
+enum rejectd_status type_work_begin(struct type_work *work, const struct rejectd_epochs *epochs,
+                                    const size_t *picks, size_t n_picks,
+                                    const struct rejectd_compute_options *options,
+                                    struct rejectd_error *error);
 void type_work_close(struct type_work *work);
 
 /* Prepares interpolation among the picks, which passed checks_sensors(). */
@@ -29,6 +27,14 @@ enum rejectd_status type_work_interpolate(struct type_work *work,
                                           const struct rejectd_epochs *epochs,
                                           enum rejectd_meg_legendre legendre,
                                           struct rejectd_error *error);
+
+/* Opens a session and measures the peak-to-peak amplitudes. A device that has the samples to fetch
+ * is told what follows: the search for thresholds, if `searched`, and a cross-validation of
+ * n_folds (0: none). */
+enum rejectd_status type_work_open(struct type_work *work, enum rejectd_dtype precision,
+                                   bool searched, size_t n_folds,
+                                   const struct rejectd_compute_options *options,
+                                   struct progress *progress, struct rejectd_error *error);
 
 /* Takes thresholds [n_channels] as they are. */
 void type_work_give_thresholds(struct type_work *work, const double *thresholds);

@@ -15,6 +15,25 @@ static int worst_first(const void *a, const void *b)
     return x->pick > y->pick ? -1 : 1;
 }
 
+/* Most epochs have a few bad sensors, for which a call of a function each time costs the most. */
+static void sort_worst_first(struct ranked *ranked, size_t n)
+{
+    enum { FEW = 48 };
+    if (n > FEW) {
+        qsort(ranked, n, sizeof *ranked, worst_first);
+        return;
+    }
+    for (size_t i = 1; i < n; i++) {
+        const struct ranked moved = ranked[i];
+        size_t at = i;
+        for (; at > 0 && (ranked[at - 1].ptp < moved.ptp ||
+                          (ranked[at - 1].ptp == moved.ptp && ranked[at - 1].pick < moved.pick));
+             at--)
+            ranked[at] = ranked[at - 1];
+        ranked[at] = moved;
+    }
+}
+
 void votes_free(struct votes *votes)
 {
     free(votes->offsets);
@@ -45,7 +64,7 @@ enum rejectd_status votes_init(struct votes *votes, const double *ptp, const dou
         for (size_t c = 0; c < n_picks; c++)
             if (ptp[e * n_picks + c] > thresholds[c])
                 ranked[n++] = (struct ranked){ptp[e * n_picks + c], (uint16_t)c};
-        qsort(ranked, n, sizeof *ranked, worst_first);
+        sort_worst_first(ranked, n);
         for (size_t i = 0; i < n; i++)
             votes->channels[at++] = ranked[i].pick;
     }

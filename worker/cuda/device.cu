@@ -59,7 +59,8 @@ static enum rejectd_status open_slots(struct backend_device *device, struct reje
     for (struct staging_slot &slot : device->slots) {
         CUDA_TRY(cudaMallocHost(&slot.host, STAGING_BYTES));
         CUDA_TRY(cudaMalloc(&slot.device, STAGING_BYTES));
-        CUDA_TRY(cudaEventCreateWithFlags(&slot.done, cudaEventDisableTiming));
+        CUDA_TRY(cudaEventCreateWithFlags(&slot.copied, cudaEventDisableTiming));
+        CUDA_TRY(cudaEventCreateWithFlags(&slot.taken, cudaEventDisableTiming));
     }
     return REJECTD_OK;
 }
@@ -111,7 +112,6 @@ static enum rejectd_status open_parts(struct backend_device *device, size_t budg
     CUDA_TRY(cudaSetDevice(device->ordinal));
     CUDA_TRY(cudaStreamCreateWithFlags(&device->compute, cudaStreamNonBlocking));
     CUDA_TRY(cudaStreamCreateWithFlags(&device->copy, cudaStreamNonBlocking));
-    CUDA_TRY(cudaEventCreateWithFlags(&device->event, cudaEventDisableTiming));
     CUDA_TRY(
         cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device->ordinal));
     device->shared_limit = (size_t)shared;
@@ -157,13 +157,13 @@ void device_close(struct backend_device *device)
             cudaFreeHost(slot.host);
         if (slot.device != nullptr)
             cudaFree(slot.device);
-        if (slot.done != nullptr)
-            cudaEventDestroy(slot.done);
+        if (slot.copied != nullptr)
+            cudaEventDestroy(slot.copied);
+        if (slot.taken != nullptr)
+            cudaEventDestroy(slot.taken);
     }
     if (device->blas != nullptr)
         cublasDestroy(device->blas);
-    if (device->event != nullptr)
-        cudaEventDestroy(device->event);
     if (device->copy != nullptr)
         cudaStreamDestroy(device->copy);
     if (device->compute != nullptr)

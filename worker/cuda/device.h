@@ -32,13 +32,13 @@ enum { STAGING_SLOTS = 4, STAGING_BYTES = 8 << 20 };
 struct staging_slot {
     void *host;
     void *device;
-    cudaEvent_t done; /* the device has taken the chunk out of the slot */
+    cudaEvent_t copied; /* the host's buffer may be filled again */
+    cudaEvent_t taken;  /* the device's may */
 };
 
 struct backend_device {
     int ordinal;
     cudaStream_t compute, copy;
-    cudaEvent_t event;
     cublasHandle_t blas;
     struct staging_slot slots[STAGING_SLOTS];
     size_t shared_limit;      /* bytes of shared memory that a block may ask for */

@@ -110,11 +110,11 @@ enum rejectd_status loss_folds_open(struct backend_device *device,
     return device_wait(device, error);
 }
 
-size_t loss_pick_bytes(const struct backend_session *session, struct loss_folds *folds)
+size_t loss_pick_bytes(const struct backend_session *session, size_t n_folds, size_t n_rows)
 {
-    const size_t squares = prefix_squares_parts(session->pitch) * folds->n_rows * PREFIX_FOLDS;
-    return folds->n_folds * session->pitch * session->work_size + squares * sizeof(double) +
-           folds->n_rows * PREFIX_FOLDS * sizeof(uint32_t);
+    const size_t squares = prefix_squares_parts(session->pitch) * n_rows * PREFIX_FOLDS;
+    return n_folds * session->pitch * session->work_size + squares * sizeof(double) +
+           n_rows * PREFIX_FOLDS * sizeof(uint32_t);
 }
 
 template <typename Work>

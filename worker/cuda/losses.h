@@ -24,7 +24,7 @@ enum rejectd_status loss_folds_open(struct backend_device *device,
                                     struct rejectd_error *error);
 
 /* Bytes of scratch that a pick needs. */
-size_t loss_pick_bytes(const struct backend_session *session, struct loss_folds *folds);
+size_t loss_pick_bytes(const struct backend_session *session, size_t n_folds, size_t n_rows);
 
 /* losses [count][n_rows] on the device, as backend.h's threshold_losses(). */
 template <typename Work>

@@ -126,6 +126,7 @@ __device__ void bound_by_sample(struct column_state<Work> *state,
         high = bound.value < high ? bound.value : high;
         kept -= (int)sample.n - bound.below;
     }
+    __syncwarp(); /* all lanes have read the old ones */
     if (threadIdx.x % 32 != 0)
         return;
     state->low = low;
@@ -205,7 +206,8 @@ __device__ void judge(struct column_state<Work> *state, const Work *list, uint32
 template <typename Work>
 __global__ void __launch_bounds__(THREADS, 3)
     select_medians(const unsigned long long *rows, const uint32_t *offsets, uint32_t pitch,
-                   uint32_t n_sets, uint32_t capacity, Work *medians, uint8_t *unfinished)
+                   uint32_t n_sets, uint32_t stride, uint32_t capacity, Work *medians,
+                   uint8_t *unfinished)
 {
     enum { COLUMNS = line<Work>::COLUMNS };
     CUDA_DYNAMIC_SHARED(Work, values);
@@ -245,7 +247,7 @@ __global__ void __launch_bounds__(THREADS, 3)
         all_done = __syncthreads_and(states[column].done != 0);
     }
     if (threadIdx.x < COLUMNS)
-        medians[((size_t)pick * n_sets + set) * pitch + t] = states[column].median;
+        medians[((size_t)pick * stride + set) * pitch + t] = states[column].median;
     if (threadIdx.x == 0)
         unfinished[(size_t)pick * gridDim.x + blockIdx.x] = !all_done;
 }
@@ -262,7 +264,7 @@ template <typename Work> struct group_counts {
 template <typename Work>
 __global__ void __launch_bounds__(THREADS)
     count_medians(const unsigned long long *rows, const uint32_t *offsets, uint32_t pitch,
-                  uint32_t n_sets, Work *medians, const uint8_t *unfinished)
+                  uint32_t n_sets, uint32_t stride, Work *medians, const uint8_t *unfinished)
 {
     enum { COLUMNS = line<Work>::COLUMNS, GROUPS = line<Work>::GROUPS };
     __shared__ struct group_counts<Work> counts;
@@ -308,7 +310,7 @@ __global__ void __launch_bounds__(THREADS)
             break;
     }
     if (group == 0)
-        medians[((size_t)pick * n_sets + set) * pitch + t] = search.pivot;
+        medians[((size_t)pick * stride + set) * pitch + t] = search.pivot;
 }
 
 /* Where each row begins in the first pick of a view. */
@@ -351,35 +353,51 @@ template <typename Work> static size_t list_capacity(const struct backend_device
 }
 
 template <typename Work>
-enum rejectd_status median_sets::compute(struct backend_device *device,
-                                         const struct row_view<Work> &view, size_t count,
-                                         Work *medians, struct rejectd_error *error)
+enum rejectd_status median_sets::place(struct backend_device *device,
+                                       const struct row_view<Work> &view,
+                                       struct rejectd_error *error)
 {
-    enum { COLUMNS = line<Work>::COLUMNS };
-    const size_t tiles = view.pitch / COLUMNS, most = list_capacity<Work>(device);
-    const size_t capacity = largest_ < most ? largest_ : most;
-    const size_t shared = COLUMNS * (capacity + 1) * sizeof(Work);
-    const dim3 grid((unsigned)(n_sets_ * tiles), (unsigned)count);
-    TRY(unfinished_.reserve(device, n_sets_ * tiles * count, error));
     TRY(places_.reserve(device, n_listed_, error));
     CUDA_LAUNCH((place_rows<Work>), dim3(blocks_for(n_listed_, THREADS)), dim3(THREADS), 0,
                 device->compute, view, rows_.get(), (uint32_t)n_listed_, places_.get());
     CUDA_LAUNCHED("place_rows");
+    return REJECTD_OK;
+}
+
+template <typename Work>
+enum rejectd_status median_sets::compute_some(struct backend_device *device, size_t pitch,
+                                              size_t count, size_t first, size_t n, Work *medians,
+                                              struct rejectd_error *error)
+{
+    enum { COLUMNS = line<Work>::COLUMNS };
+    const size_t tiles = pitch / COLUMNS, most = list_capacity<Work>(device);
+    const size_t capacity = largest_ < most ? largest_ : most;
+    const size_t shared = COLUMNS * (capacity + 1) * sizeof(Work);
+    const dim3 grid((unsigned)(n * tiles), (unsigned)count);
+    const uint32_t *offsets = offsets_.get() + first;
+    Work *out = medians + first * pitch;
+    TRY(unfinished_.reserve(device, n * tiles * count, error));
     CUDA_TRY(cudaFuncSetAttribute((const void *)select_medians<Work>,
                                   cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared));
     CUDA_LAUNCH((select_medians<Work>), grid, dim3(THREADS), shared, device->compute, places_.get(),
-                offsets_.get(), view.pitch, (uint32_t)n_sets_, (uint32_t)capacity, medians,
+                offsets, (uint32_t)pitch, (uint32_t)n, (uint32_t)n_sets_, (uint32_t)capacity, out,
                 unfinished_.get());
     CUDA_LAUNCHED("select_medians");
     CUDA_LAUNCH((count_medians<Work>), grid, dim3(THREADS), 0, device->compute, places_.get(),
-                offsets_.get(), view.pitch, (uint32_t)n_sets_, medians, unfinished_.get());
+                offsets, (uint32_t)pitch, (uint32_t)n, (uint32_t)n_sets_, out, unfinished_.get());
     CUDA_LAUNCHED("count_medians");
     return REJECTD_OK;
 }
 
-template enum rejectd_status median_sets::compute<float>(struct backend_device *,
-                                                         const struct row_view<float> &, size_t,
-                                                         float *, struct rejectd_error *);
-template enum rejectd_status median_sets::compute<double>(struct backend_device *,
-                                                          const struct row_view<double> &, size_t,
-                                                          double *, struct rejectd_error *);
+template enum rejectd_status median_sets::place<float>(struct backend_device *,
+                                                       const struct row_view<float> &,
+                                                       struct rejectd_error *);
+template enum rejectd_status median_sets::compute_some<float>(struct backend_device *, size_t,
+                                                              size_t, size_t, size_t, float *,
+                                                              struct rejectd_error *);
+template enum rejectd_status median_sets::place<double>(struct backend_device *,
+                                                        const struct row_view<double> &,
+                                                        struct rejectd_error *);
+template enum rejectd_status median_sets::compute_some<double>(struct backend_device *, size_t,
+                                                               size_t, size_t, size_t, double *,
+                                                               struct rejectd_error *);

@@ -20,7 +20,21 @@ class median_sets
      * mean of the two middle ones. */
     template <typename Work>
     enum rejectd_status compute(struct backend_device *device, const struct row_view<Work> &view,
-                                size_t count, Work *medians, struct rejectd_error *error);
+                                size_t count, Work *medians, struct rejectd_error *error)
+    {
+        TRY(place<Work>(device, view, error));
+        return compute_some<Work>(device, view.pitch, count, 0, n_sets_, medians, error);
+    }
+
+    /* The same in two steps: first all rows are told where they will be, then the medians of sets
+     * first..first+n-1 are computed, once their rows are there. medians is that of set 0. */
+    template <typename Work>
+    enum rejectd_status place(struct backend_device *device, const struct row_view<Work> &view,
+                              struct rejectd_error *error);
+    template <typename Work>
+    enum rejectd_status compute_some(struct backend_device *device, size_t pitch, size_t count,
+                                     size_t first, size_t n, Work *medians,
+                                     struct rejectd_error *error);
 
   private:
     size_t n_sets_ = 0;

@@ -24,6 +24,7 @@ static const struct backend cuda_backend = {
     cuda_read_predictions,
     cuda_threshold_losses,
     cuda_search_thresholds,
+    cuda_recall_thresholds,
     cuda_interpolate_epochs,
     cuda_weigh_epochs,
     cuda_read_repaired,

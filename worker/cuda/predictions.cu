@@ -1,6 +1,7 @@
 #include "worker/cuda/predictions.h"
 
 #include "worker/cuda/amplitudes.h"
+#include "worker/cuda/thresholds.h"
 
 static cublasStatus_t multiply(cublasHandle_t blas, int m, int n, int k, const double *x,
                                long long x_stride, const double *weights, double *out,
@@ -98,10 +99,32 @@ enum rejectd_status predictions_make(struct backend_session *session, size_t fir
             TRY(multiply_chunk(session, &panel, x, n, weights.get(), &partial,
                                out + e * out_stride + (from - first) * pitch, out_stride, error));
         }
-        TRY(device_wait(session->device, error)); /* for `host` */
+    }
+    /* Nobody waits: pageable memory, as `host` is, has been taken when its copy returns. */
+    return REJECTD_OK;
+}
+
+template <typename Work>
+enum rejectd_status predictions_chunk(struct backend_session *session, const Work *x, size_t n,
+                                      const Work *weights, Work *out, struct rejectd_error *error)
+{
+    const size_t c = session->n_picks, pitch = session->pitch;
+    device_array<Work> partial; /* not needed: panels are whole */
+    for (size_t begin = 0; begin < c; begin += PANEL_PICKS) {
+        const size_t width = c - begin < PANEL_PICKS ? c - begin : (size_t)PANEL_PICKS;
+        const struct panel panel = {begin, width, 0, width};
+        TRY(multiply_chunk(session, &panel, x, n, weights + begin * c, &partial,
+                           out + begin * pitch, c * pitch, error));
     }
     return REJECTD_OK;
 }
+
+template enum rejectd_status predictions_chunk<float>(struct backend_session *, const float *,
+                                                      size_t, const float *, float *,
+                                                      struct rejectd_error *);
+template enum rejectd_status predictions_chunk<double>(struct backend_session *, const double *,
+                                                       size_t, const double *, double *,
+                                                       struct rejectd_error *);
 
 template enum rejectd_status predictions_make<float>(struct backend_session *, size_t, size_t,
                                                      float *, struct rejectd_error *);
@@ -144,16 +167,27 @@ enum rejectd_status cuda_predict(struct backend_session *session, const double *
                                  size_t first, size_t count, double *ptp,
                                  struct rejectd_error *error)
 {
+    const size_t n_weights = count * session->n_picks;
+    session->repaired.n_values = 0;
+    session->materialised =
+        session->foreseen && weights != nullptr && first == 0 &&
+        session->weights.size() == n_weights &&
+        memcmp(session->weights.data(), weights, n_weights * sizeof *weights) == 0;
+    session->foreseen = false;
     session->first = first;
     session->count = count;
-    session->materialised = false;
-    session->repaired.n_values = 0;
-    session->weights.clear();
-    if (weights == nullptr)
+    if (weights == nullptr) {
+        session->weights.clear();
         return session_advance(session, 1.0, error);
-    session->weights.assign(weights, weights + count * session->n_picks);
-    if (ptp == nullptr)
+    }
+    session->weights.assign(weights, weights + n_weights);
+    if (ptp == nullptr) {
+        /* The device begins, unless it may not be needed. */
+        if (count == session->n_picks && !thresholds_known(session) &&
+            thresholds_fit_at_once(session))
+            TRY(predictions_materialise(session, error));
         return REJECTD_OK;
+    }
     TRY(predictions_materialise(session, error));
     TRY(FOR_WORK(session, predicted_amplitudes, session, ptp, error));
     return session_advance(session, 1.0, error);
@@ -207,7 +241,7 @@ static enum rejectd_status streamed_amplitudes(struct backend_session *session,
 }
 
 /* A resident's amplitudes were taken when it came; they are copied to the host once. */
-static enum rejectd_status resident_amplitudes(struct backend_session *session,
+static enum rejectd_status resident_amplitudes(struct backend_session *session, double *ptp,
                                                struct rejectd_error *error)
 {
     struct resident *resident = session->shared.get();
@@ -218,19 +252,19 @@ static enum rejectd_status resident_amplitudes(struct backend_session *session,
         resident->host_ptp.swap(all);
     }
     const size_t first = session->samples.content_first * session->n_picks;
-    session->ptp.assign(resident->host_ptp.begin() + (ptrdiff_t)first,
-                        resident->host_ptp.begin() + (ptrdiff_t)(first + n));
+    memcpy(ptp, resident->host_ptp.data() + first, n * sizeof *ptp);
     return REJECTD_OK;
 }
 
 enum rejectd_status cuda_peak_to_peak(struct backend_session *session, double *ptp,
                                       struct rejectd_error *error)
 {
-    session->ptp.resize(session->n_epochs * session->n_picks);
-    if (session->whole)
-        TRY(resident_amplitudes(session, error));
-    else
+    if (session->whole) {
+        TRY(resident_amplitudes(session, ptp, error));
+    } else {
+        session->ptp.resize(session->n_epochs * session->n_picks);
         TRY(FOR_WORK(session, streamed_amplitudes, session, error));
-    memcpy(ptp, session->ptp.data(), session->ptp.size() * sizeof *ptp);
+        memcpy(ptp, session->ptp.data(), session->ptp.size() * sizeof *ptp);
+    }
     return session_advance(session, 1.0, error);
 }

@@ -313,7 +313,7 @@ static void forget_predictions(struct backend_session *session)
 {
     session->predictions.clear();
     session->block.clear();
-    session->materialised = false;
+    session->materialised = session->foreseen = false;
     session->count = 0;
 }
 

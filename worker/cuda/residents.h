@@ -16,10 +16,8 @@
 /* Thresholds that were found before, and all that they depend on beside the samples. */
 struct search_memo {
     std::vector<double> weights; /* empty: nothing was predicted */
-    std::vector<uint8_t> is_test;
-    size_t n_folds;
     enum rejectd_threshold_method method;
-    std::vector<double> draws;
+    uint32_t seed;
     std::vector<double> thresholds, losses; /* [C] */
 };
 

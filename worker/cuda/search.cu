@@ -28,8 +28,12 @@ struct process {
     double factor[MOST_POINTS], targets[MOST_POINTS];
     double diagonal, target;
     uint32_t n_points;
-    double best_loss;
-    uint32_t best;
+};
+
+/* The best candidate so far; every thread keeps it for itself. */
+struct best_candidate {
+    double loss;
+    uint32_t index;
 };
 
 /* The block's least value and, among equals, its first index. NaN is never the least. */
@@ -122,26 +126,23 @@ __device__ static void add_point(struct process *process, const double *candidat
 }
 
 /* An infinite loss is no observation. */
-__device__ static void visit(struct process *process, const double *candidates,
-                             const double *losses, uint32_t n, uint32_t index)
+__device__ static void visit(struct process *process, struct best_candidate *best,
+                             const double *candidates, const double *losses, uint32_t n,
+                             uint32_t index)
 {
     const double loss = losses[index];
     if (isinf(loss))
         return;
     add_point(process, candidates, n, index, loss);
-    if (threadIdx.x == 0 && loss < process->best_loss) {
-        process->best_loss = loss;
-        process->best = index;
-    }
-    __syncthreads();
+    if (loss < best->loss)
+        *best = {loss, index};
 }
 
 /* The candidate that the process finds most promising: gaussian_process_next(). */
-__device__ static uint32_t next_candidate(const struct process *process, uint32_t n)
+__device__ static uint32_t next_candidate(const struct process *process, double best, uint32_t n)
 {
     double least = INFINITY;
     uint32_t chosen = 0;
-    const double best = process->best_loss;
     for (uint32_t i = threadIdx.x; i < n; i += THREADS) {
         const double variance = process->variance[i];
         const double sd = variance > 0.0 ? sqrt(variance) : 0.0;
@@ -176,8 +177,6 @@ __global__ void __launch_bounds__(THREADS)
         process.mean = own + (size_t)MOST_POINTS * n;
         process.variance = process.mean + n;
         process.n_points = 0;
-        process.best = 0;
-        process.best_loss = INFINITY;
     }
     __syncthreads();
     for (uint32_t i = threadIdx.x; i < n; i += THREADS) {
@@ -185,18 +184,19 @@ __global__ void __launch_bounds__(THREADS)
         process.variance[i] = 1.0;
     }
     __syncthreads();
+    struct best_candidate best = {INFINITY, 0};
     const double step = __ddiv_rn((double)n, (double)START_CANDIDATES);
     uint32_t before = n;
     for (int i = 0; i <= START_CANDIDATES; i++) {
         const uint32_t index = i < START_CANDIDATES ? (uint32_t)__dmul_rn((double)i, step) : n - 1;
         if (index != before)
-            visit(&process, candidates, losses, n, index);
+            visit(&process, &best, candidates, losses, n, index);
         before = index;
     }
     for (int i = 0; i < STEPS; i++)
-        visit(&process, candidates, losses, n, next_candidate(&process, n));
+        visit(&process, &best, candidates, losses, n, next_candidate(&process, best.loss, n));
     if (threadIdx.x == 0)
-        choices[blockIdx.x] = {candidates[process.best], process.best_loss};
+        choices[blockIdx.x] = {candidates[best.index], best.loss};
 }
 
 __global__ void __launch_bounds__(THREADS)

@@ -12,6 +12,7 @@
 #include <omp.h>
 
 #include "worker/cuda/amplitudes.h"
+#include "worker/cuda/foresight.h"
 
 enum { SPREAD_THREADS = 256, COPY_THREADS = 16 };
 
@@ -75,20 +76,35 @@ static enum rejectd_status spread_slot(struct backend_session *session, const vo
     const unsigned blocks = blocks_for(n * session->pitch, 4 * SPREAD_THREADS);
     const uint32_t n_times = (uint32_t)session->n_times, pitch = (uint32_t)session->pitch;
     if (session->samples.dtype == REJECTD_FLOAT32)
-        CUDA_LAUNCH((spread<Work, float>), dim3(blocks), dim3(SPREAD_THREADS), 0, device->copy,
+        CUDA_LAUNCH((spread<Work, float>), dim3(blocks), dim3(SPREAD_THREADS), 0, device->compute,
                     (const float *)slot, n, n_times, pitch, (Work *)to);
     else
-        CUDA_LAUNCH((spread<Work, double>), dim3(blocks), dim3(SPREAD_THREADS), 0, device->copy,
+        CUDA_LAUNCH((spread<Work, double>), dim3(blocks), dim3(SPREAD_THREADS), 0, device->compute,
                     (const double *)slot, n, n_times, pitch, (Work *)to);
     CUDA_LAUNCHED("spread");
     return REJECTD_OK;
 }
 
-/* Sends rows of a transfer to `to`, through one slot after the other. ptp: theirs, or null. */
+/* Takes the amplitudes of rows that are there, if somebody wants them. */
+static enum rejectd_status take_amplitudes(struct backend_session *session, const void *rows,
+                                           size_t n, double *ptp, struct rejectd_error *error)
+{
+    struct backend_device *device = session->device;
+    if (ptp == nullptr)
+        return REJECTD_OK;
+    if (session->work == REJECTD_FLOAT32)
+        return amplitudes_of_rows<float>(device, device->compute, (const float *)rows, n,
+                                         session->pitch, session->n_times, ptp, error);
+    return amplitudes_of_rows<double>(device, device->compute, (const double *)rows, n,
+                                      session->pitch, session->n_times, ptp, error);
+}
+
+/* Sends rows of a transfer to `to`, through one slot after the other. The copy stream does nothing
+ * but copy, so that the link is never idle. ptp: theirs, or null; foresight: of a whole session. */
 static enum rejectd_status send_rows(struct backend_session *session,
                                      const struct transfer *transfer, size_t first_epoch,
                                      size_t n_rows, void *to, double *ptp,
-                                     struct rejectd_error *error)
+                                     struct foresight *foresight, struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
     const size_t per_slot = STAGING_BYTES / transfer->row_bytes;
@@ -96,26 +112,24 @@ static enum rejectd_status send_rows(struct backend_session *session,
     for (size_t first = 0, turn = 0; first < n_rows; first += per_slot, turn++) {
         const size_t n = n_rows - first < per_slot ? n_rows - first : per_slot;
         struct staging_slot *slot = &device->slots[turn % STAGING_SLOTS];
-        CUDA_TRY(cudaEventSynchronize(slot->done));
+        char *rows = (char *)to + first * work_row;
+        CUDA_TRY(cudaEventSynchronize(slot->copied));
         fill_slot(session, transfer, first_epoch, first, n, (char *)slot->host);
+        CUDA_TRY(cudaStreamWaitEvent(device->copy, slot->taken, 0));
         CUDA_TRY(cudaMemcpyAsync(slot->device, slot->host, n * transfer->row_bytes,
                                  cudaMemcpyHostToDevice, device->copy));
-        char *rows = (char *)to + first * work_row;
+        CUDA_TRY(cudaEventRecord(slot->copied, device->copy));
+        CUDA_TRY(cudaStreamWaitEvent(device->compute, slot->copied, 0));
         TRY(FOR_WORK(session, spread_slot, session, slot->device, n, rows, error));
-        CUDA_TRY(cudaEventRecord(slot->done, device->copy));
-        if (ptp == nullptr)
-            continue;
-        if (session->work == REJECTD_FLOAT32)
-            TRY(amplitudes_of_rows<float>(device, device->copy, (const float *)rows, n,
-                                          session->pitch, session->n_times, ptp + first, error));
-        else
-            TRY(amplitudes_of_rows<double>(device, device->copy, (const double *)rows, n,
-                                           session->pitch, session->n_times, ptp + first, error));
+        CUDA_TRY(cudaEventRecord(slot->taken, device->compute));
+        TRY(take_amplitudes(session, rows, n, ptp != nullptr ? ptp + first : nullptr, error));
+        if (foresight != nullptr)
+            TRY(foresight_arrived(session, foresight, (first + n) / transfer->n_picks, error));
     }
     return REJECTD_OK;
 }
 
-/* A row longer than a slot goes in pieces, to the device and then into its place. */
+/* A row longer than a slot goes by itself, to the device and then into its place. */
 static enum rejectd_status send_long_rows(struct backend_session *session,
                                           const struct transfer *transfer, size_t first_epoch,
                                           size_t n_rows, void *to, double *ptp,
@@ -125,30 +139,23 @@ static enum rejectd_status send_long_rows(struct backend_session *session,
     const struct backend_samples *s = &session->samples;
     device_array<char> raw;
     TRY(raw.reserve(device, transfer->row_bytes, error));
-    TRY(device_wait(device, error));
     for (size_t row = 0; row < n_rows; row++) {
         const size_t epoch = first_epoch + row / transfer->n_picks;
         const size_t pick = transfer->first_pick + row % transfer->n_picks;
         const size_t at = epoch * s->n_channels + session->picks[pick];
         CUDA_TRY(cudaMemcpyAsync(raw.get(), (const char *)s->data + at * transfer->row_bytes,
-                                 transfer->row_bytes, cudaMemcpyHostToDevice, device->copy));
+                                 transfer->row_bytes, cudaMemcpyHostToDevice, device->compute));
         char *place = (char *)to + row * session->pitch * session->work_size;
         TRY(FOR_WORK(session, spread_slot, session, raw.get(), 1, place, error));
-        if (ptp != nullptr && session->work == REJECTD_FLOAT32)
-            TRY(amplitudes_of_rows<float>(device, device->copy, (const float *)place, 1,
-                                          session->pitch, session->n_times, ptp + row, error));
-        if (ptp != nullptr && session->work == REJECTD_FLOAT64)
-            TRY(amplitudes_of_rows<double>(device, device->copy, (const double *)place, 1,
-                                           session->pitch, session->n_times, ptp + row, error));
-        CUDA_TRY(cudaStreamSynchronize(device->copy));
+        TRY(take_amplitudes(session, place, 1, ptp != nullptr ? ptp + row : nullptr, error));
     }
-    return REJECTD_OK;
+    return device_wait(device, error);
 }
 
 static enum rejectd_status fetch(struct backend_session *session, size_t e, size_t n, size_t first,
-                                 size_t count, void *to, double *ptp, struct rejectd_error *error)
+                                 size_t count, void *to, double *ptp, struct foresight *foresight,
+                                 struct rejectd_error *error)
 {
-    struct backend_device *device = session->device;
     const size_t item = session->samples.dtype == REJECTD_FLOAT64 ? sizeof(double) : sizeof(float);
     const struct transfer transfer = {
         first,
@@ -156,22 +163,17 @@ static enum rejectd_status fetch(struct backend_session *session, size_t e, size
         session->n_times * item,
         session->picks[first + count - 1] - session->picks[first] == count - 1,
     };
-    /* What the compute stream still does with the memory comes first. */
-    CUDA_TRY(cudaEventRecord(device->event, device->compute));
-    CUDA_TRY(cudaStreamWaitEvent(device->copy, device->event, 0));
-    if (transfer.row_bytes > STAGING_BYTES)
+    if (transfer.row_bytes > STAGING_BYTES) {
         TRY(send_long_rows(session, &transfer, e, n * count, to, ptp, error));
-    else
-        TRY(send_rows(session, &transfer, e, n * count, to, ptp, error));
-    CUDA_TRY(cudaEventRecord(device->event, device->copy));
-    CUDA_TRY(cudaStreamWaitEvent(device->compute, device->event, 0));
-    return REJECTD_OK;
+        return foresight != nullptr ? foresight_arrived(session, foresight, n, error) : REJECTD_OK;
+    }
+    return send_rows(session, &transfer, e, n * count, to, ptp, foresight, error);
 }
 
 enum rejectd_status session_fetch(struct backend_session *session, size_t e, size_t n, size_t first,
                                   size_t count, void *to, struct rejectd_error *error)
 {
-    return fetch(session, e, n, first, count, to, nullptr, error);
+    return fetch(session, e, n, first, count, to, nullptr, nullptr, error);
 }
 
 /* What a session needs beside its samples to get anywhere: a block of one panel or so. */
@@ -202,10 +204,14 @@ static enum rejectd_status bring_samples(struct backend_session *session,
     const bool listed = s->content != nullptr && complete;
     if (listed)
         strncpy(made->content, s->content, REJECTD_CONTENT_SIZE - 1);
-    TRY(fetch(session, 0, session->n_epochs, 0, session->n_picks, made->samples.get(),
-              made->ptp.get(), error));
     session->shared = made;
     session->first_sample = made->samples.get();
+    session->whole = true;
+    struct foresight foresight;
+    TRY(foresight_begin(session, &foresight, error));
+    TRY(fetch(session, 0, session->n_epochs, 0, session->n_picks, made->samples.get(),
+              made->ptp.get(), &foresight, error));
+    foresight_end(session, &foresight);
     if (listed)
         residents_add(session->device, made);
     return REJECTD_OK;
@@ -228,8 +234,13 @@ static enum rejectd_status place_samples(struct backend_session *session,
     if (bytes + working_bytes(session, bytes) > device_available(session->device))
         return REJECTD_OK;
     const enum rejectd_status status = bring_samples(session, error);
-    session->whole = status == REJECTD_OK;
-    return status == REJECTD_DEVICE_MEMORY ? REJECTD_OK : status;
+    if (status != REJECTD_DEVICE_MEMORY)
+        return status;
+    /* There was less room than it seemed: without any. */
+    session->whole = session->foreseen = false;
+    session->predictions.clear();
+    session->shared.reset();
+    return REJECTD_OK;
 }
 
 enum rejectd_status session_open(const struct backend_samples *samples,
@@ -256,6 +267,7 @@ enum rejectd_status session_open(const struct backend_samples *samples,
     made->pitch = (samples->n_times + 31) / 32 * 32;
     trace_mark(device->trace, device->compute, "open");
     const enum rejectd_status status = place_samples(made, error);
+    made->options.foresight = nullptr; /* the caller's, during this call */
     if (status != REJECTD_OK) {
         session_close(made);
         return status;

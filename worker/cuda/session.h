@@ -48,11 +48,12 @@ struct backend_session {
     const unsigned char *first_sample; /* of a whole session, in `shared` */
     bool reused;                       /* the samples were there before */
 
-    std::vector<double> ptp; /* [E][C], after peak_to_peak() */
+    std::vector<double> ptp; /* [E][C], after peak_to_peak(); of a streamed session */
 
-    std::vector<double> weights;             /* [count][C] of the last predict(); empty: none */
-    size_t first, count;                     /* its picks */
-    bool materialised;                       /* `predictions` has them all */
+    std::vector<double> weights; /* [count][C] of the last predict(); empty: none */
+    size_t first, count;         /* its picks */
+    bool foreseen;     /* `predictions` has those of `weights`, which nobody has asked for yet */
+    bool materialised; /* `predictions` has them all */
     device_array<unsigned char> predictions; /* [E][count][pitch] */
     device_array<unsigned char> block;       /* picks of a streamed session: [E][count][pitch] */
 
@@ -87,7 +88,7 @@ enum rejectd_status session_open(const struct backend_samples *samples,
 void session_close(struct backend_session *session);
 
 /* Copies picks first..first+count-1 of epochs e..e+n-1 from the host to `to` [n][count][pitch] of
- * the work type. Queued on the copy stream; the compute stream waits for it. */
+ * the work type. They are there for what is queued on the compute stream next. */
 enum rejectd_status session_fetch(struct backend_session *session, size_t e, size_t n, size_t first,
                                   size_t count, void *to, struct rejectd_error *error);
 
@@ -163,6 +164,8 @@ enum rejectd_status cuda_search_thresholds(struct backend_session *session,
                                            const struct backend_splits *splits,
                                            const struct backend_search *search, double *thresholds,
                                            double *losses, struct rejectd_error *error);
+bool cuda_recall_thresholds(struct backend_session *session, const struct backend_search *search,
+                            double *thresholds, double *losses);
 enum rejectd_status cuda_interpolate_epochs(struct backend_session *session,
                                             const double *precision,
                                             const struct backend_repairs *repairs,

@@ -1,4 +1,6 @@
 /* Thresholds, pick by pick: predictions, ranks, losses, search, over blocks of picks. */
+#include "worker/cuda/thresholds.h"
+
 #include "worker/cuda/amplitudes.h"
 #include "worker/cuda/losses.h"
 #include "worker/cuda/predictions.h"
@@ -25,7 +27,7 @@ given_losses(struct backend_session *session, const struct backend_splits *split
     TRY(predictions_materialise(session, error));
     TRY(loss_folds_open(session->device, splits, &folds, error));
     const size_t pick_bytes =
-        loss_pick_bytes(session, &folds) + ranks_pick_bytes(m) + m * sizeof(double);
+        loss_pick_bytes(session, folds.n_folds, m) + ranks_pick_bytes(m) + m * sizeof(double);
     const size_t block = session_block(session, pick_bytes);
     for (size_t i = 0; i < session->count; i += block) {
         const size_t left = session->count - i, count = left < block ? left : block;
@@ -62,16 +64,22 @@ static enum rejectd_status search_block(struct backend_session *session, struct 
     const size_t n = session->n_epochs, pitch = session->pitch;
     const bool predicted = !session->weights.empty();
     struct row_view<Work> view;
+    const Work *rows = nullptr;
     if (predicted) {
-        TRY(work->predictions.reserve(device, n * count * pitch * sizeof(Work), error));
         TRY(work->predicted_ptp.reserve(device, n * count, error));
-        Work *rows = (Work *)work->predictions.get();
-        TRY(predictions_make<Work>(session, first, count, rows, error));
+        if (session->materialised) {
+            rows = (const Work *)session->predictions.get();
+        } else {
+            TRY(work->predictions.reserve(device, n * count * pitch * sizeof(Work), error));
+            rows = (const Work *)work->predictions.get();
+            TRY(predictions_make<Work>(session, first, count, (Work *)work->predictions.get(),
+                                       error));
+        }
         TRY(amplitudes_of_rows<Work>(device, device->compute, rows, n * count, pitch,
                                      session->n_times, work->predicted_ptp.get(), error));
     }
     TRY(session_rows<Work>(session, first, count, &view, error));
-    view.predictions = (const Work *)work->predictions.get();
+    view.predictions = rows;
     view.predictions_stride = count * pitch;
     TRY(ranks_make(session, ptp, predicted ? work->predicted_ptp.get() : nullptr, first, count,
                    &work->ranks, error));
@@ -82,16 +90,25 @@ static enum rejectd_status search_block(struct backend_session *session, struct 
                         losses, error);
 }
 
-/* Bytes that a pick takes beside its samples. */
-static size_t search_block_bytes(const struct backend_session *session, struct loss_folds *folds,
-                                 const struct backend_search *search)
+/* Bytes that a pick takes beside its samples and, if so wanted, its predictions. */
+static size_t search_block_bytes(const struct backend_session *session, size_t n_folds,
+                                 size_t n_rows, const struct backend_search *search,
+                                 bool predictions)
 {
-    const size_t m = folds->n_rows, n = session->n_epochs;
-    size_t bytes = loss_pick_bytes(session, folds) + ranks_pick_bytes(m) + m * sizeof(double) +
-                   search_pick_bytes(search, m);
-    if (!session->weights.empty())
-        bytes += n * session->pitch * session->work_size + n * sizeof(double);
+    const size_t n = session->n_epochs;
+    size_t bytes = loss_pick_bytes(session, n_folds, n_rows) + ranks_pick_bytes(n_rows) +
+                   n_rows * sizeof(double) + search_pick_bytes(search, n_rows) + n * sizeof(double);
+    if (predictions)
+        bytes += n * session->pitch * session->work_size;
     return bytes;
+}
+
+bool thresholds_fit_at_once(struct backend_session *session)
+{
+    enum { FOLDS = 10 }; /* it would take more for another number to matter */
+    const struct backend_search search = {REJECTD_THRESHOLD_BAYESIAN_OPTIMIZATION, 0, nullptr, 0};
+    const size_t bytes = search_block_bytes(session, FOLDS, 2 * session->n_epochs, &search, true);
+    return session->whole && session->n_picks * bytes <= device_available(session->device);
 }
 
 /* What a block takes however many picks it has: the chunks that products are made of. */
@@ -123,11 +140,13 @@ static enum rejectd_status search_all(struct backend_session *session,
         TRY(device_wait(session->device, error));
         ptp = own_ptp.get();
     }
-    size_t block = session_block(session, search_block_bytes(session, &folds, search));
+    const size_t pick_bytes =
+        search_block_bytes(session, folds.n_folds, folds.n_rows, search, !session->weights.empty());
+    size_t block = session->materialised ? session->n_picks : session_block(session, pick_bytes);
     if (block < session->n_picks) {
         /* Ask again with what a partial block takes put aside. */
         TRY(fixed.reserve(session->device, search_fixed_bytes(session) / sizeof(double), error));
-        block = session_block(session, search_block_bytes(session, &folds, search));
+        block = session_block(session, pick_bytes);
         fixed.clear();
     }
     for (size_t i = 0; i < session->count; i += block) {
@@ -139,31 +158,53 @@ static enum rejectd_status search_all(struct backend_session *session,
     return REJECTD_OK;
 }
 
-/* Whether a search of before was of the same. */
-static bool same_search(const struct search_memo *memo, const struct backend_session *session,
-                        const struct backend_splits *splits, const struct backend_search *search)
+static bool same_weights(const struct search_memo &memo, const struct backend_session *session)
 {
-    return memo->method == search->method && memo->n_folds == splits->n_folds &&
-           memo->is_test.size() == splits->n_folds * splits->n_rows &&
-           memcmp(memo->is_test.data(), splits->is_test, memo->is_test.size()) == 0 &&
-           memo->draws.size() == search->n_draws &&
-           memcmp(memo->draws.data(), search->draws, search->n_draws * sizeof(double)) == 0 &&
-           memo->weights.size() == session->weights.size() &&
-           memcmp(memo->weights.data(), session->weights.data(),
-                  memo->weights.size() * sizeof(double)) == 0;
+    return memo.weights.size() == session->weights.size() &&
+           memcmp(memo.weights.data(), session->weights.data(),
+                  memo.weights.size() * sizeof(double)) == 0;
 }
 
-static void remember(struct backend_session *session, const struct backend_splits *splits,
-                     const struct backend_search *search, const double *thresholds,
-                     const double *losses)
+/* Searches are remembered with the samples they were of: all epochs and picks of a resident. */
+static bool remembers(const struct backend_session *session)
+{
+    return session->whole && session->count == session->n_picks &&
+           session->n_epochs == session->shared->n_epochs;
+}
+
+bool thresholds_known(const struct backend_session *session)
+{
+    if (remembers(session))
+        for (const struct search_memo &memo : session->shared->searches)
+            if (same_weights(memo, session))
+                return true;
+    return false;
+}
+
+bool cuda_recall_thresholds(struct backend_session *session, const struct backend_search *search,
+                            double *thresholds, double *losses)
+{
+    if (!remembers(session))
+        return false;
+    for (const struct search_memo &memo : session->shared->searches) {
+        if (memo.method != search->method || memo.seed != search->seed ||
+            !same_weights(memo, session))
+            continue;
+        memcpy(thresholds, memo.thresholds.data(), session->count * sizeof *thresholds);
+        memcpy(losses, memo.losses.data(), session->count * sizeof *losses);
+        return true;
+    }
+    return false;
+}
+
+static void remember(struct backend_session *session, const struct backend_search *search,
+                     const double *thresholds, const double *losses)
 {
     enum { MOST_SEARCHES = 4 };
     struct search_memo memo;
     memo.weights = session->weights;
-    memo.is_test.assign(splits->is_test, splits->is_test + splits->n_folds * splits->n_rows);
-    memo.n_folds = splits->n_folds;
     memo.method = search->method;
-    memo.draws.assign(search->draws, search->draws + search->n_draws);
+    memo.seed = search->seed;
     memo.thresholds.assign(thresholds, thresholds + session->count);
     memo.losses.assign(losses, losses + session->count);
     std::vector<search_memo> &searches = session->shared->searches;
@@ -177,17 +218,8 @@ enum rejectd_status cuda_search_thresholds(struct backend_session *session,
                                            const struct backend_search *search, double *thresholds,
                                            double *losses, struct rejectd_error *error)
 {
-    const bool all = session->count == session->n_picks &&
-                     session->samples.n_epochs == session->samples.content_epochs;
-    if (session->whole && all)
-        for (const struct search_memo &memo : session->shared->searches)
-            if (same_search(&memo, session, splits, search)) {
-                memcpy(thresholds, memo.thresholds.data(), session->count * sizeof *thresholds);
-                memcpy(losses, memo.losses.data(), session->count * sizeof *losses);
-                return session_advance(session, 1.0, error);
-            }
     TRY(FOR_WORK(session, search_all, session, splits, search, thresholds, losses, error));
-    if (session->whole && all)
-        remember(session, splits, search, thresholds, losses);
+    if (remembers(session))
+        remember(session, search, thresholds, losses);
     return REJECTD_OK;
 }
