@@ -11,6 +11,7 @@
 #include "every_backend.h"
 #include "worker/algorithm/fit.h"
 #include "worker/algorithm/folds.h"
+#include "worker/algorithm/threshold_search.h"
 #include "worker/backend.h"
 #include "worker/cpu/kernels.h"
 
@@ -496,6 +497,75 @@ START_TEST(test_results_do_not_depend_on_threads_or_blocks)
 }
 END_TEST
 
+/* What a device finds for the picks of a block, against the host's search among the losses that the
+ * device itself gives: to the last bit, because the last bits decide. */
+static void compare_searches(const struct fixture *f, struct tested_backend tested)
+{
+    const size_t n = f->shape->n_epochs, c = f->shape->n_picks, m = 2 * n;
+    const struct backend *backend = tested.backend;
+    const struct backend_options options = {
+        .device = tested.device, .n_threads = 2, .precision = REJECTD_FLOAT64};
+    const struct backend_splits splits = {N_FOLDS, m, f->is_test};
+    struct results r = {.ptp = allocate(n * c * sizeof(double)),
+                        .predicted_ptp = allocate(n * c * sizeof(double))};
+    double *losses = allocate(c * m * sizeof(double));
+    double *candidates = allocate(c * m * sizeof(double));
+    double *thresholds = allocate(2 * c * sizeof(double)), *chosen = thresholds + c;
+    uint32_t *order = allocate(c * m * sizeof(uint32_t));
+    double draws[THRESHOLD_SEARCH_DRAWS];
+    struct gaussian_process process;
+    struct backend_session *session;
+    struct rejectd_error error = {0};
+    ck_assert_int_eq(gaussian_process_init(&process, m), 0);
+    ck_assert_int_eq(backend->open(&f->samples, &options, &session, &error), REJECTD_OK);
+    ck_assert_int_eq(backend->peak_to_peak(session, r.ptp, &error), REJECTD_OK);
+    ck_assert_int_eq(backend->predict(session, f->weights, 0, c, r.predicted_ptp, &error),
+                     REJECTD_OK);
+    rank_block(f, &r, 0, c, order, candidates);
+    ck_assert_int_eq(backend->threshold_losses(session, &splits, order, candidates, losses, &error),
+                     REJECTD_OK);
+    threshold_search_draw(7, draws);
+    for (int method = 0; method < REJECTD_THRESHOLD_METHOD_COUNT; method++) {
+        const struct backend_search search = {(enum rejectd_threshold_method)method, 7, draws,
+                                              THRESHOLD_SEARCH_DRAWS};
+        ck_assert_int_eq(backend->predict(session, f->weights, 0, c, NULL, &error), REJECTD_OK);
+        ck_assert(!backend->recall_thresholds(session, &search, thresholds, chosen));
+        ck_assert_int_eq(
+            backend->search_thresholds(session, &splits, &search, thresholds, chosen, &error),
+            REJECTD_OK);
+        for (size_t i = 0; i < c; i++) {
+            const double *own = candidates + i * m, *table = losses + i * m;
+            const struct threshold expected =
+                method == REJECTD_THRESHOLD_EXACT ? threshold_search_exact(own, table, m)
+                : method == REJECTD_THRESHOLD_RANDOM_SEARCH
+                    ? threshold_search_random(own, table, m, 7)
+                    : threshold_search_bayesian(own, table, m, &process);
+            ck_assert_msg(thresholds[i] == expected.value && chosen[i] == expected.loss,
+                          "method %d, pick %zu: %.17g of loss %.17g, expected %.17g of %.17g",
+                          method, i, thresholds[i], chosen[i], expected.value, expected.loss);
+        }
+    }
+    backend->close(session);
+    gaussian_process_free(&process);
+    free(r.ptp);
+    free(r.predicted_ptp);
+    free(losses);
+    free(candidates);
+    free(thresholds);
+    free(order);
+}
+
+START_TEST(test_searches_on_a_device_are_the_hosts)
+{
+    struct fixture f;
+    fixture_open(&f, &shapes[_i]);
+    for (size_t b = 0; every_backend(b).backend != NULL; b++)
+        if (every_backend(b).backend->search_thresholds != NULL)
+            compare_searches(&f, every_backend(b));
+    fixture_close(&f);
+}
+END_TEST
+
 static bool stop_at_once(void *context, double fraction)
 {
     (void)context;
@@ -543,6 +613,7 @@ int main(void)
     tcase_set_timeout(operations, 300);
     tcase_add_loop_test(operations, test_every_backend_equals_the_reference, 0, N_SHAPES);
     tcase_add_loop_test(operations, test_float32_arithmetic_is_near, 0, N_SHAPES);
+    tcase_add_loop_test(operations, test_searches_on_a_device_are_the_hosts, 0, N_SHAPES);
     tcase_add_test(operations, test_a_cancelled_call_ends);
     suite_add_tcase(suite, operations);
     TCase *processor = tcase_create("processor");

@@ -1,6 +1,10 @@
 /*
  * A block a pick.
  *
+ * The points that a search starts with are known beforehand, and are added together: first the
+ * columns of the points themselves, which need nothing else, then every candidate goes through all
+ * points, eight at a time, so that what it has of the points before is read once for eight.
+ *
  * The Gaussian process is that of algorithm/gaussian_process.c, operation by operation, each
  * rounded by itself (no fused multiply-add): what it chooses next is decided by the last bits of
  * the variances, and must be what the host would choose. Threads share the candidates; what is
@@ -14,7 +18,10 @@ enum {
     THREADS = 512,
     START_CANDIDATES = 40,
     STEPS = 10,
-    MOST_POINTS = START_CANDIDATES + 1 + STEPS,
+    START_POINTS = START_CANDIDATES + 1,
+    MOST_POINTS = START_POINTS + STEPS,
+    TOGETHER = 8,
+    PADDED_POINTS = (START_POINTS + TOGETHER - 1) / TOGETHER * TOGETHER,
 };
 
 struct choice {
@@ -28,6 +35,16 @@ struct process {
     double factor[MOST_POINTS], targets[MOST_POINTS];
     double diagonal, target;
     uint32_t n_points;
+};
+
+/* What is known of the points of the start, in shared memory. */
+struct start_points {
+    uint32_t n;
+    uint32_t index[START_POINTS];
+    double y[START_POINTS];
+    double x[PADDED_POINTS], diagonal[PADDED_POINTS];
+    bool near[PADDED_POINTS];
+    double columns[START_POINTS][PADDED_POINTS]; /* [j][p]: row j of the process at point p */
 };
 
 /* The best candidate so far; every thread keeps it for itself. */
@@ -125,7 +142,91 @@ __device__ static void add_point(struct process *process, const double *candidat
     __syncthreads();
 }
 
-/* An infinite loss is no observation. */
+/* Lists the points of the start: an infinite loss is no observation. One thread. */
+__device__ static void list_start(struct start_points *start, const double *candidates,
+                                  const double *losses, uint32_t n)
+{
+    const double step = __ddiv_rn((double)n, (double)START_CANDIDATES);
+    uint32_t before = n, count = 0;
+    for (int i = 0; i <= START_CANDIDATES; i++) {
+        const uint32_t index = i < START_CANDIDATES ? (uint32_t)__dmul_rn((double)i, step) : n - 1;
+        if (index != before && !isinf(losses[index])) {
+            const double x = candidates[index];
+            const double first = half_square_of(candidates[0], x);
+            const double last = half_square_of(candidates[n - 1], x);
+            start->index[count] = index;
+            start->y[count] = losses[index];
+            start->x[count] = x;
+            start->near[count] = (first > last ? first : last) < 1e-4;
+            count++;
+        }
+        before = index;
+    }
+    start->n = count;
+}
+
+/* What add_point() would find at the points themselves, one after the other. */
+__device__ static void solve_start(struct process *process, struct start_points *start)
+{
+    const double noise = 1e-10;
+    for (uint32_t p = 0; p < start->n; p++) {
+        if (threadIdx.x == 0) {
+            double diagonal = 1.0 + noise, target = start->y[p];
+            for (uint32_t j = 0; j < p; j++) {
+                const double factor = start->columns[j][p];
+                diagonal = __dsub_rn(diagonal, __dmul_rn(factor, factor));
+                target = __dsub_rn(target, __dmul_rn(factor, process->targets[j]));
+            }
+            start->diagonal[p] = sqrt(diagonal > 0.0 ? diagonal : noise);
+            process->targets[p] = __ddiv_rn(target, start->diagonal[p]);
+        }
+        __syncthreads();
+        const uint32_t q = threadIdx.x;
+        if (q > p && q < start->n) {
+            double value = kernel_of(start->x[q], start->x[p], start->near[p]);
+            for (uint32_t j = 0; j < p; j++)
+                value = __dsub_rn(value, __dmul_rn(start->columns[j][p], start->columns[j][q]));
+            start->columns[p][q] = __ddiv_rn(value, start->diagonal[p]);
+        }
+        __syncthreads();
+    }
+}
+
+/* Takes one candidate through the points of the start. */
+__device__ static void pass_start(struct process *process, const struct start_points *start,
+                                  double candidate, uint32_t n, uint32_t i)
+{
+    double mean = 0.0, variance = 1.0;
+    for (uint32_t first = 0; first < start->n; first += TOGETHER) {
+        double value[TOGETHER];
+#pragma unroll
+        for (uint32_t g = 0; g < TOGETHER; g++)
+            value[g] = kernel_of(candidate, start->x[first + g], start->near[first + g]);
+        for (uint32_t j = 0; j < first; j++) {
+            const double row = process->rows[(size_t)j * n + i];
+#pragma unroll
+            for (uint32_t g = 0; g < TOGETHER; g++)
+                value[g] = __dsub_rn(value[g], __dmul_rn(start->columns[j][first + g], row));
+        }
+#pragma unroll
+        for (uint32_t g = 0; g < TOGETHER; g++) {
+            if (first + g >= start->n)
+                continue;
+#pragma unroll
+            for (uint32_t h = 0; h < g; h++)
+                value[g] =
+                    __dsub_rn(value[g], __dmul_rn(start->columns[first + h][first + g], value[h]));
+            value[g] = __ddiv_rn(value[g], start->diagonal[first + g]);
+            process->rows[(size_t)(first + g) * n + i] = value[g];
+            mean = __dadd_rn(mean, __dmul_rn(value[g], process->targets[first + g]));
+            variance = __dsub_rn(variance, __dmul_rn(value[g], value[g]));
+        }
+    }
+    process->mean[i] = mean;
+    process->variance[i] = variance;
+}
+
+/* Adds a point, unless its loss is infinite. */
 __device__ static void visit(struct process *process, struct best_candidate *best,
                              const double *candidates, const double *losses, uint32_t n,
                              uint32_t index)
@@ -169,6 +270,7 @@ __global__ void __launch_bounds__(THREADS)
                     uint32_t n, double *scratch, struct choice *choices)
 {
     __shared__ struct process process;
+    __shared__ struct start_points start;
     const double *candidates = all_candidates + blockIdx.x * stride;
     const double *losses = all_losses + (size_t)blockIdx.x * n;
     double *own = scratch + (size_t)blockIdx.x * (MOST_POINTS + 2) * n;
@@ -176,23 +278,26 @@ __global__ void __launch_bounds__(THREADS)
         process.rows = own;
         process.mean = own + (size_t)MOST_POINTS * n;
         process.variance = process.mean + n;
-        process.n_points = 0;
+        list_start(&start, candidates, losses, n);
+        process.n_points = start.n;
     }
+    /* What is computed beyond the last point is of no use, but is a number. */
+    for (uint32_t p = threadIdx.x; p < PADDED_POINTS; p += THREADS)
+        for (uint32_t j = 0; j < START_POINTS; j++)
+            start.columns[j][p] = 0.0;
     __syncthreads();
-    for (uint32_t i = threadIdx.x; i < n; i += THREADS) {
-        process.mean[i] = 0.0;
-        process.variance[i] = 1.0;
+    for (uint32_t p = start.n + threadIdx.x; p < PADDED_POINTS; p += THREADS) {
+        start.x[p] = candidates[0];
+        start.near[p] = true;
     }
+    solve_start(&process, &start);
+    for (uint32_t i = threadIdx.x; i < n; i += THREADS)
+        pass_start(&process, &start, candidates[i], n, i);
     __syncthreads();
     struct best_candidate best = {INFINITY, 0};
-    const double step = __ddiv_rn((double)n, (double)START_CANDIDATES);
-    uint32_t before = n;
-    for (int i = 0; i <= START_CANDIDATES; i++) {
-        const uint32_t index = i < START_CANDIDATES ? (uint32_t)__dmul_rn((double)i, step) : n - 1;
-        if (index != before)
-            visit(&process, &best, candidates, losses, n, index);
-        before = index;
-    }
+    for (uint32_t p = 0; p < start.n; p++)
+        if (start.y[p] < best.loss)
+            best = {start.y[p], start.index[p]};
     for (int i = 0; i < STEPS; i++)
         visit(&process, &best, candidates, losses, n, next_candidate(&process, best.loss, n));
     if (threadIdx.x == 0)
