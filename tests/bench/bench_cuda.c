@@ -179,9 +179,50 @@ static void print_comparison(const struct rejectd_fit *gpu, const struct rejectd
         labels += gpu->log.labels[i] != cpu->log.labels[i];
     for (size_t e = 0; e < cpu->log.n_epochs; e++)
         bad += gpu->log.bad_epochs[e] != cpu->log.bad_epochs[e];
-    printf(", \"cpu_seconds\": %.4f, \"channels\": %zu, \"thresholds_equal\": %zu, "
+    printf(", \"cpu_seconds\": %.4f, \"picks\": %zu, \"thresholds_equal\": %zu, "
            "\"labels_differ\": %zu, \"bad_epochs_differ\": %zu",
            cpu_seconds, picked, same, labels, bad);
+}
+
+static double amplitude(const struct rejectd_epochs *epochs, size_t row)
+{
+    double least = INFINITY, most = -INFINITY;
+    for (size_t t = 0; t < epochs->n_times; t++) {
+        const size_t at = row * epochs->n_times + t;
+        const double value = epochs->dtype == REJECTD_FLOAT64
+                                 ? ((const double *)epochs->samples)[at]
+                                 : (double)((const float *)epochs->samples)[at];
+        least = fmin(least, value);
+        most = fmax(most, value);
+    }
+    return most - least;
+}
+
+/* What the default grid, 1, 4 and 32 sensors repaired one after the other, has to repair: how many
+ * epochs and rows, and of the sets of sensors the sums of squares and cubes of their sizes, which
+ * their cost follows. */
+static void print_repairs(const struct rejectd_epochs *epochs, const struct rejectd_fit *fit)
+{
+    static const size_t most[] = {1, 1 + 4, 1 + 4 + 32};
+    double n_epochs = 0.0, rows = 0.0, squares = 0.0, cubes = 0.0;
+#pragma omp parallel for schedule(static) reduction(+ : n_epochs, rows, squares, cubes)
+    for (size_t e = 0; e < epochs->n_epochs; e++) {
+        size_t bad = 0;
+        for (size_t c = 0; c < epochs->n_channels; c++)
+            bad += amplitude(epochs, e * epochs->n_channels + c) > fit->thresholds[c];
+        if (bad == epochs->n_channels)
+            bad = 0; /* nothing is left to repair it from */
+        n_epochs += bad > 0;
+        for (size_t v = 0; v < sizeof most / sizeof most[0]; v++) {
+            const double size = (double)(bad < most[v] ? bad : most[v]);
+            rows += size;
+            squares += size * size;
+            cubes += size * size * size;
+        }
+    }
+    printf(", \"repairs\": {\"epochs\": %.0f, \"rows\": %.0f, \"squares\": %.0f, "
+           "\"cubes\": %.0f}",
+           n_epochs, rows, squares, cubes);
 }
 
 static void run(const struct settings *s, struct rejectd_device *device)
@@ -202,7 +243,11 @@ static void run(const struct settings *s, struct rejectd_device *device)
            rejectd_device_info(device)->name,
            s->n_epochs * s->n_channels * s->n_times *
                (s->precision == REJECTD_FLOAT64 ? sizeof(double) : sizeof(float)));
-    printf(", \"first_seconds\": %.6f", timed_fit(&epochs, &parameters, &gpu, "first"));
+    double seconds;
+    struct rejectd_fit *first = fit(&epochs, &parameters, &gpu, "first", &seconds);
+    printf(", \"first_seconds\": %.6f", seconds);
+    print_repairs(&epochs, first);
+    rejectd_fit_free(first);
     for (int i = 0; i < repeat; i++)
         from_host[i] = timed_fit(&epochs, &parameters, &gpu, "from-host");
     epochs.content = "bench";
@@ -225,7 +270,6 @@ static void run(const struct settings *s, struct rejectd_device *device)
     print_times("again", again, (size_t)repeat);
     if (s->compare) {
         const struct rejectd_compute_options cpu = {.backend = "cpu"};
-        double seconds;
         parameters = (struct rejectd_fit_parameters){.precision = s->precision, .random_state = 42};
         struct rejectd_fit *by_gpu = fit(&epochs, &parameters, &gpu, "compared", &seconds);
         struct rejectd_fit *by_cpu = fit(&epochs, &parameters, &cpu, "cpu", &seconds);

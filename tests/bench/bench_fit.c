@@ -5,10 +5,13 @@
  *             [--precision float64|float32] [--threads N] [--instruction-set NAME]
  *             [--backend cpu|reference] [--method NAME] [--repeat N] [--seed N]
  *             [--dataset dataset.json --samples epochs.npy] [--no-limits] [--json FILE]
+ *             [--device cuda:0 [--module rejectd_cuda.so]]
  *
  * Without --dataset it fits simulated epochs (client/simulate). Prints a table; with --json writes
  * the same as JSON. Bytes and operations of a step are what the formulation needs (each array that
- * does not fit a cache counted once), so that achieved rates compare with the machine's limits.
+ * does not fit a cache counted once), so that achieved rates compare with the machine's limits. On
+ * a GPU the fit is timed as a whole, samples sent there each time; its steps are bench_cuda's. Ends
+ * with 3 where there is no such device.
  */
 #include <getopt.h>
 #include <jansson.h>
@@ -34,6 +37,7 @@ struct settings {
     int repeat;
     bool measure_limits;
     const char *json_path;
+    const char *device, *module;
 };
 
 static size_t parse_count(const char *text)
@@ -83,6 +87,7 @@ static struct settings parse_arguments(int argc, char **argv)
         .parameters = {.precision = REJECTD_FLOAT64, .random_state = 42},
         .repeat = 3,
         .measure_limits = true,
+        .module = getenv("REJECTD_CUDA_MODULE"),
     };
     static const struct option options[] = {{"epochs", required_argument, NULL, 'e'},
                                             {"channels", required_argument, NULL, 'c'},
@@ -99,6 +104,8 @@ static struct settings parse_arguments(int argc, char **argv)
                                             {"samples", required_argument, NULL, 'S'},
                                             {"no-limits", no_argument, NULL, 'L'},
                                             {"json", required_argument, NULL, 'j'},
+                                            {"device", required_argument, NULL, 'G'},
+                                            {"module", required_argument, NULL, 'M'},
                                             {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -147,6 +154,12 @@ static struct settings parse_arguments(int argc, char **argv)
         case 'L':
             s.measure_limits = false;
             break;
+        case 'G':
+            s.device = optarg;
+            break;
+        case 'M':
+            s.module = optarg;
+            break;
         case 'j':
             s.json_path = optarg;
             break;
@@ -186,6 +199,15 @@ static void describe_fit(const struct rejectd_fit *fit, struct outcome *outcome)
     outcome->n_interpolate = fit->types[0].n_interpolate;
 }
 
+/* A device's fit is not wrapped: the wrapper would take from it what it does in fewer steps. */
+static enum rejectd_status run_fit(const struct settings *s, const struct rejectd_epochs *epochs,
+                                   struct rejectd_fit **fit, struct rejectd_error *error)
+{
+    if (s->compute.device != NULL)
+        return rejectd_fit(epochs, &s->parameters, &s->compute, fit, error);
+    return fit_run(timed_backend(), epochs, &s->parameters, &s->compute, fit, error);
+}
+
 static bool run_fits(const struct settings *s, const struct rejectd_epochs *epochs,
                      struct outcome *outcome)
 {
@@ -198,8 +220,7 @@ static bool run_fits(const struct settings *s, const struct rejectd_epochs *epoc
         struct rejectd_fit *fit;
         timed_backend_reset();
         double start = monotonic_seconds();
-        if (fit_run(timed_backend(), epochs, &s->parameters, &s->compute, &fit, &error) !=
-            REJECTD_OK) {
+        if (run_fit(s, epochs, &fit, &error) != REJECTD_OK) {
             fprintf(stderr, "bench_fit: %s: %s\n", error.field, error.message);
             free(seconds);
             return false;
@@ -221,6 +242,15 @@ static bool run_fits(const struct settings *s, const struct rejectd_epochs *epoc
     return true;
 }
 
+/* What computes, in a line. */
+static const char *describe(const struct settings *s)
+{
+    if (s->compute.device != NULL)
+        return rejectd_device_info(s->compute.device)->name;
+    return s->compute.instruction_set != NULL ? s->compute.instruction_set
+                                              : rejectd_compute_description(s->compute.backend);
+}
+
 /* Section 10 of the cost model: nine passes over the samples at the copy rate. */
 static double traffic_bound(const struct rejectd_epochs *epochs,
                             const struct machine_limits *limits)
@@ -237,9 +267,7 @@ static void print_table(const struct settings *s, const struct rejectd_epochs *e
     printf("%zu x %zu x %zu %s, arithmetic %s, %s, %d threads\n", epochs->n_epochs,
            epochs->n_channels, epochs->n_times,
            epochs->dtype == REJECTD_FLOAT64 ? "float64" : "float32",
-           s->parameters.precision == REJECTD_FLOAT64 ? "float64" : "float32",
-           s->compute.instruction_set != NULL ? s->compute.instruction_set
-                                              : rejectd_compute_description(NULL),
+           s->parameters.precision == REJECTD_FLOAT64 ? "float64" : "float32", describe(s),
            s->compute.n_threads);
     printf("fit %.4f s (median %.4f of %d); consensus %.1f, n_interpolate %d, %zu bad epochs, "
            "%zu repaired sensors\n",
@@ -280,9 +308,7 @@ static bool write_json(const struct settings *s, const struct rejectd_epochs *ep
         "n_epochs", (json_int_t)epochs->n_epochs, "n_channels", (json_int_t)epochs->n_channels,
         "n_times", (json_int_t)epochs->n_times, "dtype",
         epochs->dtype == REJECTD_FLOAT64 ? "float64" : "float32", "precision",
-        s->parameters.precision == REJECTD_FLOAT64 ? "float64" : "float32", "kernels",
-        s->compute.instruction_set != NULL ? s->compute.instruction_set
-                                           : rejectd_compute_description(NULL),
+        s->parameters.precision == REJECTD_FLOAT64 ? "float64" : "float32", "kernels", describe(s),
         "threads", s->compute.n_threads, "seconds", o->best_seconds, "seconds_median",
         o->median_seconds, "seconds_search_and_rest", o->other_seconds, "steps", steps,
         "peak_resident_bytes", (json_int_t)o->peak_bytes, "consensus", o->consensus,
@@ -300,11 +326,35 @@ static bool write_json(const struct settings *s, const struct rejectd_epochs *ep
     return ok;
 }
 
+/* Opens the device that was asked for, if any; false where it can't be had. */
+static bool open_device(struct settings *s, struct rejectd_devices **devices)
+{
+    struct rejectd_error error = {0};
+    *devices = NULL;
+    if (s->device == NULL)
+        return true;
+    if (rejectd_devices_open(s->module, devices, &error) != REJECTD_OK) {
+        fprintf(stderr, "bench_fit: %s\n", error.message);
+        return false;
+    }
+    s->compute.device = rejectd_devices_find(*devices, s->device);
+    if (s->compute.device != NULL &&
+        rejectd_device_open(s->compute.device, 0, &error) == REJECTD_OK)
+        return true;
+    fprintf(stderr, "bench_fit: %s\n",
+            s->compute.device != NULL ? error.message : rejectd_devices_note(*devices));
+    rejectd_devices_close(*devices);
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     struct settings settings = parse_arguments(argc, argv);
     struct recording recording;
+    struct rejectd_devices *devices;
     struct rejectd_error error;
+    if (!open_device(&settings, &devices))
+        return 3;
     if (recording_open(&settings.recording, &recording, &error) != REJECTD_OK) {
         fprintf(stderr, "bench_fit: %s: %s\n", error.field, error.message);
         return 2;
@@ -323,5 +373,6 @@ int main(int argc, char **argv)
             ok = write_json(&settings, &recording.epochs, &limits, &outcome);
     }
     recording_close(&recording);
+    rejectd_devices_close(devices);
     return ok ? 0 : 1;
 }

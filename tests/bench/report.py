@@ -30,7 +30,10 @@ def machine():
 
 
 def revision():
-    git = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    try:
+        git = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    except OSError:
+        return ""  # no git here
     return git.stdout.strip()
 
 

@@ -23,14 +23,18 @@ extern int failed_checks;
         }                                                                                          \
     } while (0)
 
-#define CHECK_CUDA(call)                                                                           \
+/* The call returns that error, and no other. */
+#define CHECK_ERROR(call, expected)                                                                \
     do {                                                                                           \
-        const cudaError_t check_error = (call);                                                    \
-        if (check_error != cudaSuccess) {                                                          \
+        const cudaError_t check_error = (call), check_expected = (expected);                       \
+        if (check_error != check_expected) {                                                       \
             failed_checks++;                                                                       \
-            printf("%s:%d: %s: %s\n", __FILE__, __LINE__, #call, cudaGetErrorName(check_error));   \
+            printf("%s:%d: %s: %s, expected %s\n", __FILE__, __LINE__, #call,                      \
+                   cudaGetErrorName(check_error), cudaGetErrorName(check_expected));               \
         }                                                                                          \
     } while (0)
+
+#define CHECK_CUDA(call) CHECK_ERROR(call, cudaSuccess)
 
 struct Case {
     const char *name;

@@ -101,8 +101,8 @@ void run_launch(const Launch &launch)
     }
     const cudaError_t lost = count_launch();
     if (lost != cudaSuccess) {
+        /* On a GPU it fails later than this call: the next one is the first to tell. */
         set_sticky_error(lost);
-        end_call(lost);
         return;
     }
     const Settings now = settings();
@@ -114,10 +114,8 @@ void run_launch(const Launch &launch)
     order_blocks(work);
     const DeviceAccess access;
     run(work, now.n_threads);
-    if (work.error != cudaSuccess) {
+    if (work.error != cudaSuccess)
         set_sticky_error(work.error);
-        end_call(work.error);
-    }
 }
 
 cudaError_t set_function_attribute(const void *kernel, cudaFuncAttribute attribute, int value)

@@ -143,10 +143,6 @@ void set_sticky_error(cudaError_t error)
 
 cudaError_t last_error(bool take)
 {
-    State &s = state();
-    const std::lock_guard<std::mutex> lock(s.mutex);
-    if (s.sticky != cudaSuccess)
-        return s.sticky;
     const cudaError_t error = last;
     if (take)
         last = cudaSuccess;

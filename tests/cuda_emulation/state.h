@@ -39,7 +39,8 @@ cudaError_t end_call(cudaError_t error);
 /* From now on every call returns it. */
 void set_sticky_error(cudaError_t error);
 
-/* The thread's last error; taken: it is forgotten, unless it is sticky. */
+/* The thread's last error; taken: it is forgotten, even if it is sticky, as a GPU's runtime does. A
+ * sticky error is noted anew by every call that begins with begin_call(). */
 cudaError_t last_error(bool take);
 
 /* Counts; cudaSuccess, or the sticky error that this launch has been given. */

@@ -191,8 +191,8 @@ void constants_and_device_variables()
     CHECK_CUDA(cudaMemcpyToSymbolAsync(weights, host, sizeof(double), 15 * sizeof(double),
                                        cudaMemcpyHostToDevice, stream));
     CHECK_CUDA(cudaMemcpyToSymbol(counter, &start, sizeof start));
-    CHECK(cudaMemcpyToSymbol(weights, host, sizeof host, 8) == cudaErrorInvalidValue);
-    CHECK(cudaGetLastError() == cudaErrorInvalidValue);
+    CHECK_ERROR(cudaMemcpyToSymbol(weights, host, sizeof host, 8), cudaErrorInvalidValue);
+    CHECK_ERROR(cudaGetLastError(), cudaErrorInvalidValue);
     DeviceArray<double> out(16);
     CUDA_LAUNCH(use_constants, 1, 16, 0, stream, out);
     CHECK_CUDA(cudaStreamSynchronize(stream));

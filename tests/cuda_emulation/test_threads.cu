@@ -130,14 +130,15 @@ void dynamic_shared_memory()
     CHECK(optin >= 64 * 1024);
     DeviceArray<float> x(16000, 1.f), out(16001);
     CUDA_LAUNCH(reverse_in_dynamic, 1, 96, 16000 * sizeof(float), nullptr, x, out, 16000);
-    CHECK(cudaGetLastError() == cudaErrorInvalidValue);
-    CHECK(cudaGetLastError() == cudaSuccess);
+    CHECK_ERROR(cudaGetLastError(), cudaErrorInvalidValue);
+    CHECK_ERROR(cudaGetLastError(), cudaSuccess);
     CHECK_CUDA(cudaFuncSetAttribute(reverse_in_dynamic, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                     64000));
     check_dynamic(16000);
-    CHECK(cudaFuncSetAttribute(reverse_in_dynamic, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               optin + 16) == cudaErrorInvalidValue);
-    CHECK(cudaGetLastError() == cudaErrorInvalidValue);
+    CHECK_ERROR(cudaFuncSetAttribute(reverse_in_dynamic,
+                                     cudaFuncAttributeMaxDynamicSharedMemorySize, optin + 16),
+                cudaErrorInvalidValue);
+    CHECK_ERROR(cudaGetLastError(), cudaErrorInvalidValue);
     int blocks = 0;
     CHECK_CUDA(
         cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, reverse_in_dynamic, 96, 60000));

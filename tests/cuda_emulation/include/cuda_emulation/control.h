@@ -30,8 +30,8 @@ enum class Order { forward, reverse, shuffled };
 void control_order(Order order, uint64_t seed = 0);
 
 /*
- * The n-th launch from now (0: the next) fails with this error, which every later call of the
- * process returns too, as after an error inside a kernel.
+ * The n-th launch from now (0: the next) fails with this error, as after an error inside a kernel:
+ * every later call of the process that has to do with a device returns it.
  */
 void control_fail_launch(uint64_t n, cudaError_t error);
 
