@@ -30,7 +30,8 @@ struct store_taker {
     bool others;        /* or, if this is set, jobs that wish for anything else */
     /* And of those that do not wish for `device` by name: */
     bool avoids_lost;      /* not the ones that it was the last to lose */
-    const char *elsewhere; /* nor those on datasets with one of these SHA-256; NULL: none */
+    const char *elsewhere; /* nor those on datasets with one of these SHA-256, unless they were
+                              lost before: who has the dataset may avoid them. NULL: none */
 };
 
 struct store_claim {

@@ -24,9 +24,10 @@ static enum rejectd_status select_claim(struct sqlite_connection *writer,
                 "lost_on, warning_code, warning_message FROM jobs "
                 "WHERE state = 'queued' "
                 "AND (instr(?1, ' ' || " WISH " || ' ') > 0) <> ?2 "
-                "AND (" WISH " = ?3 OR ((?4 = 0 OR lost_on IS NOT ?3) AND (?5 IS NULL OR NOT "
-                "  EXISTS (SELECT 1 FROM datasets WHERE datasets.id = jobs.dataset AND "
-                "          instr(?5, ' ' || datasets.sha256 || ' ') > 0)))) "
+                "AND (" WISH " = ?3 OR ((?4 = 0 OR lost_on IS NOT ?3) AND (?5 IS NULL "
+                "  OR lost_on IS NOT NULL OR NOT EXISTS (SELECT 1 FROM datasets WHERE "
+                "    datasets.id = jobs.dataset AND "
+                "    instr(?5, ' ' || datasets.sha256 || ' ') > 0)))) "
                 "ORDER BY priority DESC, seq LIMIT 1",
                 error);
     query_bind_text(&query, taker->wishes);

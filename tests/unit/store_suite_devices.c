@@ -188,6 +188,25 @@ START_TEST(test_jobs_whose_dataset_is_elsewhere)
 }
 END_TEST
 
+/* The one that has the dataset has lost the job, and avoids it: somebody has to take it. */
+START_TEST(test_a_lost_job_is_not_left_to_who_lost_it)
+{
+    char id[RESOURCE_ID_SIZE], elsewhere[80];
+    struct store_taker careful = gpu;
+    struct store_taker second = {
+        .device = "cuda:1", .wishes = " auto cuda cuda:1 ", .avoids_lost = true};
+    const struct store_retry retry = {.device = "cuda:0", .error = &error, .lost = true};
+    snprintf(elsewhere, sizeof elsewhere, " %s ", sha_a);
+    careful.avoids_lost = true;
+    second.elsewhere = elsewhere;
+    add_job(dataset, "auto", id);
+    takes(&second, "");
+    OK(job_retry, id, claim(&gpu).fence, &retry, NULL);
+    takes(&careful, "");
+    takes(&second, id);
+}
+END_TEST
+
 START_TEST(test_datasets_with_samples)
 {
     char twin[RESOURCE_ID_SIZE], other[RESOURCE_ID_SIZE];
@@ -217,6 +236,7 @@ TCase *store_suite_devices(const struct store_under_test *implementation)
     tcase_add_test(tests, test_moved_jobs);
     tcase_add_test(tests, test_a_cancelled_job_is_not_tried_again);
     tcase_add_test(tests, test_jobs_whose_dataset_is_elsewhere);
+    tcase_add_test(tests, test_a_lost_job_is_not_left_to_who_lost_it);
     tcase_add_test(tests, test_datasets_with_samples);
     return tests;
 }

@@ -4,6 +4,7 @@
  */
 #include <check.h>
 #include <math.h>
+#include <rejectd/devices.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,7 +146,7 @@ static void draw_folds(struct fixture *f)
 static void fixture_open(struct fixture *f, const struct shape *shape)
 {
     *f = (struct fixture){.shape = shape};
-    random_state = 11 + (uint64_t)(shape - shapes);
+    random_state = 11 + shape->n_resample;
     fill_samples(f);
     draw_mappings(f);
     draw_folds(f);
@@ -300,6 +301,36 @@ START_TEST(test_results_do_not_depend_on_threads)
 }
 END_TEST
 
+/* Of many resamples a device keeps the predictions of as many epochs as it has room for. */
+START_TEST(test_many_resamples_with_little_room)
+{
+    static const struct shape many = {70, 4, 9, 4, REJECTD_FLOAT64, ORDINARY, 400, 3, 2};
+    struct fixture f;
+    struct results expected;
+    struct rejectd_devices *devices;
+    struct backend_session *session;
+    struct rejectd_error error;
+    const struct tested_backend cuda = cuda_backend_within((size_t)4 << 20, &devices);
+    fixture_open(&f, &many);
+    run_reference(&f, &expected);
+    if (cuda.backend != NULL) {
+        const struct backend_options options = {
+            .device = cuda.device, .n_threads = 1, .precision = REJECTD_FLOAT64};
+        double *corr = allocate(expected.n_corr * sizeof *corr);
+        ck_assert_int_eq(cuda.backend->open(&f.samples, &options, &session, &error), REJECTD_OK);
+        ck_assert_msg(cuda.backend->ransac_correlations(session, &f.mappings, corr, &error) ==
+                          REJECTD_OK,
+                      "%s", error.message);
+        assert_near("correlations", corr, expected.corr, expected.n_corr, 1e-11);
+        cuda.backend->close(session);
+        free(corr);
+    }
+    results_free(&expected);
+    fixture_close(&f);
+    rejectd_devices_close(devices);
+}
+END_TEST
+
 /* Samples so large that sums of them overflow: values are of no use, but the search ends. */
 static void ends_in_spite_of_overflow(const struct backend *backend,
                                       const struct backend_options *options)
@@ -382,6 +413,7 @@ int main(void)
     TCase *operations = tcase_create("operations");
     tcase_set_timeout(operations, 300);
     tcase_add_loop_test(operations, test_every_backend_equals_the_reference, 0, N_SHAPES);
+    tcase_add_test(operations, test_many_resamples_with_little_room);
     tcase_add_test(operations, test_overflow_ends);
     tcase_add_test(operations, test_a_cancelled_call_ends);
     suite_add_tcase(suite, operations);

@@ -166,6 +166,48 @@ START_TEST(test_residents_serve_again)
 }
 END_TEST
 
+/* Equal bytes may be samples of either type: what was kept of the one is not the other. */
+START_TEST(test_residents_are_of_one_dtype)
+{
+    enum { EPOCHS = 3, CHANNELS = 4, TIMES = 40 };
+    static float bytes[EPOCHS * 2 * CHANNELS * TIMES]; /* or doubles, in half the channels */
+    static const size_t picks[CHANNELS] = {0, 1, 2, 3};
+    struct rejectd_devices *devices;
+    const struct tested_backend cuda = cuda_backend_within(0, &devices);
+    const struct backend *backends[] = {backend_find("reference"), cuda.backend};
+    double ptp[2][EPOCHS * CHANNELS];
+    for (size_t i = 0; i < sizeof bytes / sizeof(float); i++)
+        bytes[i] = 1.0f + (float)(i * i % 101);
+    for (int dtype = REJECTD_FLOAT32; dtype <= REJECTD_FLOAT64 && cuda.backend != NULL; dtype++) {
+        const struct backend_samples samples = {
+            .data = bytes,
+            .dtype = (enum rejectd_dtype)dtype,
+            .n_epochs = EPOCHS,
+            .n_channels = dtype == REJECTD_FLOAT32 ? 2 * CHANNELS : CHANNELS,
+            .n_times = TIMES,
+            .picks = picks,
+            .n_picks = CHANNELS,
+            .content = content,
+            .content_epochs = EPOCHS,
+        };
+        for (int b = 0; b < 2; b++) {
+            const struct backend_options options = {
+                .device = b == 1 ? cuda.device : NULL,
+                .n_threads = 1,
+                .precision = REJECTD_FLOAT64,
+            };
+            struct backend_session *session;
+            struct rejectd_error error;
+            ck_assert_int_eq(backends[b]->open(&samples, &options, &session, &error), REJECTD_OK);
+            ck_assert_int_eq(backends[b]->peak_to_peak(session, ptp[b], &error), REJECTD_OK);
+            backends[b]->close(session);
+        }
+        ck_assert_mem_eq(ptp[1], ptp[0], sizeof ptp[0]);
+    }
+    rejectd_devices_close(devices);
+}
+END_TEST
+
 /* A budget for one dataset: the one that was used longest ago makes room. */
 START_TEST(test_residents_make_room)
 {
@@ -319,6 +361,7 @@ int main(void)
     tcase_set_timeout(tests, 300);
     tcase_add_loop_test(tests, test_fits_equal_those_of_the_processor, 0, 3);
     tcase_add_test(tests, test_residents_serve_again);
+    tcase_add_test(tests, test_residents_are_of_one_dtype);
     tcase_add_test(tests, test_residents_make_room);
     tcase_add_test(tests, test_cleaning_equals_that_of_the_processor);
     tcase_add_test(tests, test_devices_are_listed);

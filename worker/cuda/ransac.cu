@@ -133,6 +133,16 @@ static std::vector<Work> turn_weights(const struct backend_mappings *mappings, s
     return turned;
 }
 
+/* How many epochs to work on at a time when each takes `epoch_bytes` beside its samples: no product
+ * is made of them, so that it may be any number. */
+static size_t chunk_of(struct backend_session *session, size_t epoch_bytes, size_t most)
+{
+    if (!session->whole)
+        epoch_bytes += session->n_picks * session->pitch * session->work_size;
+    const size_t fits = device_available(session->device) / 4 * 3 / epoch_bytes;
+    return fits > most ? most : (fits > 0 ? fits : 1);
+}
+
 template <typename Work>
 static enum rejectd_status correlations(struct backend_session *session,
                                         const struct backend_mappings *mappings, double *corr,
@@ -152,10 +162,8 @@ static enum rejectd_status correlations(struct backend_session *session,
     const bool fits = own + sizeof(double) * 1024 <= device->shared_limit;
     const size_t epoch_bytes =
         (parts * c * 3 + c) * sizeof(double) + (fits ? 0 : own * parts * pairs);
-    size_t chunk = session_chunk(session, epoch_bytes);
-    /* Scratch in global memory is large: few epochs at a time, unless there is room. */
-    if (!fits || chunk > 32768)
-        chunk = PANEL_EPOCHS;
+    /* A grid is no deeper; and scratch in global memory is large. */
+    const size_t chunk = chunk_of(session, epoch_bytes, fits ? 32768 : PANEL_EPOCHS);
     if (fits)
         CUDA_TRY(cudaFuncSetAttribute((const void *)correlate<Work>,
                                       cudaFuncAttributeMaxDynamicSharedMemorySize, (int)own));

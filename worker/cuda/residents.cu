@@ -12,8 +12,9 @@ static size_t bytes_of(const struct resident &one)
 static bool has_samples_of(const struct resident &one, const struct backend_samples *samples,
                            enum rejectd_dtype work)
 {
-    return one.work == work && one.n_epochs == samples->content_epochs &&
-           one.n_times == samples->n_times && one.picks.size() == samples->n_picks &&
+    return one.work == work && one.dtype == samples->dtype &&
+           one.n_epochs == samples->content_epochs && one.n_times == samples->n_times &&
+           one.picks.size() == samples->n_picks &&
            memcmp(one.picks.data(), samples->picks, samples->n_picks * sizeof(size_t)) == 0 &&
            strcmp(one.content, samples->content) == 0;
 }

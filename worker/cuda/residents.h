@@ -29,6 +29,7 @@ struct medians_memo {
 
 struct resident {
     char content[REJECTD_CONTENT_SIZE]; /* "": unlisted */
+    enum rejectd_dtype dtype;           /* of the content: equal bytes may be either */
     enum rejectd_dtype work;
     size_t n_epochs, n_times, pitch;
     std::vector<size_t> picks;

@@ -193,6 +193,7 @@ static enum rejectd_status bring_samples(struct backend_session *session,
     std::shared_ptr<resident> made(new (std::nothrow) resident());
     if (!made)
         return REJECTD_FAIL_MEMORY(error, sizeof(resident));
+    made->dtype = s->dtype;
     made->work = session->work;
     made->n_epochs = session->n_epochs;
     made->n_times = session->n_times;
