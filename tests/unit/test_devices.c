@@ -110,6 +110,29 @@ START_TEST(test_results_do_not_depend_on_memory)
 }
 END_TEST
 
+/* About where there is room for the predictions of all sensors, but not for all that is begun while
+ * the samples arrive and for their search beside it. */
+START_TEST(test_a_little_more_memory_does_no_harm)
+{
+    struct simulated_epochs made = simulated(20, 8, 32);
+    const struct rejectd_fit_parameters parameters = {.random_state = 42,
+                                                      .precision = REJECTD_FLOAT32};
+    for (size_t budget = 225000; budget <= 261000; budget += 3000) {
+        struct rejectd_devices *devices;
+        struct rejectd_error error = {0};
+        struct rejectd_fit *fit = NULL;
+        const struct rejectd_compute_options options = {.n_threads = 1,
+                                                        .device = device_within(budget, &devices)};
+        const enum rejectd_status status =
+            rejectd_fit(&made.epochs, &parameters, &options, &fit, &error);
+        ck_assert_msg(status == REJECTD_OK, "%zu: %s", budget, error.message);
+        rejectd_fit_free(fit);
+        rejectd_devices_close(devices);
+    }
+    simulate_free(&made);
+}
+END_TEST
+
 START_TEST(test_residents_serve_again)
 {
     struct rejectd_devices *devices;
@@ -371,6 +394,7 @@ int main(void)
     TCase *budgets = tcase_create("budgets");
     tcase_set_timeout(budgets, 300);
     tcase_add_loop_test(budgets, test_results_do_not_depend_on_memory, 0, 2);
+    tcase_add_test(budgets, test_a_little_more_memory_does_no_harm);
     suite_add_tcase(suite, budgets);
     TCase *faults = tcase_create("faults");
     tcase_set_timeout(faults, 300);
