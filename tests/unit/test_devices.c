@@ -399,6 +399,22 @@ START_TEST(test_a_host_without_memory_is_told)
 }
 END_TEST
 
+START_TEST(test_a_budget_that_is_too_small_is_told)
+{
+    struct rejectd_devices *devices;
+    struct rejectd_error error;
+    ck_assert_int_eq(rejectd_devices_open(getenv("REJECTD_CUDA_MODULE"), &devices, &error),
+                     REJECTD_OK);
+    struct rejectd_device *device = rejectd_devices_find(devices, "cuda:0");
+    if (device != NULL) {
+        ck_assert_int_eq(rejectd_device_open(device, 1000, &error), REJECTD_DEVICE_FAILED);
+        ck_assert_int_eq(error.status, REJECTD_DEVICE_FAILED);
+        ck_assert_int_eq(rejectd_device_open(device, 0, &error), REJECTD_OK);
+    }
+    rejectd_devices_close(devices);
+}
+END_TEST
+
 START_TEST(test_devices_are_listed)
 {
     struct rejectd_devices *devices;
@@ -430,6 +446,7 @@ int main(void)
     tcase_add_test(tests, test_residents_make_room);
     tcase_add_test(tests, test_cleaning_equals_that_of_the_processor);
     tcase_add_test(tests, test_a_host_without_memory_is_told);
+    tcase_add_test(tests, test_a_budget_that_is_too_small_is_told);
     tcase_add_test(tests, test_devices_are_listed);
     suite_add_tcase(suite, tests);
     /* Tens of fits, hundreds of devices opened: CK_RUN_CASE=devices leaves them out where that
