@@ -110,6 +110,29 @@ START_TEST(test_results_do_not_depend_on_memory)
 }
 END_TEST
 
+/* About where there is room for the predictions of all sensors, but not for all that is begun while
+ * the samples arrive and for their search beside it. */
+START_TEST(test_a_little_more_memory_does_no_harm)
+{
+    struct simulated_epochs made = simulated(20, 8, 32);
+    const struct rejectd_fit_parameters parameters = {.random_state = 42,
+                                                      .precision = REJECTD_FLOAT32};
+    for (size_t budget = 225000; budget <= 261000; budget += 3000) {
+        struct rejectd_devices *devices;
+        struct rejectd_error error = {0};
+        struct rejectd_fit *fit = NULL;
+        const struct rejectd_compute_options options = {.n_threads = 1,
+                                                        .device = device_within(budget, &devices)};
+        const enum rejectd_status status =
+            rejectd_fit(&made.epochs, &parameters, &options, &fit, &error);
+        ck_assert_msg(status == REJECTD_OK, "%zu: %s", budget, error.message);
+        rejectd_fit_free(fit);
+        rejectd_devices_close(devices);
+    }
+    simulate_free(&made);
+}
+END_TEST
+
 START_TEST(test_residents_serve_again)
 {
     struct rejectd_devices *devices;
@@ -334,6 +357,64 @@ START_TEST(test_faults_are_told)
 }
 END_TEST
 
+/* Tables that no host has room for: an error, and the next session finds the device as it was. */
+START_TEST(test_a_host_without_memory_is_told)
+{
+    static double data[40][1][8];
+    static const size_t pick = 0;
+    static double ptp[40], losses[40];
+    static uint32_t order[40];
+    static uint8_t is_test[1];
+    struct rejectd_devices *devices;
+    const struct tested_backend cuda = cuda_backend_within(0, &devices);
+    const struct backend_samples samples = {
+        .data = data,
+        .dtype = REJECTD_FLOAT64,
+        .n_epochs = 40,
+        .n_channels = 1,
+        .n_times = 8,
+        .picks = &pick,
+        .n_picks = 1,
+        .content = content,
+        .content_epochs = 40,
+    };
+    const struct backend_options options = {
+        .device = cuda.device, .n_threads = 1, .precision = REJECTD_FLOAT64};
+    const struct backend_splits splits = {SIZE_MAX / 8, 40, is_test};
+    struct backend_session *session;
+    struct rejectd_error error;
+    struct rejectd_resident resident;
+    for (int i = 0; i < 2 && cuda.backend != NULL; i++) {
+        ck_assert_int_eq(cuda.backend->open(&samples, &options, &session, &error), REJECTD_OK);
+        ck_assert_int_eq(cuda.backend->predict(session, NULL, 0, 1, NULL, &error), REJECTD_OK);
+        ck_assert_int_eq(
+            cuda.backend->threshold_losses(session, &splits, order, ptp, losses, &error),
+            REJECTD_OUT_OF_MEMORY);
+        ck_assert_int_eq(error.status, REJECTD_OUT_OF_MEMORY);
+        cuda.backend->close(session);
+        rejectd_device_residents(rejectd_devices_find(devices, "cuda:0"), &resident, 1);
+        ck_assert(!resident.in_use);
+    }
+    rejectd_devices_close(devices);
+}
+END_TEST
+
+START_TEST(test_a_budget_that_is_too_small_is_told)
+{
+    struct rejectd_devices *devices;
+    struct rejectd_error error;
+    ck_assert_int_eq(rejectd_devices_open(getenv("REJECTD_CUDA_MODULE"), &devices, &error),
+                     REJECTD_OK);
+    struct rejectd_device *device = rejectd_devices_find(devices, "cuda:0");
+    if (device != NULL) {
+        ck_assert_int_eq(rejectd_device_open(device, 1000, &error), REJECTD_DEVICE_FAILED);
+        ck_assert_int_eq(error.status, REJECTD_DEVICE_FAILED);
+        ck_assert_int_eq(rejectd_device_open(device, 0, &error), REJECTD_OK);
+    }
+    rejectd_devices_close(devices);
+}
+END_TEST
+
 START_TEST(test_devices_are_listed)
 {
     struct rejectd_devices *devices;
@@ -364,6 +445,8 @@ int main(void)
     tcase_add_test(tests, test_residents_are_of_one_dtype);
     tcase_add_test(tests, test_residents_make_room);
     tcase_add_test(tests, test_cleaning_equals_that_of_the_processor);
+    tcase_add_test(tests, test_a_host_without_memory_is_told);
+    tcase_add_test(tests, test_a_budget_that_is_too_small_is_told);
     tcase_add_test(tests, test_devices_are_listed);
     suite_add_tcase(suite, tests);
     /* Tens of fits, hundreds of devices opened: CK_RUN_CASE=devices leaves them out where that
@@ -371,6 +454,7 @@ int main(void)
     TCase *budgets = tcase_create("budgets");
     tcase_set_timeout(budgets, 300);
     tcase_add_loop_test(budgets, test_results_do_not_depend_on_memory, 0, 2);
+    tcase_add_test(budgets, test_a_little_more_memory_does_no_harm);
     suite_add_tcase(suite, budgets);
     TCase *faults = tcase_create("faults");
     tcase_set_timeout(faults, 300);

@@ -138,6 +138,8 @@ enum rejectd_status device_open(size_t ordinal, size_t budget, struct backend_de
     const enum rejectd_status status = open_parts(made, budget, error);
     if (status != REJECTD_OK) {
         device_close(made);
+        if (status == REJECTD_DEVICE_MEMORY && error != nullptr)
+            error->status = REJECTD_DEVICE_FAILED;
         return status == REJECTD_DEVICE_MEMORY ? REJECTD_DEVICE_FAILED : status;
     }
     *device = made;

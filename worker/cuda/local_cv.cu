@@ -285,7 +285,7 @@ static enum rejectd_status kept_medians(struct backend_session *session,
     if (!session->whole || session->n_epochs != session->shared->n_epochs)
         return REJECTD_OK;
     struct medians_memo &memo = session->shared->medians;
-    const std::vector<uint16_t> fold(cv->fold, cv->fold + session->n_epochs);
+    std::vector<uint16_t> fold(cv->fold, cv->fold + session->n_epochs);
     if (memo.fold == fold && memo.medians.bytes() == n * sizeof(Work)) {
         *medians = (const Work *)memo.medians.get();
         return REJECTD_OK;
@@ -301,7 +301,7 @@ static enum rejectd_status kept_medians(struct backend_session *session,
                                   error));
     const std::lock_guard<std::mutex> guard(session->device->lock);
     memo.medians.swap(made);
-    memo.fold = fold;
+    memo.fold.swap(fold);
     *medians = (const Work *)memo.medians.get();
     return REJECTD_OK;
 }

@@ -3,10 +3,29 @@
 
 #include <cstdio>
 #include <cstring>
+#include <exception>
+#include <tuple>
 
 #include "worker/cuda/device.h"
 #include "worker/cuda/residents.h"
 #include "worker/cuda/session.h"
+
+/* `function`, for C: what containers throw when the host has no memory becomes a status. */
+template <auto function> struct guarded;
+template <typename... Arguments, enum rejectd_status (*function)(Arguments...)>
+struct guarded<function> {
+    static enum rejectd_status call(Arguments... arguments)
+    {
+        try {
+            return function(arguments...);
+        } catch (const std::exception &) {
+            struct rejectd_error *error =
+                std::get<sizeof...(Arguments) - 1>(std::make_tuple(arguments...));
+            return REJECTD_FAIL(error, REJECTD_OUT_OF_MEMORY, "",
+                                "the host has no memory left for what goes with a device's work");
+        }
+    }
+};
 
 static const char *describe(void)
 {
@@ -17,20 +36,20 @@ static const struct backend cuda_backend = {
     BACKEND_VERSION,
     "cuda",
     describe,
-    session_open,
+    guarded<session_open>::call,
     session_close,
-    cuda_peak_to_peak,
-    cuda_predict,
-    cuda_read_predictions,
-    cuda_threshold_losses,
-    cuda_search_thresholds,
+    guarded<cuda_peak_to_peak>::call,
+    guarded<cuda_predict>::call,
+    guarded<cuda_read_predictions>::call,
+    guarded<cuda_threshold_losses>::call,
+    guarded<cuda_search_thresholds>::call,
     cuda_recall_thresholds,
-    cuda_interpolate_epochs,
-    cuda_weigh_epochs,
-    cuda_read_repaired,
-    cuda_local_cv_losses,
-    cuda_ransac_correlations,
-    cuda_global_losses,
+    guarded<cuda_interpolate_epochs>::call,
+    guarded<cuda_weigh_epochs>::call,
+    guarded<cuda_read_repaired>::call,
+    guarded<cuda_local_cv_losses>::call,
+    guarded<cuda_ransac_correlations>::call,
+    guarded<cuda_global_losses>::call,
 };
 
 static size_t count_devices(char *note, size_t note_size)

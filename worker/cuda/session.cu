@@ -253,9 +253,10 @@ enum rejectd_status session_open(const struct backend_samples *samples,
     if (device == nullptr)
         return REJECTD_FAIL(error, REJECTD_DEVICE_FAILED, "device", "no device was opened");
     CUDA_TRY(cudaSetDevice(device->ordinal));
-    struct backend_session *made = new (std::nothrow) backend_session();
-    if (made == nullptr)
-        return REJECTD_FAIL_MEMORY(error, sizeof *made);
+    std::unique_ptr<backend_session, decltype(&session_close)> made(
+        new (std::nothrow) backend_session(), session_close);
+    if (!made)
+        return REJECTD_FAIL_MEMORY(error, sizeof(backend_session));
     made->device = device;
     made->samples = *samples;
     made->picks.assign(samples->picks, samples->picks + samples->n_picks);
@@ -267,13 +268,9 @@ enum rejectd_status session_open(const struct backend_samples *samples,
     made->n_times = samples->n_times;
     made->pitch = (samples->n_times + 31) / 32 * 32;
     trace_mark(device->trace, device->compute, "open");
-    const enum rejectd_status status = place_samples(made, error);
+    TRY(place_samples(made.get(), error));
     made->options.foresight = nullptr; /* the caller's, during this call */
-    if (status != REJECTD_OK) {
-        session_close(made);
-        return status;
-    }
-    *session = made;
+    *session = made.release();
     return REJECTD_OK;
 }
 

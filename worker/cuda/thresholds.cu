@@ -119,6 +119,33 @@ static size_t search_fixed_bytes(const struct backend_session *session)
     return panel * width + (session->whole ? 0 : panel * session->n_picks);
 }
 
+static void block_clear(struct block_work *work)
+{
+    work->predictions.clear();
+    work->predicted_ptp.clear();
+    work->ranks.ptp.clear();
+    work->ranks.order.clear();
+    work->scratch.medians.clear();
+    work->scratch.squares.clear();
+    work->scratch.n_train.clear();
+    work->losses.clear();
+}
+
+/* After a block of `count` picks found no room: gives up the predictions of all picks, or takes
+ * half of the block. False when there is nothing left to give. */
+static bool make_room(struct backend_session *session, size_t count, struct block_work *work,
+                      size_t *block)
+{
+    block_clear(work);
+    if (session->materialised) {
+        session->materialised = false;
+        session->predictions.clear();
+        return true;
+    }
+    *block = (count + 1) / 2;
+    return count > 1;
+}
+
 template <typename Work>
 static enum rejectd_status search_all(struct backend_session *session,
                                       const struct backend_splits *splits,
@@ -149,10 +176,18 @@ static enum rejectd_status search_all(struct backend_session *session,
         block = session_block(session, pick_bytes);
         fixed.clear();
     }
-    for (size_t i = 0; i < session->count; i += block) {
-        const size_t left = session->count - i, count = left < block ? left : block;
-        TRY(search_block<Work>(session, &folds, ptp, session->first + i, count, search, &work,
-                               thresholds + i, losses + i, error));
+    for (size_t i = 0, count; i < session->count; i += count) {
+        const size_t left = session->count - i;
+        count = left < block ? left : block;
+        const enum rejectd_status status =
+            search_block<Work>(session, &folds, ptp, session->first + i, count, search, &work,
+                               thresholds + i, losses + i, error);
+        if (status == REJECTD_DEVICE_MEMORY && make_room(session, count, &work, &block)) {
+            count = 0;
+            continue;
+        }
+        if (status != REJECTD_OK)
+            return status;
         TRY(session_advance(session, (double)(i + count) / (double)session->count, error));
     }
     return REJECTD_OK;
