@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/blas_threads.h"
 #include "worker/meg/field_map.h"
 #include "worker/meg/lead_field.h"
 #include "worker/meg/legendre.h"
@@ -357,16 +358,16 @@ START_TEST(test_a_helmet_of_gradiometers)
     ck_assert_int_eq(
         field_map_open(&epochs, sensors, N, (enum rejectd_meg_legendre)_i, 2, &map, &error), 0);
     ck_assert_int_eq(field_map_leave_one_out(map, 2, weights, &error), 0);
-    for (size_t b = N; b-- > 0;) { /* sensors[0..N-2] are all but b */
+    for (size_t b = 0; b < N; b++) {
         double largest = 0.0, worst = 0.0;
+        for (size_t i = 0; i < N - 1; i++)
+            sensors[i] = i + (i >= b);
         ck_assert_int_eq(field_map_between(map, sensors, N - 1, &b, 1, row, &error), 0);
         for (size_t i = 0; i < N - 1; i++) {
             largest = fmax(largest, fabs(row[i]));
             worst = fmax(worst, fabs(row[i] - weights[b * N + sensors[i]]));
         }
         ck_assert_msg(worst <= 1e-9 * largest, "sensor %zu: %g of %g", b, worst, largest);
-        if (b > 0)
-            sensors[b - 1] = b;
     }
     field_map_close(map);
     free(weights);
@@ -488,6 +489,8 @@ END_TEST
 
 int main(void)
 {
+    /* Two BLAS threads wait for each other longer than these small matrices take. */
+    blas_threads_pin();
     Suite *suite = suite_create("meg");
     TCase *coils = tcase_create("coils");
     tcase_add_loop_test(coils, test_every_coil_pattern, 0, LENGTH(coil_cases));

@@ -29,7 +29,6 @@ template <typename Work> struct column_state {
     uint32_t within;  /* values within, kept or not */
     uint32_t listed;  /* tries to keep one: those beyond the list's end were lost */
     uint32_t every;   /* of how many values within one is to be kept */
-    uint32_t started; /* bounds are from counts, not from a sample yet to be seen */
     uint32_t done;
     Work median;
 };

@@ -91,6 +91,7 @@ enum rejectd_status predictions_make(struct backend_session *session, size_t fir
         const size_t end = begin + width < first + count ? begin + width : first + count;
         const struct panel panel = {begin, width, from - begin, end - from};
         TRY(upload_panel(session, &panel, &host, &weights, error));
+        TRY(device_wait(session->device, error)); /* for `host`; products are queued after it */
         for (size_t e = 0; e < session->n_epochs; e += PANEL_EPOCHS) {
             const size_t rest = session->n_epochs - e;
             const size_t n = rest < PANEL_EPOCHS ? rest : (size_t)PANEL_EPOCHS;
@@ -100,7 +101,6 @@ enum rejectd_status predictions_make(struct backend_session *session, size_t fir
                                out + e * out_stride + (from - first) * pitch, out_stride, error));
         }
     }
-    /* Nobody waits: pageable memory, as `host` is, has been taken when its copy returns. */
     return REJECTD_OK;
 }
 
