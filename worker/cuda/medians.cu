@@ -24,11 +24,11 @@ template <typename Work> struct line {
 
 /* What is known of a column. */
 template <typename Work> struct column_state {
-    Work low, high;   /* the median lies within; values equal to either are kept */
-    uint32_t below;   /* values below low */
-    uint32_t within;  /* values within, kept or not */
-    uint32_t listed;  /* tries to keep one: those beyond the list's end were lost */
-    uint32_t every;   /* of how many values within one is to be kept */
+    Work low, high;  /* the median lies within; values equal to either are kept */
+    uint32_t below;  /* values below low */
+    uint32_t within; /* values within, kept or not */
+    uint32_t listed; /* tries to keep one: those beyond the list's end were lost */
+    uint32_t every;  /* of how many values within one is to be kept */
     uint32_t done;
     Work median;
 };
