@@ -8,8 +8,8 @@
 
 #include "server/clock.h"
 #include "server/data_dir.h"
-#include "server/device_list.h"
-#include "server/http.h"
+#include "server/devices/device_list.h"
+#include "server/http/server.h"
 
 enum {
     COMMIT_THREADS = 2,

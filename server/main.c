@@ -11,7 +11,7 @@
 #include <uv.h>
 
 #include "server/daemon.h"
-#include "server/worker_main.h"
+#include "server/devices/worker_main.h"
 
 extern char **environ;
 

@@ -4,16 +4,16 @@
 
 #include <stdatomic.h>
 
-#include "server/blobs.h"
+#include "server/blobs/blobs.h"
 #include "server/config.h"
-#include "server/converter.h"
-#include "server/device_board.h"
+#include "server/converter/converter.h"
+#include "server/devices/device_board.h"
+#include "server/devices/gpu_worker.h"
 #include "server/executor.h"
-#include "server/gpu_worker.h"
+#include "server/http/waiters.h"
+#include "server/jobs/scheduler.h"
 #include "server/log.h"
-#include "server/scheduler.h"
-#include "server/store.h"
-#include "server/waiters.h"
+#include "server/store/store.h"
 
 struct service {
     const struct config *config;

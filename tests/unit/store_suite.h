@@ -4,7 +4,7 @@
 
 #include <check.h>
 
-#include "server/store.h"
+#include "server/store/store.h"
 
 /* How to get at an implementation. Errors are failures of the test. */
 struct store_under_test {

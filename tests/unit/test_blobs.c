@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/blobs.h"
+#include "server/blobs/blobs.h"
 
 enum { CHUNK = 1 << 20 };
 

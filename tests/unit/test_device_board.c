@@ -9,8 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "server/device_board.h"
-#include "server/worker_messages.h"
+#include "server/devices/device_board.h"
+#include "server/devices/worker_messages.h"
 
 static struct rejectd_error error;
 

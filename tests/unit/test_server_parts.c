@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "server/data_dir.h"
-#include "server/request.h"
-#include "server/waiters.h"
+#include "server/http/request.h"
+#include "server/http/waiters.h"
 
 /* ---- waiters ---- */
 

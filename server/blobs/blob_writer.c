@@ -1,0 +1,384 @@
+/*
+ * Writing a blob.
+ *
+ * The bytes go through a ring of chunks: the caller fills chunks, one thread of the writer checks
+ * and hashes them and another one writes them, so that hashing costs no time beside a network, a
+ * disk or a computation, and a slow disk is felt as a full ring. Chunks are filled to the brim
+ * before they are handed over: samples never straddle two of them. The kernel is asked to start
+ * writing early (sync_file_range), so that the fsync at the end finds little left to do.
+ *
+ * Content that fits into the first chunk never starts the threads.
+ */
+#define _GNU_SOURCE /* sync_file_range, fallocate */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "protocol/dataset_json.h"
+#include "server/blobs/blobs_private.h"
+
+enum {
+    CHUNK_BYTES = 1 << 20, /* a multiple of every sample size */
+    N_CHUNKS = 4,
+    WRITEBACK_BYTES = 8 << 20,
+    WRITE_BYTES = 128 << 10, /* the page cache has pages of this order at hand, as for cp */
+};
+
+/* One of the two things that are done with every chunk. */
+struct stage {
+    struct blob_writer *writer;
+    void (*consume)(struct stage *stage, const unsigned char *bytes, size_t count);
+    pthread_t thread;
+    bool has_thread;
+    uint64_t n_done; /* chunks; under the writer's lock */
+
+    /* Of the thread, until it ended. */
+    uint64_t bytes; /* so far */
+    enum rejectd_status status;
+    struct rejectd_error error;
+};
+
+enum { HASHING, WRITING, N_STAGES };
+
+struct blob_writer {
+    struct blobs *blobs;
+    struct blob_writer_options options;
+    int fd;
+    char name[64]; /* temporary; "" once it is published */
+
+    /* Of the caller. */
+    unsigned char *chunks[N_CHUNKS]; /* allocated when first used */
+    size_t filled;                   /* bytes in the chunk that is being filled */
+    uint64_t n_filled;               /* chunks handed over so far */
+
+    /* Under the lock. */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint64_t n_ready; /* = n_filled */
+    bool ending;
+    bool starved; /* the caller was told that there is no room */
+
+    struct stage stages[N_STAGES];
+    struct sha256 hash; /* of HASHING */
+    bool has_bad_sample;
+    size_t bad_sample;
+    uint64_t written_back; /* of WRITING */
+    char sha256[SHA256_TEXT_SIZE];
+};
+
+static void check_samples(struct stage *stage, const unsigned char *bytes, size_t count)
+{
+    struct blob_writer *writer = stage->writer;
+    const size_t item = writer->options.dtype == REJECTD_FLOAT32 ? 4 : 8;
+    size_t index;
+    if (!samples_are_finite(bytes, writer->options.dtype, count / item, &index)) {
+        writer->has_bad_sample = true;
+        writer->bad_sample = (size_t)(stage->bytes / item) + index;
+        stage->status = REJECTD_FAIL(&stage->error, REJECTD_INVALID_SAMPLES, "data",
+                                     "sample %zu is not finite", writer->bad_sample);
+    }
+}
+
+static void hash_chunk(struct stage *stage, const unsigned char *bytes, size_t count)
+{
+    if (stage->writer->options.check_finite) {
+        check_samples(stage, bytes, count);
+    }
+    if (stage->status == REJECTD_OK) {
+        sha256_update(&stage->writer->hash, bytes, count);
+    }
+}
+
+static void write_chunk(struct stage *stage, const unsigned char *bytes, size_t count)
+{
+    struct blob_writer *writer = stage->writer;
+    size_t done = 0;
+    while (done < count) {
+        const size_t piece = count - done < WRITE_BYTES ? count - done : WRITE_BYTES;
+        const ssize_t n = pwrite(writer->fd, bytes + done, piece, (off_t)(stage->bytes + done));
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            stage->status = blobs_fail("the writing", "", n < 0 ? errno : ENOSPC, &stage->error);
+            return;
+        }
+        done += (size_t)n;
+    }
+    const uint64_t written = stage->bytes + count;
+    if (written - writer->written_back >= WRITEBACK_BYTES) {
+        sync_file_range(writer->fd, (off_t)writer->written_back,
+                        (off_t)(written - writer->written_back), SYNC_FILE_RANGE_WRITE);
+        writer->written_back = written;
+    }
+}
+
+/* After a failure chunks are taken and dropped, so that the caller never waits for ever. */
+static void consume(struct stage *stage, const unsigned char *bytes, size_t count)
+{
+    if (stage->status == REJECTD_OK) {
+        stage->consume(stage, bytes, count);
+    }
+    stage->bytes += count;
+}
+
+/* Chunks that no stage needs any more. Under the lock. */
+static uint64_t chunks_done(const struct blob_writer *writer)
+{
+    const uint64_t hashed = writer->stages[HASHING].n_done;
+    const uint64_t written = writer->stages[WRITING].n_done;
+    return hashed < written ? hashed : written;
+}
+
+/* A chunk is done with. Under the lock, which is let go while the caller is told of room. */
+static void advance(struct stage *stage)
+{
+    struct blob_writer *writer = stage->writer;
+    const uint64_t before = chunks_done(writer);
+    stage->n_done++;
+    pthread_cond_broadcast(&writer->changed);
+    if (chunks_done(writer) > before && writer->starved) {
+        writer->starved = false;
+        if (writer->options.on_room != NULL) {
+            pthread_mutex_unlock(&writer->lock);
+            writer->options.on_room(writer->options.context);
+            pthread_mutex_lock(&writer->lock);
+        }
+    }
+}
+
+static void *stage_main(void *argument)
+{
+    struct stage *stage = argument;
+    struct blob_writer *writer = stage->writer;
+    pthread_mutex_lock(&writer->lock);
+    for (;;) {
+        while (stage->n_done == writer->n_ready && !writer->ending) {
+            pthread_cond_wait(&writer->changed, &writer->lock);
+        }
+        if (stage->n_done == writer->n_ready) {
+            break;
+        }
+        const unsigned char *chunk = writer->chunks[stage->n_done % N_CHUNKS];
+        pthread_mutex_unlock(&writer->lock);
+        consume(stage, chunk, CHUNK_BYTES);
+        pthread_mutex_lock(&writer->lock);
+        advance(stage);
+    }
+    pthread_mutex_unlock(&writer->lock);
+    return NULL;
+}
+
+static enum rejectd_status start_threads(struct blob_writer *writer, struct rejectd_error *error)
+{
+    for (size_t i = 0; i < N_STAGES; i++) {
+        struct stage *stage = &writer->stages[i];
+        const int failed =
+            stage->has_thread ? 0 : pthread_create(&stage->thread, NULL, stage_main, stage);
+        if (failed != 0) {
+            return REJECTD_FAIL(error, REJECTD_UNAVAILABLE, "", "no thread for writing: %s",
+                                strerror(failed));
+        }
+        stage->has_thread = true;
+    }
+    return REJECTD_OK;
+}
+
+/* Ends the threads; what they had been given is consumed. */
+static void join_threads(struct blob_writer *writer)
+{
+    pthread_mutex_lock(&writer->lock);
+    writer->ending = true;
+    pthread_cond_broadcast(&writer->changed);
+    pthread_mutex_unlock(&writer->lock);
+    for (size_t i = 0; i < N_STAGES; i++) {
+        if (writer->stages[i].has_thread) {
+            pthread_join(writer->stages[i].thread, NULL);
+            writer->stages[i].has_thread = false;
+        }
+    }
+}
+
+static enum rejectd_status create_file(struct blob_writer *writer, struct rejectd_error *error)
+{
+    static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
+    const size_t prefix = strlen(BLOBS_TEMPORARY_PREFIX);
+    memcpy(writer->name, BLOBS_TEMPORARY_PREFIX, prefix);
+    for (size_t i = 0; i < 26; i++) {
+        writer->name[prefix + i] = alphabet[randombytes_uniform(32)];
+    }
+    writer->fd =
+        openat(writer->blobs->directory, writer->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (writer->fd < 0) {
+        const int number = errno;
+        writer->name[0] = '\0';
+        return blobs_fail("the creation", "", number, error);
+    }
+    /* Only to know early that there is room; not every file system can reserve. */
+    if (writer->options.expected_bytes > CHUNK_BYTES &&
+        fallocate(writer->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)writer->options.expected_bytes) != 0 &&
+        (errno == ENOSPC || errno == EDQUOT)) {
+        return blobs_fail("the reservation", "", errno, error);
+    }
+    return REJECTD_OK;
+}
+
+enum rejectd_status blob_writer_open(struct blobs *blobs, const struct blob_writer_options *options,
+                                     struct blob_writer **writer, struct rejectd_error *error)
+{
+    struct blob_writer *made = calloc(1, sizeof *made);
+    *writer = NULL;
+    if (made == NULL) {
+        return REJECTD_FAIL_MEMORY(error, sizeof *made);
+    }
+    made->blobs = blobs;
+    made->options = *options;
+    pthread_mutex_init(&made->lock, NULL);
+    pthread_cond_init(&made->changed, NULL);
+    sha256_init(&made->hash);
+    made->stages[HASHING] = (struct stage){.writer = made, .consume = hash_chunk};
+    made->stages[WRITING] = (struct stage){.writer = made, .consume = write_chunk};
+    const enum rejectd_status status = create_file(made, error);
+    if (status != REJECTD_OK) {
+        blob_writer_close(made);
+        return status;
+    }
+    *writer = made;
+    return REJECTD_OK;
+}
+
+void blob_writer_close(struct blob_writer *writer)
+{
+    if (writer == NULL) {
+        return;
+    }
+    join_threads(writer);
+    if (writer->fd >= 0) {
+        close(writer->fd);
+    }
+    if (writer->name[0] != '\0') {
+        unlinkat(writer->blobs->directory, writer->name, 0);
+    }
+    for (size_t i = 0; i < N_CHUNKS; i++) {
+        free(writer->chunks[i]);
+    }
+    pthread_cond_destroy(&writer->changed);
+    pthread_mutex_destroy(&writer->lock);
+    free(writer);
+}
+
+bool blob_writer_has_room(struct blob_writer *writer, size_t count)
+{
+    pthread_mutex_lock(&writer->lock);
+    const uint64_t n_free = N_CHUNKS - (writer->n_ready - chunks_done(writer));
+    const size_t room = n_free == 0 ? 0 : (size_t)n_free * CHUNK_BYTES - writer->filled;
+    writer->starved = room < count;
+    pthread_mutex_unlock(&writer->lock);
+    return room >= count;
+}
+
+/* Hands over the chunk that is full and waits until the next one is free. */
+static enum rejectd_status hand_over(struct blob_writer *writer, struct rejectd_error *error)
+{
+    const enum rejectd_status status = start_threads(writer, error);
+    if (status != REJECTD_OK) {
+        return status;
+    }
+    pthread_mutex_lock(&writer->lock);
+    writer->n_ready = ++writer->n_filled;
+    writer->filled = 0;
+    pthread_cond_broadcast(&writer->changed);
+    pthread_mutex_unlock(&writer->lock);
+    return REJECTD_OK;
+}
+
+static enum rejectd_status next_chunk(struct blob_writer *writer, struct rejectd_error *error)
+{
+    pthread_mutex_lock(&writer->lock);
+    while (writer->n_ready - chunks_done(writer) == N_CHUNKS) {
+        pthread_cond_wait(&writer->changed, &writer->lock);
+    }
+    pthread_mutex_unlock(&writer->lock);
+    unsigned char **chunk = &writer->chunks[writer->n_filled % N_CHUNKS];
+    if (*chunk == NULL) {
+        *chunk = malloc(CHUNK_BYTES);
+    }
+    return *chunk == NULL ? REJECTD_FAIL_MEMORY(error, CHUNK_BYTES) : REJECTD_OK;
+}
+
+enum rejectd_status blob_writer_write(struct blob_writer *writer, const void *bytes, size_t count,
+                                      struct rejectd_error *error)
+{
+    const unsigned char *from = bytes;
+    while (count > 0) {
+        if (writer->filled == 0) {
+            const enum rejectd_status status = next_chunk(writer, error);
+            if (status != REJECTD_OK) {
+                return status;
+            }
+        }
+        const size_t space = CHUNK_BYTES - writer->filled;
+        const size_t taken = count < space ? count : space;
+        memcpy(writer->chunks[writer->n_filled % N_CHUNKS] + writer->filled, from, taken);
+        writer->filled += taken;
+        from += taken;
+        count -= taken;
+        if (writer->filled == CHUNK_BYTES) {
+            const enum rejectd_status status = hand_over(writer, error);
+            if (status != REJECTD_OK) {
+                return status;
+            }
+        }
+    }
+    return REJECTD_OK;
+}
+
+enum rejectd_status blob_writer_finish(struct blob_writer *writer, char sha256[SHA256_TEXT_SIZE],
+                                       size_t *bad_sample, struct rejectd_error *error)
+{
+    join_threads(writer);
+    struct stage *hashing = &writer->stages[HASHING], *writing = &writer->stages[WRITING];
+    if (writer->filled > 0) {
+        const unsigned char *chunk = writer->chunks[writer->n_filled % N_CHUNKS];
+        consume(hashing, chunk, writer->filled);
+        consume(writing, chunk, writer->filled);
+        writer->filled = 0;
+    }
+    const struct stage *failed = hashing->status != REJECTD_OK ? hashing : writing;
+    if (failed->status == REJECTD_OK) {
+        /* The reservation may have been larger than what came. */
+        const bool synced =
+            ftruncate(writer->fd, (off_t)writing->bytes) == 0 && fdatasync(writer->fd) == 0;
+        if (!synced) {
+            writing->status = blobs_fail("the syncing", "", errno, &writing->error);
+        }
+    }
+    if (failed->status != REJECTD_OK) {
+        if (writer->has_bad_sample && bad_sample != NULL) {
+            *bad_sample = writer->bad_sample;
+        }
+        if (error != NULL) {
+            *error = failed->error;
+        }
+        return failed->status;
+    }
+    sha256_final(&writer->hash, writer->sha256);
+    memcpy(sha256, writer->sha256, SHA256_TEXT_SIZE);
+    return REJECTD_OK;
+}
+
+enum rejectd_status blob_writer_publish(struct blob_writer *writer, struct rejectd_error *error)
+{
+    const int directory = writer->blobs->directory;
+    if (renameat(directory, writer->name, directory, writer->sha256) != 0) {
+        return blobs_fail("the publication", writer->sha256, errno, error);
+    }
+    writer->name[0] = '\0';
+    return REJECTD_OK;
+}

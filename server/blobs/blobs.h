@@ -1,0 +1,99 @@
+/*
+ * Files named by the SHA-256 of their content: samples and result arrays.
+ *
+ * A blob is written to a temporary name, hashed and checked on the way, made durable, and then
+ * published by a rename; equal content is kept once. Which blobs are still needed is known by the
+ * store alone: blobs_sweep() and blobs_remove() are told.
+ *
+ * All functions may be called by several threads at once, except that a writer belongs to one
+ * thread at a time.
+ */
+#ifndef SERVER_BLOBS_BLOBS_H
+#define SERVER_BLOBS_BLOBS_H
+
+#include <rejectd/error.h>
+#include <rejectd/types.h>
+
+#include "server/blobs/sha256.h"
+
+struct blobs;
+
+/* Opens the directory, making it when it isn't there. *blobs is owned by the caller. */
+enum rejectd_status blobs_open(const char *directory, struct blobs **blobs,
+                               struct rejectd_error *error);
+void blobs_close(struct blobs *blobs); /* NULL is allowed */
+
+struct blob_writer;
+
+struct blob_writer_options {
+    uint64_t expected_bytes; /* reserved on the disk at once; 0: not known */
+    bool check_finite;       /* refuse NaN and infinity */
+    enum rejectd_dtype dtype;
+    /* Told by the writer's own thread, possibly at once, that there is room again, once for each
+     * time that blob_writer_has_room() was false; may be NULL. */
+    void (*on_room)(void *context);
+    void *context;
+};
+
+/* *writer is owned by the caller: blob_writer_close(), which removes what was not published. */
+enum rejectd_status blob_writer_open(struct blobs *blobs, const struct blob_writer_options *options,
+                                     struct blob_writer **writer, struct rejectd_error *error);
+void blob_writer_close(struct blob_writer *writer); /* NULL is allowed */
+
+/* True when blob_writer_write() takes `count` bytes (at most 1 MiB) without waiting; false:
+ * on_room() follows. */
+bool blob_writer_has_room(struct blob_writer *writer, size_t count);
+
+/* Appends; waits for the disk where it must. After an error the writer may only be closed. */
+enum rejectd_status blob_writer_write(struct blob_writer *writer, const void *bytes, size_t count,
+                                      struct rejectd_error *error);
+
+/*
+ * Ends the content: waits until all of it is on the disk for good. sha256 is its name to be. With
+ * check_finite, INVALID_SAMPLES and *bad_sample (may be NULL) the index of the first sample that
+ * is not finite.
+ */
+enum rejectd_status blob_writer_finish(struct blob_writer *writer, char sha256[SHA256_TEXT_SIZE],
+                                       size_t *bad_sample, struct rejectd_error *error);
+
+/* Gives the finished content its name. The directory is made durable by blobs_sync(), once for
+ * several blobs. */
+enum rejectd_status blob_writer_publish(struct blob_writer *writer, struct rejectd_error *error);
+enum rejectd_status blobs_sync(struct blobs *blobs, struct rejectd_error *error);
+
+/* A blob in memory, read only. */
+struct blob_map {
+    const void *data; /* NULL for an empty blob */
+    size_t size;
+};
+/* STORAGE when the blob is missing or hasn't exactly `size` bytes. */
+enum rejectd_status blobs_map(struct blobs *blobs, const char *sha256, size_t size,
+                              struct blob_map *map, struct rejectd_error *error);
+void blobs_unmap(struct blob_map *map); /* all-zero is allowed */
+
+/* A descriptor for reading, owned by the caller: close(). */
+enum rejectd_status blobs_open_file(struct blobs *blobs, const char *sha256, int *fd,
+                                    uint64_t *size, struct rejectd_error *error);
+
+/*
+ * Keeps publication and removal apart: held from blob_writer_publish() until the record that
+ * refers to the blob is committed, and from the commit that drops a reference until the blob is
+ * removed. Else a blob could be removed that somebody else has just published again.
+ */
+void blobs_lock(struct blobs *blobs);
+void blobs_unlock(struct blobs *blobs);
+
+/* A file without a name, for reading and writing, that is gone when it is closed: for what must be
+ * whole before it can be read. close(). */
+enum rejectd_status blobs_open_scratch(struct blobs *blobs, int *fd, struct rejectd_error *error);
+
+/* Removes a blob; it isn't an error when there is none. */
+void blobs_remove(struct blobs *blobs, const char *sha256);
+
+/* Removes what was left unpublished by a crash, and every blob for which `needed` is false. Must
+ * not run beside writers. *n_removed may be NULL. */
+enum rejectd_status blobs_sweep(struct blobs *blobs,
+                                bool (*needed)(void *context, const char *sha256), void *context,
+                                size_t *n_removed, struct rejectd_error *error);
+
+#endif

@@ -1,0 +1,308 @@
+/*
+ * The rules by which jobs find devices.
+ *
+ * A GPU takes jobs that wish for "auto", "cuda" or its own name. The processor takes all others:
+ * those that wish for "cpu", and those whose GPUs are away: not usable, and not expected back in a
+ * moment. Among several GPUs a job is left to an idle one that has its dataset, and a job that a
+ * GPU has lost to another one.
+ */
+#include "server/devices/device_board.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_TEXT = 1 << 20 };
+
+struct board_device {
+    struct device_view view; /* its state is never BUSY: that is a READY one with a job */
+    bool awaited;
+};
+
+struct device_board {
+    pthread_mutex_t lock;
+    char note[DEVICE_NOTE_SIZE];
+    void (*changed)(void *context);
+    void *context;
+    size_t n;
+    struct board_device *devices; /* [n], owned; the processor, then GPUs */
+};
+
+enum rejectd_status device_board_open(const char *note, struct device_board **board,
+                                      struct rejectd_error *error)
+{
+    struct device_board *made = calloc(1, sizeof *made);
+    *board = made;
+    if (made == NULL) {
+        return REJECTD_FAIL_MEMORY(error, sizeof *made);
+    }
+    pthread_mutex_init(&made->lock, NULL);
+    snprintf(made->note, sizeof made->note, "%s", note);
+    return REJECTD_OK;
+}
+
+void device_board_close(struct device_board *board)
+{
+    if (board != NULL) {
+        pthread_mutex_destroy(&board->lock);
+        free(board->devices);
+        free(board);
+    }
+}
+
+enum rejectd_status device_board_add(struct device_board *board, const char *id, const char *name,
+                                     uint64_t memory, enum device_state state,
+                                     struct rejectd_error *error)
+{
+    const size_t bytes = (board->n + 1) * sizeof *board->devices;
+    struct board_device *grown = realloc(board->devices, bytes);
+    if (grown == NULL) {
+        return REJECTD_FAIL_MEMORY(error, bytes);
+    }
+    board->devices = grown;
+    struct board_device *device = &board->devices[board->n++];
+    *device = (struct board_device){.view = {.state = state, .memory_total = memory}};
+    device->awaited = state == DEVICE_OPENING;
+    snprintf(device->view.id, sizeof device->view.id, "%s", id);
+    snprintf(device->view.name, sizeof device->view.name, "%s", name);
+    snprintf(device->view.kind, sizeof device->view.kind, "%.*s", (int)strcspn(id, ":"), id);
+    return REJECTD_OK;
+}
+
+void device_board_tell(struct device_board *board, void (*changed)(void *context), void *context)
+{
+    pthread_mutex_lock(&board->lock);
+    board->changed = changed;
+    board->context = context;
+    pthread_mutex_unlock(&board->lock);
+}
+
+/* Under the lock, as all that takes or gives a device. */
+static struct board_device *find(struct device_board *board, const char *id)
+{
+    for (size_t i = 0; i < board->n; i++) {
+        if (strcmp(board->devices[i].view.id, id) == 0) {
+            return &board->devices[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_gpu(const struct board_device *device)
+{
+    return strcmp(device->view.kind, "cpu") != 0;
+}
+
+static bool is_usable(const struct board_device *device)
+{
+    return device_state_is_usable(device->view.state);
+}
+
+static bool is_idle(const struct board_device *device)
+{
+    return is_usable(device) && device->view.job[0] == '\0';
+}
+
+/* ---- writing ---- */
+
+static void tell_changed(struct device_board *board)
+{
+    pthread_mutex_lock(&board->lock);
+    void (*changed)(void *context) = board->changed;
+    void *context = board->context;
+    pthread_mutex_unlock(&board->lock);
+    if (changed != NULL) {
+        changed(context);
+    }
+}
+
+void device_board_set_state(struct device_board *board, const char *id, enum device_state state,
+                            bool awaited, const char *reason)
+{
+    pthread_mutex_lock(&board->lock);
+    struct board_device *device = find(board, id);
+    if (device != NULL) {
+        device->view.state = state;
+        device->awaited = awaited;
+        snprintf(device->view.reason, sizeof device->view.reason, "%s", reason);
+        if (!device_state_is_usable(state)) {
+            device->view.n_residents = 0;
+            device->view.memory_free = 0;
+        }
+    }
+    pthread_mutex_unlock(&board->lock);
+    tell_changed(board);
+}
+
+void device_board_count_restart(struct device_board *board, const char *id)
+{
+    pthread_mutex_lock(&board->lock);
+    struct board_device *device = find(board, id);
+    if (device != NULL) {
+        device->view.restarts++;
+    }
+    pthread_mutex_unlock(&board->lock);
+}
+
+void device_board_set_contents(struct device_board *board, const char *id,
+                               const struct device_view *contents)
+{
+    pthread_mutex_lock(&board->lock);
+    struct board_device *device = find(board, id);
+    if (device != NULL) {
+        device->view.memory_budget = contents->memory_budget;
+        device->view.memory_free = contents->memory_free;
+        device->view.n_residents = contents->n_residents;
+        memcpy(device->view.residents, contents->residents,
+               contents->n_residents * sizeof contents->residents[0]);
+    }
+    pthread_mutex_unlock(&board->lock);
+}
+
+void device_board_begin_job(struct device_board *board, const char *id, const char *job)
+{
+    pthread_mutex_lock(&board->lock);
+    struct board_device *device = find(board, id);
+    if (device != NULL) {
+        snprintf(device->view.job, sizeof device->view.job, "%s", job);
+    }
+    pthread_mutex_unlock(&board->lock);
+}
+
+void device_board_end_job(struct device_board *board, const char *id, bool done)
+{
+    pthread_mutex_lock(&board->lock);
+    struct board_device *device = find(board, id);
+    if (device != NULL) {
+        device->view.job[0] = '\0';
+        device->view.jobs_done += done;
+    }
+    pthread_mutex_unlock(&board->lock);
+}
+
+/* ---- which jobs a device takes ---- */
+
+static bool has_resident(const struct board_device *device, const char *sha256)
+{
+    for (size_t i = 0; i < device->view.n_residents; i++) {
+        if (strcmp(device->view.residents[i].sha256, sha256) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Datasets that other idle GPUs have, and this one has not. */
+static void list_elsewhere(const struct device_board *board, const struct board_device *taker,
+                           struct buffer *text)
+{
+    buffer_append_text(text, " ");
+    for (size_t i = 0; i < board->n; i++) {
+        const struct board_device *device = &board->devices[i];
+        if (device == taker || !is_gpu(device) || !is_idle(device)) {
+            continue;
+        }
+        for (size_t r = 0; r < device->view.n_residents; r++) {
+            if (!has_resident(taker, device->view.residents[r].sha256)) {
+                buffer_append_format(text, "%s ", device->view.residents[r].sha256);
+            }
+        }
+    }
+}
+
+static bool has_other_gpu(const struct device_board *board, const struct board_device *taker)
+{
+    for (size_t i = 0; i < board->n; i++) {
+        const struct board_device *device = &board->devices[i];
+        if (device != taker && is_gpu(device) && is_usable(device)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Wishes that the processor leaves to the GPUs. */
+static void list_wishes_of_gpus(const struct device_board *board, struct buffer *text)
+{
+    bool any = false;
+    buffer_append_text(text, " ");
+    for (size_t i = 0; i < board->n; i++) {
+        const struct board_device *device = &board->devices[i];
+        if (is_gpu(device) && (is_usable(device) || device->awaited)) {
+            buffer_append_format(text, "%s ", device->view.id);
+            any = true;
+        }
+    }
+    if (any) {
+        buffer_append_text(text, "auto cuda ");
+    }
+}
+
+bool device_board_taker(struct device_board *board, const char *id, struct store_taker *taker,
+                        struct buffer held[2])
+{
+    for (int i = 0; i < 2; i++) {
+        buffer_init(&held[i], MOST_TEXT);
+    }
+    *taker = (struct store_taker){.device = id};
+    pthread_mutex_lock(&board->lock);
+    const struct board_device *device = find(board, id);
+    if (device != NULL && is_gpu(device)) {
+        buffer_append_format(&held[0], " auto cuda %s ", id);
+        list_elsewhere(board, device, &held[1]);
+        taker->avoids_lost = has_other_gpu(board, device);
+        taker->elsewhere = held[1].data;
+    } else {
+        list_wishes_of_gpus(board, &held[0]);
+        taker->others = true;
+    }
+    pthread_mutex_unlock(&board->lock);
+    taker->wishes = held[0].data;
+    return !held[0].failed && !held[1].failed;
+}
+
+/* ---- reading ---- */
+
+enum rejectd_status device_board_check_wish(struct device_board *board, const char *wish,
+                                            struct rejectd_error *error)
+{
+    char accepted[200] = "auto, cpu";
+    size_t length = strlen(accepted);
+    pthread_mutex_lock(&board->lock);
+    bool known = strcmp(wish, "auto") == 0 || find(board, wish) != NULL ||
+                 (board->n > 1 && strcmp(wish, "cuda") == 0);
+    for (size_t i = 1; i < board->n && length < sizeof accepted - 40; i++) {
+        length += (size_t)snprintf(accepted + length, sizeof accepted - length, "%s, %s",
+                                   i == 1 ? ", cuda" : "", board->devices[i].view.id);
+    }
+    pthread_mutex_unlock(&board->lock);
+    if (known) {
+        return REJECTD_OK;
+    }
+    return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "device",
+                        "there is no device \"%.31s\"; accepted: %s", wish, accepted);
+}
+
+enum rejectd_status device_board_copy(struct device_board *board, struct device_view **views,
+                                      size_t *n_views, struct rejectd_error *error)
+{
+    pthread_mutex_lock(&board->lock);
+    const size_t n = board->n;
+    struct device_view *copies = calloc(n, sizeof *copies);
+    for (size_t i = 0; i < n && copies != NULL; i++) {
+        copies[i] = board->devices[i].view;
+        if (copies[i].state == DEVICE_READY && copies[i].job[0] != '\0') {
+            copies[i].state = DEVICE_BUSY;
+        }
+    }
+    pthread_mutex_unlock(&board->lock);
+    *views = copies;
+    *n_views = copies == NULL ? 0 : n;
+    return copies == NULL ? REJECTD_FAIL_MEMORY(error, n * sizeof *copies) : REJECTD_OK;
+}
+
+const char *device_board_note(const struct device_board *board)
+{
+    return board->note;
+}

@@ -1,0 +1,59 @@
+/*
+ * What is known of each device now: the processor, and the GPUs whose processes the daemon has.
+ *
+ * Those who run jobs write it, the routes read it, and the scheduler asks it which jobs a device
+ * takes. Devices are added before anything else happens; after that all functions may be called by
+ * several threads at once.
+ */
+#ifndef SERVER_DEVICES_DEVICE_BOARD_H
+#define SERVER_DEVICES_DEVICE_BOARD_H
+
+#include "base/buffer.h"
+#include "protocol/device_json.h"
+#include "server/store/store.h"
+
+struct device_board;
+
+/* note: what was found of CUDA. *board is owned by the caller. */
+enum rejectd_status device_board_open(const char *note, struct device_board **board,
+                                      struct rejectd_error *error);
+void device_board_close(struct device_board *board); /* NULL is allowed */
+
+/* Adds a device; the first is the processor. */
+enum rejectd_status device_board_add(struct device_board *board, const char *id, const char *name,
+                                     uint64_t memory, enum device_state state,
+                                     struct rejectd_error *error);
+
+/* Who is told, on the thread that brought it about, that a device takes other jobs than before. */
+void device_board_tell(struct device_board *board, void (*changed)(void *context), void *context);
+
+/* ---- for who runs jobs; a device that isn't there is ignored ---- */
+
+/* awaited: it is not usable, but will be in a moment; jobs that only it can do well wait. */
+void device_board_set_state(struct device_board *board, const char *id, enum device_state state,
+                            bool awaited, const char *reason);
+void device_board_count_restart(struct device_board *board, const char *id);
+/* Takes memory_budget, memory_free and residents of the view. */
+void device_board_set_contents(struct device_board *board, const char *id,
+                               const struct device_view *contents);
+/* A READY device is BUSY while it has a job; done: it need not be run again. */
+void device_board_begin_job(struct device_board *board, const char *id, const char *job);
+void device_board_end_job(struct device_board *board, const char *id, bool done);
+
+/* ---- for the scheduler ---- */
+
+/* Which jobs a device takes now. Its texts live in `held` (base/buffer.h). False without memory. */
+bool device_board_taker(struct device_board *board, const char *id, struct store_taker *taker,
+                        struct buffer held[2]);
+
+/* ---- for the routes ---- */
+
+/* INVALID_VALUE at "device" when no device answers to the wish of a job. */
+enum rejectd_status device_board_check_wish(struct device_board *board, const char *wish,
+                                            struct rejectd_error *error);
+/* A copy of all that is known, without the datasets of residents. free() *views. */
+enum rejectd_status device_board_copy(struct device_board *board, struct device_view **views,
+                                      size_t *n_views, struct rejectd_error *error);
+const char *device_board_note(const struct device_board *board);
+
+#endif

@@ -1,0 +1,131 @@
+/*
+ * A request on its way, and the table of routes.
+ *
+ * A request belongs to one thread at a time: the connection's HTTP thread, or, while the
+ * connection is suspended, the executor. Only request_wake() may be called by anybody.
+ */
+#ifndef SERVER_HTTP_REQUEST_H
+#define SERVER_HTTP_REQUEST_H
+
+#include "base/buffer.h"
+#include "server/http/response.h"
+#include "server/service.h"
+#include "server/uploads/file_upload.h"
+#include "server/uploads/upload.h"
+
+struct http_server;
+struct request;
+
+enum body_kind {
+    BODY_NONE,
+    BODY_JSON,    /* collected, up to max-json-bytes */
+    BODY_SAMPLES, /* streamed into an upload */
+    BODY_DATASET, /* JSON, or a file that is streamed */
+    BODY_FILE,    /* a file that is streamed */
+    BODY_MODEL,   /* a file that is collected, up to max-json-bytes */
+};
+
+enum route_thread {
+    ROUTE_HTTP,    /* answers at once */
+    ROUTE_COMMITS, /* parses a body or commits */
+    ROUTE_UPLOADS, /* ends an upload, or converts a file; a request with a file does, whatever its
+                      route */
+};
+
+struct route {
+    const char *method;
+    const char *path; /* "/v1/jobs/{}/result": {} is one segment, the id */
+    enum body_kind body;
+    enum route_thread thread;
+    /* Answers. A ROUTE_HTTP route may leave the response empty to be called again after
+     * request_wake(), which it has arranged. */
+    void (*handle)(struct request *request, struct response *response);
+};
+
+enum request_phase {
+    REQUEST_NEW,
+    REQUEST_BODY,
+    REQUEST_REFUSED, /* the body is dropped, then comes the answer */
+    REQUEST_WORKING, /* on an executor */
+    REQUEST_DONE,    /* the response is there */
+};
+
+struct request {
+    struct service *service;
+    struct http_server *server;
+    struct MHD_Connection *connection;
+    char path[160]; /* raw, without query; "" when it was longer */
+    const struct route *route;
+    char id[RESOURCE_ID_SIZE]; /* of the path */
+    enum request_phase phase;
+    double started; /* clock_monotonic() */
+    uint64_t content_length;
+    struct buffer body;
+    struct upload *upload;
+    struct file_upload *file;
+    struct executor_task task;
+    struct waiter waiter;
+    struct response response;
+
+    /* Under the server's lock. */
+    bool suspended;
+    bool woken; /* before it was suspended */
+};
+
+/* Resumes a suspended request, or keeps the next suspension from happening. */
+void request_wake(struct request *request);
+
+/* True while the daemon goes on; false when everybody who waits has to be answered. */
+bool request_may_wait(const struct request *request);
+
+/* A query argument, percent-decoded; NULL when it isn't there. */
+const char *request_argument(const struct request *request, const char *name);
+/* ?limit=: 1..RESOURCE_MAX_LIST. */
+enum rejectd_status request_limit(const struct request *request, size_t *limit,
+                                  struct rejectd_error *error);
+/* ?wait=: seconds, 0 when it isn't there. */
+enum rejectd_status request_wait(const struct request *request, double *seconds,
+                                 struct rejectd_error *error);
+/* After it a collected body is complete NUL-terminated text. */
+enum rejectd_status request_check_body(struct request *request, struct rejectd_error *error);
+/* A request header; NULL when it isn't there. */
+const char *request_header(const struct request *request, const char *name);
+
+/* Finds the route for a method and path. NULL: *allow has the methods the path has, "" for none. */
+const struct route *route_find(const char *method, const char *path, char id[RESOURCE_ID_SIZE],
+                               char allow[64]);
+
+void dataset_create(struct request *request, struct response *response);
+void dataset_add_file(struct request *request, struct response *response);
+void dataset_put_samples(struct request *request, struct response *response);
+void dataset_list_all(struct request *request, struct response *response);
+void dataset_show(struct request *request, struct response *response);
+void dataset_remove(struct request *request, struct response *response);
+
+void job_create(struct request *request, struct response *response);
+void job_list_all(struct request *request, struct response *response);
+void job_show(struct request *request, struct response *response);
+void job_remove(struct request *request, struct response *response);
+void job_show_result(struct request *request, struct response *response);
+void job_send_labels(struct request *request, struct response *response);
+void job_send_cleaned(struct request *request, struct response *response);
+
+void job_send_correlations(struct request *request, struct response *response);
+void job_send_reject_log(struct request *request, struct response *response);
+void job_send_fif(struct request *request, struct response *response);
+void job_send_set(struct request *request, struct response *response);
+
+void model_list_all(struct request *request, struct response *response);
+void model_show(struct request *request, struct response *response);
+void model_create(struct request *request, struct response *response);
+void model_send_h5(struct request *request, struct response *response);
+void model_remove(struct request *request, struct response *response);
+
+void device_list_all(struct request *request, struct response *response);
+
+void meta_health(struct request *request, struct response *response);
+void meta_ready(struct request *request, struct response *response);
+void meta_openapi(struct request *request, struct response *response);
+void meta_root(struct request *request, struct response *response);
+
+#endif

@@ -1,0 +1,204 @@
+#include "server/http/response.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "protocol/problem.h"
+
+static const char problem_type[] = "application/problem+json";
+static const char last_resort[] = "{\"type\":\"/problems/out-of-memory\",\"title\":\"Not enough "
+                                  "memory for this request now\",\"status\":503}";
+
+void response_clear(struct response *response)
+{
+    free(response->body);
+    if (response->has_file) {
+        close(response->file);
+    }
+    if (response->stream.read != NULL) {
+        response->stream.close(response->stream.context);
+    }
+    *response = (struct response){0};
+}
+
+static void respond_text(struct response *response, int status, const char *content_type,
+                         char *text)
+{
+    response_clear(response);
+    response->status = status;
+    response->content_type = content_type;
+    response->body = text;
+    response->length = strlen(text);
+}
+
+void respond_problem(struct response *response, const struct rejectd_error *error)
+{
+    char *text = problem_to_json(error);
+    if (text != NULL) {
+        respond_text(response, rejectd_status_http(error->status), problem_type, text);
+    } else {
+        response_clear(response);
+        response->status = 503;
+        response->content_type = problem_type;
+        response->constant_body = last_resort;
+        response->length = sizeof last_resort - 1;
+    }
+}
+
+void respond_json(struct response *response, int status, char *text)
+{
+    if (text != NULL) {
+        respond_text(response, status, "application/json", text);
+    } else {
+        struct rejectd_error error = {0};
+        REJECTD_FAIL(&error, REJECTD_OUT_OF_MEMORY, "", "no memory for the answer");
+        respond_problem(response, &error);
+    }
+}
+
+void respond_constant(struct response *response, const char *content_type, const char *text,
+                      size_t length)
+{
+    response_clear(response);
+    response->status = 200;
+    response->content_type = content_type;
+    response->constant_body = text;
+    response->length = length;
+}
+
+void respond_file(struct response *response, const char *content_type, int file, uint64_t bytes)
+{
+    response_clear(response);
+    response->status = 200;
+    response->content_type = content_type;
+    response->has_file = true;
+    response->file = file;
+    response->file_bytes = bytes;
+}
+
+void respond_bytes(struct response *response, const char *content_type, char *bytes, size_t length)
+{
+    respond_json(response, 200, bytes);
+    if (bytes != NULL) {
+        response->content_type = content_type;
+        response->length = length;
+    }
+}
+
+void respond_stream(struct response *response, const char *content_type,
+                    const struct response_stream *stream)
+{
+    response_clear(response);
+    response->status = 200;
+    response->content_type = content_type;
+    response->stream = *stream;
+}
+
+void respond_nothing(struct response *response)
+{
+    response_clear(response);
+    response->status = 204;
+}
+
+/* libmicrohttpd's form of a stream; it owns its copy of it. */
+static ssize_t read_stream(void *context, uint64_t position, char *out, size_t most)
+{
+    struct response_stream *stream = context;
+    return (ssize_t)stream->read(stream->context, position, out, most);
+}
+
+static void close_stream(void *context)
+{
+    struct response_stream *stream = context;
+    stream->close(stream->context);
+    free(stream);
+}
+
+static struct MHD_Response *create_stream(struct response *response)
+{
+    enum { BLOCK = 256 << 10 };
+    struct response_stream *stream = malloc(sizeof *stream);
+    if (stream == NULL) {
+        return NULL;
+    }
+    *stream = response->stream;
+    struct MHD_Response *made =
+        MHD_create_response_from_callback(stream->bytes, BLOCK, read_stream, stream, close_stream);
+    if (made == NULL) {
+        free(stream);
+    } else {
+        response->stream.read = NULL;
+    }
+    return made;
+}
+
+static void add_file_headers(const struct response *response, struct MHD_Response *made)
+{
+    char text[sizeof response->file_name + 32];
+    if (response->file_name[0] != '\0') {
+        snprintf(text, sizeof text, "attachment; filename=\"%s\"", response->file_name);
+        MHD_add_response_header(made, "Content-Disposition", text);
+    }
+    if (response->n_parts > 0) {
+        snprintf(text, sizeof text, "%zu", response->n_parts);
+        MHD_add_response_header(made, "Rejectd-Parts", text);
+    }
+}
+
+static struct MHD_Response *create(struct response *response)
+{
+    struct MHD_Response *made;
+    if (response->has_file) {
+        made = MHD_create_response_from_fd64(response->file_bytes, response->file);
+        response->has_file = made == NULL;
+    } else if (response->stream.read != NULL) {
+        made = create_stream(response);
+    } else if (response->body != NULL) {
+        made = MHD_create_response_from_buffer(response->length, response->body,
+                                               MHD_RESPMEM_MUST_FREE);
+        if (made != NULL) {
+            response->body = NULL;
+        }
+    } else {
+        /* libmicrohttpd takes a plain pointer and, being persistent, leaves it alone. */
+        union {
+            const char *constant;
+            void *plain;
+        } text = {.constant = response->constant_body == NULL ? "" : response->constant_body};
+        made =
+            MHD_create_response_from_buffer(response->length, text.plain, MHD_RESPMEM_PERSISTENT);
+    }
+    return made;
+}
+
+enum MHD_Result response_queue(struct response *response, struct MHD_Connection *connection)
+{
+    struct MHD_Response *made = create(response);
+    enum MHD_Result result = MHD_NO;
+    if (made != NULL) {
+        MHD_add_response_header(made, "X-Content-Type-Options", "nosniff");
+        MHD_add_response_header(made, "Cache-Control", "no-store");
+        if (response->content_type != NULL) {
+            MHD_add_response_header(made, "Content-Type", response->content_type);
+        }
+        if (response->location[0] != '\0') {
+            MHD_add_response_header(made, "Location", response->location);
+        }
+        if (response->allow[0] != '\0') {
+            MHD_add_response_header(made, "Allow", response->allow);
+        }
+        add_file_headers(response, made);
+        if (response->status == 503) {
+            MHD_add_response_header(made, "Retry-After", "1");
+        }
+        if (response->close) {
+            MHD_add_response_header(made, "Connection", "close");
+        }
+        result = MHD_queue_response(connection, (unsigned)response->status, made);
+        MHD_destroy_response(made);
+    }
+    response_clear(response);
+    return result;
+}

@@ -1,0 +1,56 @@
+/* What a route answers, before it becomes libmicrohttpd's. */
+#ifndef SERVER_HTTP_RESPONSE_H
+#define SERVER_HTTP_RESPONSE_H
+
+#include <microhttpd.h>
+#include <rejectd/error.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A body that is made while it is sent. Called by one thread at a time, from the front to the end.
+ */
+struct response_stream {
+    /* Copies at most `most` (> 0) bytes from `position` on; returns how many, at least 1. */
+    size_t (*read)(void *context, uint64_t position, char *out, size_t most);
+    void (*close)(void *context);
+    void *context; /* owned: close() */
+    uint64_t bytes;
+};
+
+struct response {
+    int status; /* HTTP; 0 while there is no answer */
+    const char *content_type;
+    char *body; /* owned; NULL: none, or constant_body, or the file */
+    const char *constant_body;
+    size_t length;
+    bool has_file;
+    int file; /* owned */
+    uint64_t file_bytes;
+    struct response_stream stream; /* read is NULL: none */
+    char file_name[256];           /* that a client should save it as; "": none */
+    size_t n_parts;                /* that the file has; 0: not told */
+    char location[96];             /* "": none */
+    char allow[64];
+    bool close; /* the connection, after it */
+};
+
+void response_clear(struct response *response); /* all-zero is allowed */
+
+/* JSON text that is taken over; NULL becomes a problem: out of memory. */
+void respond_json(struct response *response, int status, char *text);
+void respond_problem(struct response *response, const struct rejectd_error *error);
+void respond_constant(struct response *response, const char *content_type, const char *text,
+                      size_t length);
+/* A descriptor that is taken over. */
+void respond_file(struct response *response, const char *content_type, int file, uint64_t bytes);
+/* Bytes that are taken over; NULL becomes a problem: out of memory. */
+void respond_bytes(struct response *response, const char *content_type, char *bytes, size_t length);
+/* A stream that is taken over. */
+void respond_stream(struct response *response, const char *content_type,
+                    const struct response_stream *stream);
+void respond_nothing(struct response *response); /* 204 */
+
+/* Queues it, and leaves it empty. */
+enum MHD_Result response_queue(struct response *response, struct MHD_Connection *connection);
+
+#endif

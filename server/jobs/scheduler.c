@@ -1,0 +1,314 @@
+/*
+ * A claim opens what the job needs: its dataset's description, its samples as a mapped blob, its
+ * parameters resolved against the dataset, its model. What cannot be opened fails the job, and
+ * the next one is claimed. How jobs end: scheduler_finish.c.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "protocol/npy.h"
+#include "server/jobs/scheduler_private.h"
+
+static struct running *running_of(struct pool_job *job)
+{
+    return (struct running *)(void *)job;
+}
+
+static void running_free(struct running *running)
+{
+    for (int i = 0; i < ARTIFACT_COUNT; i++) {
+        blob_writer_close(running->writers[i]);
+    }
+    blobs_unmap(&running->samples);
+    job_products_clear(&running->claimed.products);
+    job_inputs_clear(&running->claimed.inputs);
+    job_texts_clear(&running->claimed.texts);
+    store_claim_clear(&running->claimed.claim);
+    free(running);
+}
+
+/* ---- claim ---- */
+
+static enum rejectd_status open_job(struct scheduler *scheduler, struct running *running,
+                                    struct rejectd_error *error)
+{
+    struct claimed_job *claimed = &running->claimed;
+    const struct store_claim *claim = &claimed->claim;
+    const struct job_terms terms = {
+        .type = claim->type,
+        .dataset = claim->dataset,
+        .model = claim->model,
+        .parameters_json = claim->parameters_json,
+    };
+    struct job_inputs *inputs = &claimed->inputs;
+    enum rejectd_status status =
+        job_texts_read(scheduler->options.store, &terms, &claimed->texts, error);
+    if (status == REJECTD_OK) {
+        status = job_inputs_open(&claimed->texts, inputs, error);
+    }
+    if (status == REJECTD_OK) {
+        status = blobs_map(scheduler->options.blobs, inputs->dataset_sha256,
+                           dataset_sample_bytes(&inputs->description), &running->samples, error);
+    }
+    if (claim->type == JOB_FIT) {
+        store_new_id("md_", claimed->model_id);
+    } else {
+        memcpy(claimed->model_id, claim->model, sizeof claimed->model_id);
+    }
+    running->job.task = inputs->task;
+    running->job.task.epochs.samples = running->samples.data;
+    return status;
+}
+
+static void unlist(struct scheduler *scheduler, const struct running *running)
+{
+    pthread_mutex_lock(&scheduler->lock);
+    struct running **link = &scheduler->first;
+    while (*link != running) {
+        link = &(*link)->next;
+    }
+    *link = running->next;
+    pthread_mutex_unlock(&scheduler->lock);
+}
+
+/*
+ * Claims and lists the first queued job; NULL when there is none. Under the lock, so that a
+ * cancellation that finds the job running in the store also finds it in the list.
+ */
+static struct running *claim_next(struct scheduler *scheduler, const char *device)
+{
+    struct store *store = scheduler->options.store;
+    struct device_board *board = scheduler->options.board;
+    struct rejectd_error error = {0};
+    struct store_taker taker;
+    struct buffer held[2];
+    bool found = false;
+    struct running *running = calloc(1, sizeof *running);
+    if (running == NULL) {
+        return NULL;
+    }
+    running->job.ticket = &running->claimed;
+    snprintf(running->device, sizeof running->device, "%s", device);
+    enum rejectd_status status = device_board_taker(board, device, &taker, held)
+                                     ? REJECTD_OK
+                                     : REJECTD_FAIL_MEMORY(&error, 0);
+    if (status == REJECTD_OK) {
+        status =
+            store->functions->job_claim(store, &taker, &found, &running->claimed.claim, &error);
+    }
+    buffer_free(&held[0]);
+    buffer_free(&held[1]);
+    if (status != REJECTD_OK) {
+        log_write(scheduler->options.log, LOG_LEVEL_ERROR, "claim-failed", "%s", error.message);
+    }
+    if (!found) {
+        running_free(running);
+        return NULL;
+    }
+    running->next = scheduler->first;
+    scheduler->first = running;
+    device_board_begin_job(board, device, running->claimed.claim.job);
+    return running;
+}
+
+static struct timespec time_from_now(double seconds)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    const long nanoseconds = time.tv_nsec + (long)(1e9 * seconds);
+    time.tv_sec += nanoseconds / 1000000000;
+    time.tv_nsec = nanoseconds % 1000000000;
+    return time;
+}
+
+static struct running *wait_for_claim(struct scheduler *scheduler, const char *device,
+                                      const struct timespec *deadline)
+{
+    struct running *running = NULL;
+    int failed = 0;
+    pthread_mutex_lock(&scheduler->lock);
+    while (!scheduler->interrupted && failed == 0) {
+        running = claim_next(scheduler, device);
+        if (running != NULL) {
+            break;
+        }
+        failed = deadline == NULL
+                     ? pthread_cond_wait(&scheduler->changed, &scheduler->lock)
+                     : pthread_cond_timedwait(&scheduler->changed, &scheduler->lock, deadline);
+    }
+    pthread_mutex_unlock(&scheduler->lock);
+    return running;
+}
+
+static void end_claim(struct scheduler *scheduler, struct running *running)
+{
+    unlist(scheduler, running);
+    device_board_end_job(scheduler->options.board, running->device, running->ended);
+    running_free(running);
+}
+
+static struct pool_job *source_claim(void *context, const char *device, double seconds)
+{
+    struct scheduler *scheduler = context;
+    const struct timespec deadline = time_from_now(seconds > 0.0 ? seconds : 0.0);
+    struct running *running;
+    while ((running = wait_for_claim(scheduler, device, seconds < 0.0 ? NULL : &deadline)) !=
+           NULL) {
+        const struct store_claim *claim = &running->claimed.claim;
+        struct rejectd_error error = {0};
+        if (open_job(scheduler, running, &error) == REJECTD_OK) {
+            log_write(scheduler->options.log, LOG_LEVEL_INFO, "job-started", "%s on %s", claim->job,
+                      device);
+            return &running->job;
+        }
+        const struct store_outcome outcome = {.state = JOB_STATE_FAILED, .error = &error};
+        running_end(scheduler, running, &outcome);
+        end_claim(scheduler, running);
+    }
+    return NULL;
+}
+
+/* ---- while it runs ---- */
+
+static bool source_progress(void *context, struct pool_job *job, const char *stage, double fraction)
+{
+    struct scheduler *scheduler = context;
+    struct running *running = running_of(job);
+    pthread_mutex_lock(&scheduler->lock);
+    snprintf(running->stage, sizeof running->stage, "%s", stage);
+    running->fraction = fraction;
+    const bool goes_on = !running->cancelled;
+    pthread_mutex_unlock(&scheduler->lock);
+    return goes_on;
+}
+
+static enum rejectd_status write_cleaned(void *context, const void *samples, size_t bytes,
+                                         struct rejectd_error *error)
+{
+    return blob_writer_write(context, samples, bytes, error);
+}
+
+static enum rejectd_status source_open_cleaned(void *context, struct pool_job *job, size_t n_kept,
+                                               struct rejectd_sink *sink,
+                                               struct rejectd_error *error)
+{
+    struct scheduler *scheduler = context;
+    struct running *running = running_of(job);
+    const struct dataset_description *description = &running->claimed.inputs.description;
+    const size_t shape[3] = {n_kept, description->n_channels, description->n_times};
+    unsigned char header[256];
+    const size_t header_bytes = npy_header_write(npy_descr(description->dtype), 3, shape, header);
+    const size_t epoch_bytes = dataset_sample_bytes(description) / description->n_epochs;
+    const struct blob_writer_options options = {.expected_bytes =
+                                                    header_bytes + n_kept * epoch_bytes};
+    struct blob_writer **writer = &running->writers[ARTIFACT_CLEANED];
+    enum rejectd_status status =
+        blob_writer_open(scheduler->options.blobs, &options, writer, error);
+    if (status == REJECTD_OK) {
+        status = blob_writer_write(*writer, header, header_bytes, error);
+    }
+    *sink = (struct rejectd_sink){.write = write_cleaned, .context = *writer};
+    return status;
+}
+
+/* ---- the end ---- */
+
+static void source_finish(void *context, struct pool_job *job, const struct pool_outcome *outcome)
+{
+    struct scheduler *scheduler = context;
+    struct running *running = running_of(job);
+    running_finish(scheduler, running, outcome);
+    end_claim(scheduler, running);
+    /* It may be queued again, and a device is free: others may take other jobs than before. */
+    scheduler_wake(scheduler);
+}
+
+static void source_interrupt(void *context)
+{
+    struct scheduler *scheduler = context;
+    pthread_mutex_lock(&scheduler->lock);
+    scheduler->interrupted = true;
+    pthread_cond_broadcast(&scheduler->changed);
+    pthread_mutex_unlock(&scheduler->lock);
+}
+
+/* ---- for the server ---- */
+
+enum rejectd_status scheduler_open(const struct scheduler_options *options,
+                                   struct scheduler **scheduler, struct rejectd_error *error)
+{
+    struct scheduler *made = calloc(1, sizeof *made);
+    *scheduler = made;
+    if (made == NULL) {
+        return REJECTD_FAIL_MEMORY(error, sizeof *made);
+    }
+    made->options = *options;
+    pthread_condattr_t monotonic;
+    pthread_mutex_init(&made->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&made->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return REJECTD_OK;
+}
+
+void scheduler_close(struct scheduler *scheduler)
+{
+    if (scheduler != NULL) {
+        pthread_cond_destroy(&scheduler->changed);
+        pthread_mutex_destroy(&scheduler->lock);
+        free(scheduler);
+    }
+}
+
+struct job_source scheduler_source(struct scheduler *scheduler)
+{
+    return (struct job_source){
+        .claim = source_claim,
+        .progress = source_progress,
+        .open_cleaned = source_open_cleaned,
+        .finish = source_finish,
+        .interrupt = source_interrupt,
+        .context = scheduler,
+    };
+}
+
+void scheduler_wake(struct scheduler *scheduler)
+{
+    pthread_mutex_lock(&scheduler->lock);
+    pthread_cond_broadcast(&scheduler->changed);
+    pthread_mutex_unlock(&scheduler->lock);
+}
+
+static struct running *find_running(struct scheduler *scheduler, const char *job)
+{
+    struct running *running = scheduler->first;
+    while (running != NULL && strcmp(running->claimed.claim.job, job) != 0) {
+        running = running->next;
+    }
+    return running;
+}
+
+void scheduler_cancel(struct scheduler *scheduler, const char *job)
+{
+    pthread_mutex_lock(&scheduler->lock);
+    struct running *running = find_running(scheduler, job);
+    if (running != NULL) {
+        running->cancelled = true;
+    }
+    pthread_mutex_unlock(&scheduler->lock);
+}
+
+bool scheduler_show_progress(struct scheduler *scheduler, struct job_view *job)
+{
+    pthread_mutex_lock(&scheduler->lock);
+    const struct running *running = find_running(scheduler, job->id);
+    if (running != NULL) {
+        memcpy(job->stage, running->stage, sizeof job->stage);
+        job->fraction = running->fraction;
+    }
+    pthread_mutex_unlock(&scheduler->lock);
+    return running != NULL;
+}

@@ -1,0 +1,53 @@
+/*
+ * Between the queue and the workers: a job source (worker/pool.h) over the store and the blobs.
+ *
+ * The store alone knows the jobs; the scheduler only keeps what is running now, with its progress,
+ * which is not worth a commit. All functions may be called by several threads at once.
+ */
+#ifndef SERVER_JOBS_SCHEDULER_H
+#define SERVER_JOBS_SCHEDULER_H
+
+#include "server/blobs/blobs.h"
+#include "server/devices/device_board.h"
+#include "server/jobs/job_products.h"
+#include "server/log.h"
+#include "server/store/store.h"
+#include "worker/pool.h"
+
+struct scheduler_options {
+    struct store *store; /* all borrowed for the life of the scheduler */
+    struct blobs *blobs;
+    struct device_board *board;
+    const struct log *log;
+    const char *backend; /* what jobs are computed with on the processor, for their results */
+    /* A job has reached a final state. Called on the thread that brought it there. */
+    void (*ended)(void *context, const char *job);
+    void *context;
+};
+
+/* What the ticket of a job points to: a claim, with all that the job needs. */
+struct claimed_job {
+    struct store_claim claim;
+    struct job_texts texts;
+    struct job_inputs inputs;
+    char model_id[RESOURCE_ID_SIZE]; /* of the model that it makes or applies; "": none */
+    struct job_products products;    /* who runs it elsewhere leaves them here */
+};
+
+struct scheduler;
+
+enum rejectd_status scheduler_open(const struct scheduler_options *options,
+                                   struct scheduler **scheduler, struct rejectd_error *error);
+void scheduler_close(struct scheduler *scheduler); /* after pool_stop(); NULL is allowed */
+
+/* The table to start a pool with. */
+struct job_source scheduler_source(struct scheduler *scheduler);
+
+/* A job was queued, or a device takes other jobs than before. */
+void scheduler_wake(struct scheduler *scheduler);
+/* Tells a running job's worker that it was cancelled; nothing happens when it doesn't run. */
+void scheduler_cancel(struct scheduler *scheduler, const char *job);
+/* Fills stage and fraction of a job that is running; false when it doesn't run. */
+bool scheduler_show_progress(struct scheduler *scheduler, struct job_view *job);
+
+#endif

@@ -1,0 +1,245 @@
+/*
+ * How jobs end.
+ *
+ * A job that succeeded leaves blobs (labels, cleaned samples, ...), its result and perhaps a model,
+ * all committed at once; a crash before that commit leaves blobs that nobody refers to, and a job
+ * that runs again.
+ *
+ * A GPU that fails costs its job a try and nothing else: it is queued again, for another device if
+ * there is one, and after the second loss for the processor. A job that a GPU has no room for goes
+ * to the processor at once.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "protocol/npy.h"
+#include "server/jobs/scheduler_private.h"
+
+static const char processor[] = "cpu";
+
+void running_end(struct scheduler *scheduler, struct running *running,
+                 const struct store_outcome *outcome)
+{
+    const struct store_claim *claim = &running->claimed.claim;
+    struct store *store = scheduler->options.store;
+    struct rejectd_error error = {0};
+    const enum rejectd_status status =
+        store->functions->job_finish(store, claim->job, claim->fence, outcome, &error);
+    if (status != REJECTD_OK) {
+        /* The job stays running in the store and is dealt with at the next start. */
+        log_write(scheduler->options.log, LOG_LEVEL_ERROR, "finish-failed", "%s: %s", claim->job,
+                  error.message);
+        return;
+    }
+    log_write(scheduler->options.log, LOG_LEVEL_INFO, "job-ended", "%s %s%s%s", claim->job,
+              job_state_name(outcome->state), outcome->error == NULL ? "" : ": ",
+              outcome->error == NULL ? "" : outcome->error->message);
+    running->ended = true;
+    scheduler->options.ended(scheduler->options.context, claim->job);
+}
+
+/* Writes one array of the job as a .npy file. */
+static enum rejectd_status write_array(struct scheduler *scheduler, struct running *running,
+                                       enum artifact artifact, const char *descr, size_t item_bytes,
+                                       const struct job_array *array, struct rejectd_error *error)
+{
+    const struct blob_writer_options options = {0};
+    unsigned char header[256];
+    if (array->items == NULL) {
+        return REJECTD_OK;
+    }
+    const size_t header_bytes = npy_header_write(descr, 2, array->shape, header);
+    struct blob_writer **writer = &running->writers[artifact];
+    enum rejectd_status status =
+        blob_writer_open(scheduler->options.blobs, &options, writer, error);
+    if (status == REJECTD_OK) {
+        status = blob_writer_write(*writer, header, header_bytes, error);
+    }
+    if (status == REJECTD_OK) {
+        status = blob_writer_write(*writer, array->items,
+                                   array->shape[0] * array->shape[1] * item_bytes, error);
+    }
+    return status;
+}
+
+/* Publishes the blobs and commits the record that refers to them. */
+static enum rejectd_status commit_success(struct scheduler *scheduler, struct running *running,
+                                          const struct store_outcome *outcome,
+                                          struct rejectd_error *error)
+{
+    struct blobs *blobs = scheduler->options.blobs;
+    enum rejectd_status status = REJECTD_OK;
+    blobs_lock(blobs);
+    for (int i = 0; i < ARTIFACT_COUNT && status == REJECTD_OK; i++) {
+        if (outcome->artifacts[i] != NULL) {
+            status = blob_writer_publish(running->writers[i], error);
+        }
+    }
+    if (status == REJECTD_OK) {
+        status = blobs_sync(blobs, error);
+    }
+    if (status == REJECTD_OK) {
+        running_end(scheduler, running, outcome);
+    }
+    blobs_unlock(blobs);
+    return status;
+}
+
+/* Makes what the arrays of the job are named by. */
+static enum rejectd_status finish_arrays(struct scheduler *scheduler, struct running *running,
+                                         char sha256[ARTIFACT_COUNT][SHA256_TEXT_SIZE],
+                                         struct store_outcome *stored, struct rejectd_error *error)
+{
+    const struct job_products *products = &running->claimed.products;
+    enum rejectd_status status = write_array(scheduler, running, ARTIFACT_LABELS, "|i1",
+                                             sizeof(int8_t), &products->labels, error);
+    if (status == REJECTD_OK) {
+        status = write_array(scheduler, running, ARTIFACT_CORRELATIONS, "<f8", sizeof(double),
+                             &products->correlations, error);
+    }
+    for (int i = 0; i < ARTIFACT_COUNT && status == REJECTD_OK; i++) {
+        if (running->writers[i] != NULL) {
+            status = blob_writer_finish(running->writers[i], sha256[i], NULL, error);
+            stored->artifacts[i] = sha256[i];
+        }
+    }
+    return status;
+}
+
+/* Of a job that was computed in this process. */
+static enum rejectd_status make_products(struct scheduler *scheduler, struct running *running,
+                                         const struct pool_outcome *outcome,
+                                         struct rejectd_error *error)
+{
+    struct claimed_job *claimed = &running->claimed;
+    const struct store_claim *claim = &claimed->claim;
+    struct rejectd_warning warning = claim->warning;
+    /* It has come here because the GPU that it wished for was away. */
+    if (warning.code[0] == '\0' && strncmp(claim->wish, "cuda", 4) == 0) {
+        snprintf(warning.code, sizeof warning.code, "device-failed");
+        snprintf(warning.message, sizeof warning.message,
+                 "device %s could not be used; the job was computed on %s", claim->wish,
+                 running->device);
+    }
+    const struct result_context context = {
+        .model = claimed->model_id,
+        .device = running->device,
+        .backend = scheduler->options.backend,
+        .dataset_sha256 = claimed->inputs.dataset_sha256,
+        .parameters_json = claim->parameters_json,
+        .random_state = claimed->inputs.parameters.random_state,
+        .seconds_queued = claim->seconds_queued,
+        .seconds_running = outcome->seconds,
+        .warnings = &warning,
+        .n_warnings = warning.code[0] != '\0',
+    };
+    return job_products_make(claim->type, &claimed->inputs, outcome->result, &context,
+                             &claimed->products, error);
+}
+
+static enum rejectd_status finish_success(struct scheduler *scheduler, struct running *running,
+                                          const struct pool_outcome *outcome,
+                                          struct rejectd_error *error)
+{
+    const struct claimed_job *claimed = &running->claimed;
+    char sha256[ARTIFACT_COUNT][SHA256_TEXT_SIZE];
+    struct store_outcome stored = {.state = JOB_STATE_SUCCEEDED};
+    enum rejectd_status status = REJECTD_OK;
+    if (claimed->products.result_json == NULL) {
+        status = make_products(scheduler, running, outcome, error);
+    }
+    if (status == REJECTD_OK) {
+        status = finish_arrays(scheduler, running, sha256, &stored, error);
+    }
+    if (status == REJECTD_OK) {
+        stored.result_json = claimed->products.result_json;
+        stored.model_json = claimed->products.model_json;
+        stored.model_id = stored.model_json == NULL ? NULL : claimed->model_id;
+        status = commit_success(scheduler, running, &stored, error);
+    }
+    return status;
+}
+
+static void release(struct scheduler *scheduler, const struct store_claim *claim)
+{
+    struct store *store = scheduler->options.store;
+    struct rejectd_error error = {0};
+    if (store->functions->job_release(store, claim->job, claim->fence, &error) != REJECTD_OK) {
+        log_write(scheduler->options.log, LOG_LEVEL_ERROR, "release-failed", "%s: %s", claim->job,
+                  error.message);
+    } else {
+        log_write(scheduler->options.log, LOG_LEVEL_INFO, "job-released", "%s", claim->job);
+    }
+}
+
+/*
+ * A GPU had no room for the job, or was lost with it: somebody else is to run it. False when the
+ * error is one of the job, not of the device.
+ */
+static bool try_again(struct scheduler *scheduler, struct running *running,
+                      const struct rejectd_error *why)
+{
+    const struct store_claim *claim = &running->claimed.claim;
+    const bool lost = why->status == REJECTD_DEVICE_FAILED;
+    const bool no_room =
+        why->status == REJECTD_DEVICE_MEMORY || why->status == REJECTD_OUT_OF_MEMORY;
+    if (strcmp(running->device, processor) == 0 || !(lost || no_room)) {
+        return false;
+    }
+    struct store *store = scheduler->options.store;
+    struct rejectd_error error = {0};
+    struct rejectd_warning warning;
+    enum job_state state = JOB_STATE_QUEUED;
+    struct store_retry retry = {.device = running->device, .error = why, .lost = lost};
+    /* The second loss on GPUs is enough. */
+    if (no_room || claim->lost_on[0] != '\0') {
+        snprintf(warning.code, sizeof warning.code, "%s",
+                 no_room ? "device-memory" : "device-failed");
+        snprintf(warning.message, sizeof warning.message, "computed on the processor: %.180s",
+                 why->message);
+        retry.moved_to = processor;
+        retry.warning = &warning;
+    }
+    if (store->functions->job_retry(store, claim->job, claim->fence, &retry, &state, &error) !=
+        REJECTD_OK) {
+        log_write(scheduler->options.log, LOG_LEVEL_ERROR, "retry-failed", "%s: %s", claim->job,
+                  error.message);
+        return true; /* as with a failed end: dealt with at the next start */
+    }
+    log_write(scheduler->options.log, LOG_LEVEL_WARNING, lost ? "job-lost" : "job-moved",
+              "%s on %s: %s; it is %s%s", claim->job, running->device, why->message,
+              job_state_name(state), retry.moved_to != NULL ? " for the processor" : "");
+    running->ended = job_state_is_final(state);
+    if (running->ended) {
+        scheduler->options.ended(scheduler->options.context, claim->job);
+    }
+    return true;
+}
+
+void running_finish(struct scheduler *scheduler, struct running *running,
+                    const struct pool_outcome *outcome)
+{
+    struct rejectd_error error = {0};
+    struct store_outcome stored = {0};
+    bool store_it = true;
+    switch (outcome->kind) {
+    case POOL_SUCCEEDED:
+        store_it = finish_success(scheduler, running, outcome, &error) != REJECTD_OK;
+        stored = (struct store_outcome){.state = JOB_STATE_FAILED, .error = &error};
+        break;
+    case POOL_FAILED:
+        store_it = !try_again(scheduler, running, outcome->error);
+        stored = (struct store_outcome){.state = JOB_STATE_FAILED, .error = outcome->error};
+        break;
+    case POOL_CANCELLED:
+        stored = (struct store_outcome){.state = JOB_STATE_CANCELLED};
+        break;
+    case POOL_RELEASED:
+        release(scheduler, &running->claimed.claim);
+        store_it = false;
+        break;
+    }
+    if (store_it) {
+        running_end(scheduler, running, &stored);
+    }
+}

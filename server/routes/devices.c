@@ -1,0 +1,73 @@
+/* /v1/devices, and what of them /readyz tells. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/http/request.h"
+
+/* Names the datasets that have the samples a device keeps. */
+static enum rejectd_status name_residents(struct store *store, struct device_view *view,
+                                          struct rejectd_error *error)
+{
+    enum rejectd_status status = REJECTD_OK;
+    for (size_t i = 0; i < view->n_residents && status == REJECTD_OK; i++) {
+        struct resident_view *resident = &view->residents[i];
+        status = store->functions->dataset_with_samples(store, resident->sha256, resident->datasets,
+                                                        RESIDENT_MAX_DATASETS,
+                                                        &resident->n_datasets, error);
+    }
+    return status;
+}
+
+void device_list_all(struct request *request, struct response *response)
+{
+    const struct service *service = request->service;
+    struct rejectd_error error = {0};
+    struct device_view *views = NULL;
+    size_t n_views = 0;
+    enum rejectd_status status = device_board_copy(service->board, &views, &n_views, &error);
+    for (size_t i = 0; i < n_views && status == REJECTD_OK; i++) {
+        status = name_residents(service->store, &views[i], &error);
+    }
+    if (status == REJECTD_OK) {
+        respond_json(response, 200,
+                     device_list_to_json(views, n_views, device_board_note(service->board)));
+    } else {
+        respond_problem(response, &error);
+    }
+    free(views);
+}
+
+/* Jobs can run on some device; with backend = cuda, on a GPU. */
+static bool can_run(const struct service *service, const struct device_view *views, size_t n_views)
+{
+    const bool wants_gpu = strcmp(service->config->backend, "cuda") == 0;
+    for (size_t i = 0; i < n_views; i++) {
+        if (device_state_is_usable(views[i].state) &&
+            (!wants_gpu || strcmp(views[i].kind, "cpu") != 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Ready: the store answers, and there is a device to run jobs on. */
+void meta_ready(struct request *request, struct response *response)
+{
+    const struct service *service = request->service;
+    struct store *store = service->store;
+    struct rejectd_error error = {0};
+    struct device_view *views = NULL;
+    size_t n_views = 0;
+    enum rejectd_status status = store->functions->check(store, &error);
+    if (status == REJECTD_OK) {
+        status = device_board_copy(service->board, &views, &n_views, &error);
+    }
+    if (status == REJECTD_OK) {
+        const bool ready = can_run(service, views, n_views);
+        respond_json(response, ready ? 200 : 503, readiness_to_json(views, n_views, ready));
+    } else {
+        error.status = REJECTD_UNAVAILABLE;
+        respond_problem(response, &error);
+    }
+    free(views);
+}

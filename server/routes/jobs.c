@@ -1,0 +1,213 @@
+/* /v1/jobs */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/clock.h"
+#include "server/http/request.h"
+#include "server/jobs/job_check.h"
+
+static void respond_job(struct response *response, int http, const struct job_view *job)
+{
+    respond_json(response, http, job_view_to_json(job));
+    if (http == 202 && response->status == 202) {
+        snprintf(response->location, sizeof response->location, "/v1/jobs/%s", job->id);
+    }
+}
+
+/* ---- POST ---- */
+
+static enum rejectd_status insert(struct service *service, struct job_request *wanted,
+                                  struct job_view *job, struct rejectd_error *error)
+{
+    job->type = wanted->type;
+    job->priority = wanted->priority;
+    memcpy(job->dataset, wanted->dataset, sizeof job->dataset);
+    memcpy(job->model, wanted->model, sizeof job->model);
+    memcpy(job->device, wanted->device, sizeof job->device);
+    job->parameters_json = wanted->parameters_json;
+    wanted->parameters_json = NULL;
+    const enum rejectd_status status =
+        service->store->functions->job_insert(service->store, job, error);
+    if (status == REJECTD_OK) {
+        scheduler_wake(service->scheduler);
+    }
+    return status;
+}
+
+void job_create(struct request *request, struct response *response)
+{
+    struct service *service = request->service;
+    struct rejectd_error error = {0};
+    struct job_request wanted = {0};
+    struct job_view job = {0};
+    enum rejectd_status status = request_check_body(request, &error);
+    if (status == REJECTD_OK) {
+        status = job_request_from_json(request->body.data, request->body.length, &wanted, &error);
+    }
+    if (status == REJECTD_OK) {
+        status = job_check(service->store, service->board, &wanted, &error);
+    }
+    if (status == REJECTD_OK) {
+        status = insert(service, &wanted, &job, &error);
+    }
+    if (status == REJECTD_OK) {
+        respond_job(response, 202, &job);
+    } else {
+        respond_problem(response, &error);
+    }
+    job_request_clear(&wanted);
+    job_view_clear(&job);
+}
+
+/* ---- GET ---- */
+
+/*
+ * The job with its progress. A job that ended between the two looks is looked at again, lest its
+ * progress seem to fall back to zero.
+ */
+static enum rejectd_status look_at(struct service *service, const char *id, struct job_view *job,
+                                   struct rejectd_error *error)
+{
+    struct store *store = service->store;
+    enum rejectd_status status = store->functions->job_get(store, id, job, error);
+    if (status == REJECTD_OK && job->state == JOB_STATE_RUNNING &&
+        !scheduler_show_progress(service->scheduler, job)) {
+        job_view_clear(job);
+        status = store->functions->job_get(store, id, job, error);
+    }
+    return status;
+}
+
+/*
+ * Waiting: the waiter is listed before the job is looked at, so that an end in between wakes it.
+ * Called again after every wake-up, whatever its cause.
+ */
+void job_show(struct request *request, struct response *response)
+{
+    struct service *service = request->service;
+    struct waiter *waiter = &request->waiter;
+    struct rejectd_error error = {0};
+    struct job_view job = {0};
+    double seconds = 0.0;
+    enum rejectd_status status = request_wait(request, &seconds, &error);
+    waiters_remove(service->waiters, waiter);
+    if (status == REJECTD_OK && seconds > 0.0) {
+        memcpy(waiter->job, request->id, sizeof waiter->job);
+        waiter->deadline = request->started + seconds;
+        waiters_add(service->waiters, waiter);
+    }
+    if (status == REJECTD_OK) {
+        status = look_at(service, request->id, &job, &error);
+    }
+    if (status != REJECTD_OK) {
+        respond_problem(response, &error);
+    } else if (job_state_is_final(job.state) || seconds == 0.0 ||
+               clock_monotonic() >= waiter->deadline || !request_may_wait(request)) {
+        respond_job(response, 200, &job);
+    }
+    if (response->status != 0) {
+        waiters_remove(service->waiters, waiter);
+    }
+    job_view_clear(&job);
+}
+
+void job_list_all(struct request *request, struct response *response)
+{
+    struct service *service = request->service;
+    struct store *store = service->store;
+    struct rejectd_error error = {0};
+    struct job_view *jobs = NULL;
+    size_t n_jobs = 0;
+    size_t limit = 0;
+    enum rejectd_status status = request_limit(request, &limit, &error);
+    if (status == REJECTD_OK) {
+        status = store->functions->job_list(store, limit, &jobs, &n_jobs, &error);
+    }
+    for (size_t i = 0; i < n_jobs; i++) {
+        scheduler_show_progress(service->scheduler, &jobs[i]);
+    }
+    if (status == REJECTD_OK) {
+        respond_json(response, 200, job_list_to_json(jobs, n_jobs));
+    } else {
+        respond_problem(response, &error);
+    }
+    job_list_free(jobs, n_jobs);
+}
+
+/* ---- DELETE ---- */
+
+void job_remove(struct request *request, struct response *response)
+{
+    struct service *service = request->service;
+    struct store *store = service->store;
+    struct rejectd_error error = {0};
+    struct job_view job = {0};
+    if (store->functions->job_cancel(store, request->id, &job, &error) != REJECTD_OK) {
+        respond_problem(response, &error);
+        return;
+    }
+    if (job_state_is_final(job.state)) {
+        waiters_wake_job(service->waiters, job.id);
+    } else {
+        scheduler_cancel(service->scheduler, job.id);
+        scheduler_show_progress(service->scheduler, &job);
+    }
+    respond_job(response, 202, &job);
+    response->location[0] = '\0'; /* nothing was made */
+    job_view_clear(&job);
+}
+
+/* ---- results ---- */
+
+void job_show_result(struct request *request, struct response *response)
+{
+    struct store *store = request->service->store;
+    struct rejectd_error error = {0};
+    struct store_result result = {0};
+    if (store->functions->job_result(store, request->id, &result, &error) == REJECTD_OK) {
+        respond_json(response, 200, result.json);
+    } else {
+        respond_problem(response, &error);
+    }
+}
+
+static void send_array(struct request *request, enum artifact artifact, struct response *response)
+{
+    struct store *store = request->service->store;
+    struct rejectd_error error = {0};
+    struct store_result result = {0};
+    int file = -1;
+    uint64_t bytes = 0;
+    enum rejectd_status status = store->functions->job_result(store, request->id, &result, &error);
+    const char *sha256 = result.artifacts[artifact];
+    if (status == REJECTD_OK && sha256[0] == '\0') {
+        status =
+            REJECTD_FAIL(&error, REJECTD_NOT_FOUND, "", "job %.40s is of a type that makes no %s",
+                         request->id, artifact_name(artifact));
+    }
+    if (status == REJECTD_OK) {
+        status = blobs_open_file(request->service->blobs, sha256, &file, &bytes, &error);
+    }
+    if (status == REJECTD_OK) {
+        respond_file(response, "application/x-npy", file, bytes);
+    } else {
+        respond_problem(response, &error);
+    }
+    free(result.json);
+}
+
+void job_send_labels(struct request *request, struct response *response)
+{
+    send_array(request, ARTIFACT_LABELS, response);
+}
+
+void job_send_cleaned(struct request *request, struct response *response)
+{
+    send_array(request, ARTIFACT_CLEANED, response);
+}
+
+void job_send_correlations(struct request *request, struct response *response)
+{
+    send_array(request, ARTIFACT_CORRELATIONS, response);
+}

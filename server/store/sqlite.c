@@ -1,0 +1,285 @@
+/*
+ * The SQLite store: one file, write-ahead logging, synchronous=FULL, so that what was answered
+ * with success survives even a power failure. One connection writes, under a lock; another one
+ * reads. The schema has a version (PRAGMA user_version); a file of a newer version is refused.
+ *
+ * Datasets and models are in sqlite_datasets.c, the files that datasets came from in
+ * sqlite_parts.c, jobs as people see them in
+ * sqlite_jobs.c, jobs as workers see them in sqlite_queue.c.
+ */
+#include "server/store/sqlite.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/clock.h"
+
+/* migrations[v] brings version v to v + 1. */
+static const char *const migrations[] = {
+    "CREATE TABLE datasets ("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  id TEXT NOT NULL UNIQUE,"
+    "  sha256 TEXT," /* NULL: awaiting samples */
+    "  bytes INTEGER NOT NULL,"
+    "  description TEXT NOT NULL,"
+    "  created_at INTEGER NOT NULL);" /* milliseconds since 1970, as all times here */
+    "CREATE INDEX datasets_sha256 ON datasets (sha256);"
+    "CREATE TABLE jobs ("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  id TEXT NOT NULL UNIQUE,"
+    "  type TEXT NOT NULL,"
+    "  dataset TEXT NOT NULL," /* may be deleted when the job is final */
+    "  model TEXT,"            /* that is applied */
+    "  device TEXT NOT NULL,"
+    "  priority INTEGER NOT NULL,"
+    "  parameters TEXT NOT NULL,"
+    "  state TEXT NOT NULL CHECK"
+    "    (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')),"
+    "  attempt INTEGER NOT NULL DEFAULT 0,"
+    "  fence INTEGER NOT NULL DEFAULT 0,"
+    "  owner TEXT,"
+    "  cancel_requested INTEGER NOT NULL DEFAULT 0,"
+    "  created_at INTEGER NOT NULL,"
+    "  started_at INTEGER,"
+    "  finished_at INTEGER,"
+    "  error_name TEXT,"
+    "  error_field TEXT,"
+    "  error_message TEXT,"
+    "  result TEXT,"
+    "  labels_sha256 TEXT,"
+    "  cleaned_sha256 TEXT);"
+    "CREATE INDEX jobs_queue ON jobs (priority DESC, seq) WHERE state = 'queued';"
+    "CREATE INDEX jobs_running ON jobs (seq) WHERE state = 'running';"
+    "CREATE INDEX jobs_dataset ON jobs (dataset);"
+    "CREATE INDEX jobs_model ON jobs (model);"
+    "CREATE INDEX jobs_labels ON jobs (labels_sha256);"
+    "CREATE INDEX jobs_cleaned ON jobs (cleaned_sha256);"
+    "CREATE TABLE models ("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  id TEXT NOT NULL UNIQUE,"
+    "  job TEXT NOT NULL,"
+    "  dataset TEXT NOT NULL,"
+    "  model TEXT NOT NULL,"
+    "  created_at INTEGER NOT NULL);",
+
+    "CREATE TABLE artifacts ("
+    "  job TEXT NOT NULL,"
+    "  name TEXT NOT NULL,"
+    "  sha256 TEXT NOT NULL,"
+    "  PRIMARY KEY (job, name)) WITHOUT ROWID;"
+    "CREATE INDEX artifacts_sha256 ON artifacts (sha256);"
+    "INSERT INTO artifacts SELECT id, 'labels.npy', labels_sha256 FROM jobs "
+    "  WHERE labels_sha256 IS NOT NULL;"
+    "INSERT INTO artifacts SELECT id, 'cleaned.npy', cleaned_sha256 FROM jobs "
+    "  WHERE cleaned_sha256 IS NOT NULL;"
+    "DROP INDEX jobs_labels;"
+    "DROP INDEX jobs_cleaned;"
+    "ALTER TABLE jobs DROP COLUMN labels_sha256;"
+    "ALTER TABLE jobs DROP COLUMN cleaned_sha256;",
+
+    "ALTER TABLE datasets ADD COLUMN next_part TEXT;" /* NULL: none is awaited */
+    "CREATE TABLE parts ("
+    "  dataset TEXT NOT NULL,"
+    "  number INTEGER NOT NULL,"
+    "  format TEXT NOT NULL,"
+    "  head_sha256 TEXT,"
+    "  head_bytes INTEGER NOT NULL,"
+    "  samples_at INTEGER NOT NULL,"
+    "  n_epochs INTEGER NOT NULL,"
+    "  samples_sha256 TEXT,"
+    "  PRIMARY KEY (dataset, number)) WITHOUT ROWID;"
+    "CREATE INDEX parts_head ON parts (head_sha256);"
+    "CREATE INDEX parts_samples ON parts (samples_sha256);",
+
+    "ALTER TABLE jobs ADD COLUMN moved_to TEXT;" /* wished for in place of device */
+    "ALTER TABLE jobs ADD COLUMN lost_on TEXT;"  /* the last device that lost it */
+    "ALTER TABLE jobs ADD COLUMN warning_code TEXT;"
+    "ALTER TABLE jobs ADD COLUMN warning_message TEXT;",
+};
+
+enum { SCHEMA_VERSION = sizeof migrations / sizeof migrations[0] };
+
+struct sqlite_store *sqlite_store_of(struct store *store)
+{
+    return (struct sqlite_store *)(void *)store;
+}
+
+void store_new_id(const char *prefix, char out[RESOURCE_ID_SIZE])
+{
+    static const char alphabet[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+    enum { RANDOM_CHARACTERS = 22 };
+    const size_t length = strlen(prefix);
+    memcpy(out, prefix, length);
+    for (size_t i = 0; i < RANDOM_CHARACTERS; i++) {
+        out[length + i] = alphabet[randombytes_uniform(sizeof alphabet - 1)];
+    }
+    out[length + RANDOM_CHARACTERS] = '\0';
+}
+
+void store_claim_clear(struct store_claim *claim)
+{
+    free(claim->parameters_json);
+    *claim = (struct store_claim){0};
+}
+
+enum rejectd_status sqlite_lookup(struct sqlite_connection *connection, const char *sql,
+                                  const char *text, int64_t *number, struct rejectd_error *error)
+{
+    struct query query;
+    *number = 0;
+    query_begin(&query, connection, sql, error);
+    query_bind_text(&query, text);
+    if (query_next(&query)) {
+        *number = query_read_integer(&query);
+    }
+    return query_end(&query);
+}
+
+void query_read_time(struct query *query, char out[RESOURCE_TIME_SIZE])
+{
+    const int64_t time = query_read_integer(query);
+    if (time == 0) {
+        out[0] = '\0';
+    } else {
+        clock_text(time, out);
+    }
+}
+
+bool store_list_grow(void **list, size_t n, size_t size)
+{
+    /* Doubling at powers of two; lists have at most RESOURCE_MAX_LIST entries. */
+    if (n != 0 && (n & (n - 1)) != 0) {
+        return true;
+    }
+    void *grown = realloc(*list, (n == 0 ? 1 : 2 * n) * size);
+    if (grown == NULL) {
+        return false;
+    }
+    *list = grown;
+    return true;
+}
+
+static enum rejectd_status migrate(struct sqlite_connection *connection,
+                                   struct rejectd_error *error)
+{
+    int64_t version = 0;
+    struct query query;
+    enum rejectd_status status = transaction_begin(connection, error);
+    if (status == REJECTD_OK) {
+        query_begin(&query, connection, "PRAGMA user_version", error);
+        if (query_next(&query)) {
+            version = query_read_integer(&query);
+        }
+        status = query_end(&query);
+    }
+    if (status == REJECTD_OK && (version < 0 || version > SCHEMA_VERSION)) {
+        status = REJECTD_FAIL(error, REJECTD_STORAGE, "",
+                              "the store has schema version %lld; this rejectd knows up to %d",
+                              (long long)version, SCHEMA_VERSION);
+    }
+    for (; status == REJECTD_OK && version < SCHEMA_VERSION; version++) {
+        char pragma[64];
+        sqlite3_snprintf(sizeof pragma, pragma, "PRAGMA user_version = %d", (int)version + 1);
+        status = sqlite_run(connection, migrations[version], error);
+        if (status == REJECTD_OK) {
+            status = sqlite_run(connection, pragma, error);
+        }
+    }
+    return transaction_end(connection, status, error);
+}
+
+static void sqlite_close(struct store *store)
+{
+    struct sqlite_store *sqlite = sqlite_store_of(store);
+    sqlite_disconnect(&sqlite->reader);
+    sqlite_disconnect(&sqlite->writer);
+    free(sqlite);
+}
+
+static enum rejectd_status sqlite_check(struct store *store, struct rejectd_error *error)
+{
+    struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
+    pthread_mutex_lock(&reader->lock);
+    const enum rejectd_status status = sqlite_run(reader, "SELECT count(*) FROM models", error);
+    pthread_mutex_unlock(&reader->lock);
+    return status;
+}
+
+static bool sqlite_blob_is_needed(struct store *store, const char *sha256)
+{
+    struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
+    int64_t needed = 1;
+    pthread_mutex_lock(&reader->lock);
+    const enum rejectd_status status =
+        sqlite_lookup(reader,
+                      "SELECT EXISTS (SELECT 1 FROM datasets WHERE sha256 = ?1) OR "
+                      "EXISTS (SELECT 1 FROM artifacts WHERE sha256 = ?1) OR "
+                      "EXISTS (SELECT 1 FROM parts WHERE head_sha256 = ?1) OR "
+                      "EXISTS (SELECT 1 FROM parts WHERE samples_sha256 = ?1)",
+                      sha256, &needed, NULL);
+    pthread_mutex_unlock(&reader->lock);
+    return status != REJECTD_OK || needed != 0;
+}
+
+static const struct store_functions sqlite_functions = {
+    .close = sqlite_close,
+    .check = sqlite_check,
+    .dataset_insert = sqlite_dataset_insert,
+    .dataset_add_part = sqlite_dataset_add_part,
+    .dataset_parts = sqlite_dataset_parts,
+    .dataset_set_samples = sqlite_dataset_set_samples,
+    .dataset_get = sqlite_dataset_get,
+    .dataset_list = sqlite_dataset_list,
+    .dataset_with_samples = sqlite_dataset_with_samples,
+    .dataset_delete = sqlite_dataset_delete,
+    .job_insert = sqlite_job_insert,
+    .job_get = sqlite_job_get,
+    .job_list = sqlite_job_list,
+    .job_cancel = sqlite_job_cancel,
+    .job_claim = sqlite_job_claim,
+    .job_release = sqlite_job_release,
+    .job_retry = sqlite_job_retry,
+    .job_finish = sqlite_job_finish,
+    .job_result = sqlite_job_result,
+    .recover = sqlite_recover,
+    .model_insert = sqlite_model_insert,
+    .model_get = sqlite_model_get,
+    .model_list = sqlite_model_list,
+    .model_delete = sqlite_model_delete,
+    .blob_is_needed = sqlite_blob_is_needed,
+};
+
+enum rejectd_status store_sqlite_open(const char *path, struct store **store,
+                                      struct rejectd_error *error)
+{
+    *store = NULL;
+    struct sqlite_store *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        return REJECTD_FAIL_MEMORY(error, sizeof *made);
+    }
+    made->store.functions = &sqlite_functions;
+    enum rejectd_status status = sqlite_connect(&made->writer, path, error);
+    if (status == REJECTD_OK) {
+        status = sqlite_run(&made->writer,
+                            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                            "PRAGMA trusted_schema = OFF;",
+                            error);
+    }
+    if (status == REJECTD_OK) {
+        status = migrate(&made->writer, error);
+    }
+    if (status == REJECTD_OK) {
+        status = sqlite_connect(&made->reader, path, error);
+    }
+    if (status == REJECTD_OK) {
+        status = sqlite_run(&made->reader, "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;",
+                            error);
+    }
+    if (status != REJECTD_OK) {
+        sqlite_close(&made->store);
+        return status;
+    }
+    *store = &made->store;
+    return REJECTD_OK;
+}

@@ -1,0 +1,86 @@
+/* The pieces of the SQLite store. Internal to it. */
+#ifndef SERVER_STORE_SQLITE_H
+#define SERVER_STORE_SQLITE_H
+
+#include "server/store/sqlite_query.h"
+#include "server/store/store.h"
+
+/* Readers never wait for a writer's fsync: write-ahead logging lets them go on beside it. */
+struct sqlite_store {
+    struct store store; /* first, so that a store is one of these */
+    struct sqlite_connection writer;
+    struct sqlite_connection reader;
+};
+
+struct sqlite_store *sqlite_store_of(struct store *store);
+
+/* One integer of a statement with one text parameter, or 0 without a row. Under the lock. */
+enum rejectd_status sqlite_lookup(struct sqlite_connection *connection, const char *sql,
+                                  const char *text, int64_t *number, struct rejectd_error *error);
+
+/* Reads a time in milliseconds as text, "" for NULL. */
+void query_read_time(struct query *query, char out[RESOURCE_TIME_SIZE]);
+
+/* Grows an array for one more element of `size` bytes, up to `limit`; false without memory. */
+bool store_list_grow(void **list, size_t n, size_t size);
+
+enum rejectd_status sqlite_dataset_insert(struct store *store, struct dataset_view *dataset,
+                                          const struct store_part *part,
+                                          struct rejectd_error *error);
+enum rejectd_status sqlite_dataset_add_part(struct store *store, const struct dataset_view *dataset,
+                                            size_t n_parts, const struct store_part *part,
+                                            struct rejectd_error *error);
+enum rejectd_status sqlite_dataset_parts(struct store *store, const char *id,
+                                         struct store_part **parts, size_t *n_parts,
+                                         struct rejectd_error *error);
+/* Within a transaction. */
+enum rejectd_status sqlite_part_insert(struct sqlite_connection *writer, const char *dataset,
+                                       size_t number, const struct store_part *part,
+                                       struct rejectd_error *error);
+enum rejectd_status sqlite_dataset_set_samples(struct store *store, const char *id,
+                                               const char *sha256, struct rejectd_error *error);
+enum rejectd_status sqlite_dataset_get(struct store *store, const char *id,
+                                       struct dataset_view *dataset, struct rejectd_error *error);
+enum rejectd_status sqlite_dataset_list(struct store *store, size_t limit,
+                                        struct dataset_view **datasets, size_t *n_datasets,
+                                        struct rejectd_error *error);
+enum rejectd_status sqlite_dataset_with_samples(struct store *store, const char *sha256,
+                                                char (*ids)[RESOURCE_ID_SIZE], size_t capacity,
+                                                size_t *n_ids, struct rejectd_error *error);
+enum rejectd_status sqlite_dataset_delete(struct store *store, const char *id,
+                                          struct rejectd_error *error);
+enum rejectd_status sqlite_model_insert(struct store *store, struct model_view *model,
+                                        struct rejectd_error *error);
+enum rejectd_status sqlite_model_get(struct store *store, const char *id, struct model_view *model,
+                                     struct rejectd_error *error);
+enum rejectd_status sqlite_model_list(struct store *store, size_t limit, struct model_view **models,
+                                      size_t *n_models, struct rejectd_error *error);
+enum rejectd_status sqlite_model_delete(struct store *store, const char *id,
+                                        struct rejectd_error *error);
+
+enum rejectd_status sqlite_job_insert(struct store *store, struct job_view *job,
+                                      struct rejectd_error *error);
+enum rejectd_status sqlite_job_get(struct store *store, const char *id, struct job_view *job,
+                                   struct rejectd_error *error);
+enum rejectd_status sqlite_job_list(struct store *store, size_t limit, struct job_view **jobs,
+                                    size_t *n_jobs, struct rejectd_error *error);
+enum rejectd_status sqlite_job_cancel(struct store *store, const char *id, struct job_view *job,
+                                      struct rejectd_error *error);
+enum rejectd_status sqlite_job_result(struct store *store, const char *id,
+                                      struct store_result *result, struct rejectd_error *error);
+
+enum rejectd_status sqlite_job_claim(struct store *store, const struct store_taker *taker,
+                                     bool *found, struct store_claim *claim,
+                                     struct rejectd_error *error);
+enum rejectd_status sqlite_job_retry(struct store *store, const char *id, int64_t fence,
+                                     const struct store_retry *retry, enum job_state *state,
+                                     struct rejectd_error *error);
+enum rejectd_status sqlite_job_release(struct store *store, const char *id, int64_t fence,
+                                       struct rejectd_error *error);
+enum rejectd_status sqlite_job_finish(struct store *store, const char *id, int64_t fence,
+                                      const struct store_outcome *outcome,
+                                      struct rejectd_error *error);
+enum rejectd_status sqlite_recover(struct store *store, struct store_recovery *recovery,
+                                   struct rejectd_error *error);
+
+#endif

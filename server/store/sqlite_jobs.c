@@ -1,0 +1,274 @@
+/* Jobs of the SQLite store as people see them; sqlite_queue.c has the side of workers. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/clock.h"
+#include "server/store/sqlite.h"
+
+/* The position is asked for queued jobs alone: it counts rows. */
+#define JOB_COLUMNS                                                                                \
+    "id, type, dataset, model, device, priority, parameters, state, attempt, created_at, "         \
+    "started_at, finished_at, error_name, error_field, error_message, "                            \
+    "CASE WHEN state = 'queued' THEN (SELECT count(*) FROM jobs AS before "                        \
+    "  WHERE before.state = 'queued' AND (before.priority > jobs.priority OR "                     \
+    "  (before.priority = jobs.priority AND before.seq < jobs.seq))) ELSE -1 END"
+
+static enum rejectd_status status_from_name(const char *name)
+{
+    for (int status = 0; status < REJECTD_STATUS_COUNT; status++) {
+        if (strcmp(rejectd_status_name((enum rejectd_status)status), name) == 0) {
+            return (enum rejectd_status)status;
+        }
+    }
+    return REJECTD_INTERNAL;
+}
+
+static void read_job(struct query *query, struct job_view *job)
+{
+    char text[64];
+    *job = (struct job_view){0};
+    query_read_text(query, job->id, sizeof job->id);
+    query_read_text(query, text, sizeof text);
+    job_type_from_name(text, &job->type);
+    query_read_text(query, job->dataset, sizeof job->dataset);
+    query_read_text(query, job->model, sizeof job->model);
+    query_read_text(query, job->device, sizeof job->device);
+    job->priority = (int)query_read_integer(query);
+    job->parameters_json = query_read_copy(query);
+    query_read_text(query, text, sizeof text);
+    job_state_from_name(text, &job->state);
+    job->attempt = (int)query_read_integer(query);
+    query_read_time(query, job->created_at);
+    query_read_time(query, job->started_at);
+    query_read_time(query, job->finished_at);
+    query_read_text(query, text, sizeof text);
+    job->error.status = text[0] == '\0' ? REJECTD_OK : status_from_name(text);
+    query_read_text(query, job->error.field, sizeof job->error.field);
+    query_read_text(query, job->error.message, sizeof job->error.message);
+    job->position = (long)query_read_integer(query);
+    job->fraction = job->state == JOB_STATE_SUCCEEDED ? 1.0 : 0.0;
+}
+
+static enum rejectd_status get_job(struct sqlite_connection *connection, const char *id,
+                                   struct job_view *job, struct rejectd_error *error)
+{
+    struct query query;
+    *job = (struct job_view){0};
+    query_begin(&query, connection, "SELECT " JOB_COLUMNS " FROM jobs WHERE id = ?", error);
+    query_bind_text(&query, id);
+    const bool found = query_next(&query);
+    if (found) {
+        read_job(&query, job);
+    }
+    enum rejectd_status status = query_end(&query);
+    if (status == REJECTD_OK && !found) {
+        status = REJECTD_FAIL(error, REJECTD_NOT_FOUND, "", "there is no job %.40s", id);
+    }
+    if (status != REJECTD_OK) {
+        job_view_clear(job);
+    }
+    return status;
+}
+
+enum rejectd_status sqlite_job_get(struct store *store, const char *id, struct job_view *job,
+                                   struct rejectd_error *error)
+{
+    struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
+    pthread_mutex_lock(&reader->lock);
+    const enum rejectd_status status = get_job(reader, id, job, error);
+    pthread_mutex_unlock(&reader->lock);
+    return status;
+}
+
+/* What a job works on must be there, and stays there while the job isn't final. */
+static enum rejectd_status check_job_inputs(struct sqlite_connection *writer,
+                                            const struct job_view *job, struct rejectd_error *error)
+{
+    int64_t state = 0; /* 0 no such dataset, 1 awaiting samples, 2 ready */
+    enum rejectd_status status =
+        sqlite_lookup(writer, "SELECT 1 + (sha256 IS NOT NULL) FROM datasets WHERE id = ?",
+                      job->dataset, &state, error);
+    if (status == REJECTD_OK && state == 0) {
+        status = REJECTD_FAIL(error, REJECTD_NOT_FOUND, "dataset", "there is no dataset %.40s",
+                              job->dataset);
+    }
+    if (status == REJECTD_OK && state == 1) {
+        status = REJECTD_FAIL(error, REJECTD_CONFLICT, "dataset",
+                              "dataset %.40s awaits its samples", job->dataset);
+    }
+    if (status == REJECTD_OK && job->model[0] != '\0') {
+        int64_t found = 0;
+        status =
+            sqlite_lookup(writer, "SELECT 1 FROM models WHERE id = ?", job->model, &found, error);
+        if (status == REJECTD_OK && found == 0) {
+            status = REJECTD_FAIL(error, REJECTD_NOT_FOUND, "model", "there is no model %.40s",
+                                  job->model);
+        }
+    }
+    return status;
+}
+
+static enum rejectd_status insert_job(struct sqlite_connection *writer, const struct job_view *job,
+                                      int64_t now, struct rejectd_error *error)
+{
+    struct query query;
+    query_begin(&query, writer,
+                "INSERT INTO jobs (id, type, dataset, model, device, priority, parameters, state, "
+                "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
+                error);
+    query_bind_text(&query, job->id);
+    query_bind_text(&query, job_type_name(job->type));
+    query_bind_text(&query, job->dataset);
+    query_bind_text(&query, job->model);
+    query_bind_text(&query, job->device);
+    query_bind_integer(&query, job->priority);
+    query_bind_text(&query, job->parameters_json == NULL ? "{}" : job->parameters_json);
+    query_bind_integer(&query, now);
+    return query_execute(&query, NULL);
+}
+
+enum rejectd_status sqlite_job_insert(struct store *store, struct job_view *job,
+                                      struct rejectd_error *error)
+{
+    struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
+    const int64_t now = clock_milliseconds();
+    struct job_view inserted = {0};
+    store_new_id("jb_", job->id);
+
+    enum rejectd_status status = transaction_begin(writer, error);
+    if (status == REJECTD_OK) {
+        status = check_job_inputs(writer, job, error);
+    }
+    if (status == REJECTD_OK) {
+        status = insert_job(writer, job, now, error);
+    }
+    if (status == REJECTD_OK) {
+        status = get_job(writer, job->id, &inserted, error);
+    }
+    status = transaction_end(writer, status, error);
+    if (status == REJECTD_OK) {
+        job_view_clear(job);
+        *job = inserted;
+    } else {
+        job_view_clear(&inserted);
+    }
+    return status;
+}
+
+enum rejectd_status sqlite_job_list(struct store *store, size_t limit, struct job_view **jobs,
+                                    size_t *n_jobs, struct rejectd_error *error)
+{
+    struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
+    void *list = NULL;
+    size_t n = 0;
+    struct query query;
+    pthread_mutex_lock(&reader->lock);
+    query_begin(&query, reader, "SELECT " JOB_COLUMNS " FROM jobs ORDER BY seq DESC LIMIT ?",
+                error);
+    query_bind_integer(&query, (int64_t)limit);
+    while (query_next(&query)) {
+        if (!store_list_grow(&list, n, sizeof **jobs)) {
+            query.status = REJECTD_FAIL_MEMORY(error, n * sizeof **jobs);
+            break;
+        }
+        read_job(&query, &((struct job_view *)list)[n++]);
+    }
+    const enum rejectd_status status = query_end(&query);
+    pthread_mutex_unlock(&reader->lock);
+    if (status != REJECTD_OK) {
+        job_list_free(list, n);
+        list = NULL;
+        n = 0;
+    }
+    *jobs = list;
+    *n_jobs = n;
+    return status;
+}
+
+enum rejectd_status sqlite_job_cancel(struct store *store, const char *id, struct job_view *job,
+                                      struct rejectd_error *error)
+{
+    struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
+    *job = (struct job_view){0};
+    enum rejectd_status status = transaction_begin(writer, error);
+    if (status == REJECTD_OK) {
+        status = get_job(writer, id, job, error);
+    }
+    if (status == REJECTD_OK && job_state_is_final(job->state)) {
+        status = REJECTD_FAIL(error, REJECTD_CONFLICT, "", "job %s has ended already: %s", job->id,
+                              job_state_name(job->state));
+    }
+    if (status == REJECTD_OK) {
+        struct query query;
+        query_begin(&query, writer,
+                    "UPDATE jobs SET cancel_requested = 1, "
+                    "finished_at = CASE state WHEN 'queued' THEN ? END, "
+                    "state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END WHERE id = ?",
+                    error);
+        query_bind_integer(&query, clock_milliseconds());
+        query_bind_text(&query, id);
+        status = query_execute(&query, NULL);
+    }
+    job_view_clear(job);
+    if (status == REJECTD_OK) {
+        status = get_job(writer, id, job, error);
+    }
+    status = transaction_end(writer, status, error);
+    if (status != REJECTD_OK) {
+        job_view_clear(job);
+    }
+    return status;
+}
+
+static enum rejectd_status read_artifacts(struct sqlite_connection *reader, const char *id,
+                                          struct store_result *result, struct rejectd_error *error)
+{
+    struct query query;
+    query_begin(&query, reader, "SELECT name, sha256 FROM artifacts WHERE job = ?", error);
+    query_bind_text(&query, id);
+    while (query_next(&query)) {
+        char name[64];
+        enum artifact artifact;
+        query_read_text(&query, name, sizeof name);
+        if (artifact_from_name(name, &artifact)) {
+            query_read_text(&query, result->artifacts[artifact],
+                            sizeof result->artifacts[artifact]);
+        }
+    }
+    return query_end(&query);
+}
+
+enum rejectd_status sqlite_job_result(struct store *store, const char *id,
+                                      struct store_result *result, struct rejectd_error *error)
+{
+    struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
+    struct query query;
+    char state[32] = "";
+    *result = (struct store_result){0};
+    pthread_mutex_lock(&reader->lock);
+    query_begin(&query, reader, "SELECT state, result FROM jobs WHERE id = ?", error);
+    query_bind_text(&query, id);
+    const bool found = query_next(&query);
+    if (found) {
+        query_read_text(&query, state, sizeof state);
+        result->json = query_read_copy(&query);
+    }
+    enum rejectd_status status = query_end(&query);
+    if (status == REJECTD_OK && found) {
+        status = read_artifacts(reader, id, result, error);
+    }
+    pthread_mutex_unlock(&reader->lock);
+    if (status == REJECTD_OK && !found) {
+        status = REJECTD_FAIL(error, REJECTD_NOT_FOUND, "", "there is no job %.40s", id);
+    }
+    if (status == REJECTD_OK && strcmp(state, "succeeded") != 0) {
+        status = REJECTD_FAIL(
+            error, REJECTD_CONFLICT, "",
+            "job %.40s is in the state %s; only jobs that succeeded have a result", id, state);
+    }
+    if (status != REJECTD_OK) {
+        free(result->json);
+        *result = (struct store_result){0};
+    }
+    return status;
+}

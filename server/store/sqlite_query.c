@@ -1,0 +1,156 @@
+#include "server/store/sqlite_query.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BUSY_MILLISECONDS = 10000 };
+
+enum rejectd_status sqlite_connect(struct sqlite_connection *connection, const char *path,
+                                   struct rejectd_error *error)
+{
+    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+    if (sqlite3_open_v2(path, &connection->database, flags, NULL) != SQLITE_OK) {
+        const enum rejectd_status status =
+            REJECTD_FAIL(error, REJECTD_STORAGE, "", "the store %.200s cannot be opened: %s", path,
+                         sqlite3_errmsg(connection->database));
+        sqlite3_close(connection->database);
+        connection->database = NULL;
+        return status;
+    }
+    pthread_mutex_init(&connection->lock, NULL);
+    sqlite3_busy_timeout(connection->database, BUSY_MILLISECONDS);
+    return REJECTD_OK;
+}
+
+void sqlite_disconnect(struct sqlite_connection *connection)
+{
+    if (connection->database != NULL) {
+        sqlite3_close(connection->database);
+        pthread_mutex_destroy(&connection->lock);
+        connection->database = NULL;
+    }
+}
+
+enum rejectd_status sqlite_fail(struct sqlite_connection *connection, struct rejectd_error *error)
+{
+    const bool full = sqlite3_errcode(connection->database) == SQLITE_FULL;
+    return REJECTD_FAIL(error, full ? REJECTD_STORAGE_FULL : REJECTD_STORAGE, "",
+                        "the store failed: %s", sqlite3_errmsg(connection->database));
+}
+
+enum rejectd_status sqlite_run(struct sqlite_connection *connection, const char *sql,
+                               struct rejectd_error *error)
+{
+    if (sqlite3_exec(connection->database, sql, NULL, NULL, NULL) != SQLITE_OK) {
+        return sqlite_fail(connection, error);
+    }
+    return REJECTD_OK;
+}
+
+enum rejectd_status transaction_begin(struct sqlite_connection *connection,
+                                      struct rejectd_error *error)
+{
+    pthread_mutex_lock(&connection->lock);
+    return sqlite_run(connection, "BEGIN IMMEDIATE", error);
+}
+
+enum rejectd_status transaction_end(struct sqlite_connection *connection,
+                                    enum rejectd_status status, struct rejectd_error *error)
+{
+    if (status == REJECTD_OK) {
+        status = sqlite_run(connection, "COMMIT", error);
+    }
+    if (status != REJECTD_OK && sqlite3_get_autocommit(connection->database) == 0) {
+        sqlite_run(connection, "ROLLBACK", NULL);
+    }
+    pthread_mutex_unlock(&connection->lock);
+    return status;
+}
+
+static void note(struct query *query, int code)
+{
+    if (code != SQLITE_OK && query->status == REJECTD_OK) {
+        query->status = sqlite_fail(query->connection, query->error);
+    }
+}
+
+void query_begin(struct query *query, struct sqlite_connection *connection, const char *sql,
+                 struct rejectd_error *error)
+{
+    *query = (struct query){.connection = connection, .error = error};
+    note(query, sqlite3_prepare_v2(connection->database, sql, -1, &query->statement, NULL));
+}
+
+void query_bind_text(struct query *query, const char *text)
+{
+    query->n_bound++;
+    if (query->status == REJECTD_OK) {
+        note(query, text == NULL || text[0] == '\0'
+                        ? sqlite3_bind_null(query->statement, query->n_bound)
+                        : sqlite3_bind_text64(query->statement, query->n_bound, text, strlen(text),
+                                              SQLITE_STATIC, SQLITE_UTF8));
+    }
+}
+
+void query_bind_integer(struct query *query, int64_t number)
+{
+    query->n_bound++;
+    if (query->status == REJECTD_OK) {
+        note(query, sqlite3_bind_int64(query->statement, query->n_bound, number));
+    }
+}
+
+bool query_next(struct query *query)
+{
+    query->n_read = 0;
+    if (query->status != REJECTD_OK) {
+        return false;
+    }
+    const int code = sqlite3_step(query->statement);
+    if (code != SQLITE_ROW && code != SQLITE_DONE) {
+        note(query, code);
+    }
+    return code == SQLITE_ROW;
+}
+
+void query_read_text(struct query *query, char *out, size_t size)
+{
+    const unsigned char *text = sqlite3_column_text(query->statement, query->n_read++);
+    snprintf(out, size, "%s", text == NULL ? "" : (const char *)text);
+}
+
+char *query_read_copy(struct query *query)
+{
+    const unsigned char *text = sqlite3_column_text(query->statement, query->n_read++);
+    if (text == NULL) {
+        return NULL;
+    }
+    char *copy = strdup((const char *)text);
+    if (copy == NULL && query->status == REJECTD_OK) {
+        query->status = REJECTD_FAIL(query->error, REJECTD_OUT_OF_MEMORY, "",
+                                     "no memory for a record of the store");
+    }
+    return copy;
+}
+
+int64_t query_read_integer(struct query *query)
+{
+    return sqlite3_column_int64(query->statement, query->n_read++);
+}
+
+enum rejectd_status query_end(struct query *query)
+{
+    sqlite3_finalize(query->statement);
+    query->statement = NULL;
+    return query->status;
+}
+
+enum rejectd_status query_execute(struct query *query, int *n_changed)
+{
+    query_next(query);
+    if (n_changed != NULL) {
+        *n_changed = query->status == REJECTD_OK ? sqlite3_changes(query->connection->database) : 0;
+    }
+    return query_end(query);
+}

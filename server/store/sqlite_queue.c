@@ -1,0 +1,337 @@
+/*
+ * The queue of the SQLite store: jobs as workers see them.
+ *
+ * A claim needs no fsync: forgetting it in a power failure leaves the job queued, which is what
+ * recovery would make of it anyway. The commits before it are on the disk already, and the next
+ * one takes it along. That saves every job a wait for the disk.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/clock.h"
+#include "server/store/sqlite.h"
+
+#define WISH "COALESCE(moved_to, device)"
+
+static enum rejectd_status select_claim(struct sqlite_connection *writer,
+                                        const struct store_taker *taker, bool *found,
+                                        struct store_claim *claim, int64_t now,
+                                        struct rejectd_error *error)
+{
+    struct query query;
+    query_begin(&query, writer,
+                "SELECT id, type, dataset, model, fence, created_at, parameters, attempt, device, "
+                "lost_on, warning_code, warning_message FROM jobs "
+                "WHERE state = 'queued' "
+                "AND (instr(?1, ' ' || " WISH " || ' ') > 0) <> ?2 "
+                "AND (" WISH " = ?3 OR ((?4 = 0 OR lost_on IS NOT ?3) AND (?5 IS NULL "
+                "  OR lost_on IS NOT NULL OR NOT EXISTS (SELECT 1 FROM datasets WHERE "
+                "    datasets.id = jobs.dataset AND "
+                "    instr(?5, ' ' || datasets.sha256 || ' ') > 0)))) "
+                "ORDER BY priority DESC, seq LIMIT 1",
+                error);
+    query_bind_text(&query, taker->wishes);
+    query_bind_integer(&query, taker->others);
+    query_bind_text(&query, taker->device);
+    query_bind_integer(&query, taker->avoids_lost);
+    query_bind_text(&query, taker->elsewhere);
+    *found = query_next(&query);
+    if (*found) {
+        char type[32];
+        query_read_text(&query, claim->job, sizeof claim->job);
+        query_read_text(&query, type, sizeof type);
+        job_type_from_name(type, &claim->type);
+        query_read_text(&query, claim->dataset, sizeof claim->dataset);
+        query_read_text(&query, claim->model, sizeof claim->model);
+        claim->fence = query_read_integer(&query) + 1;
+        claim->seconds_queued = 1e-3 * (double)(now - query_read_integer(&query));
+        claim->parameters_json = query_read_copy(&query);
+        claim->attempt = (int)query_read_integer(&query) + 1;
+        query_read_text(&query, claim->wish, sizeof claim->wish);
+        query_read_text(&query, claim->lost_on, sizeof claim->lost_on);
+        query_read_text(&query, claim->warning.code, sizeof claim->warning.code);
+        query_read_text(&query, claim->warning.message, sizeof claim->warning.message);
+    }
+    return query_end(&query);
+}
+
+enum rejectd_status sqlite_job_claim(struct store *store, const struct store_taker *taker,
+                                     bool *found, struct store_claim *claim,
+                                     struct rejectd_error *error)
+{
+    struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
+    const int64_t now = clock_milliseconds();
+    *claim = (struct store_claim){0};
+    *found = false;
+
+    pthread_mutex_lock(&writer->lock);
+    /* A look first: an idle device asks several times a second, which should write nothing. */
+    enum rejectd_status status = select_claim(writer, taker, found, claim, now, error);
+    store_claim_clear(claim);
+    if (status != REJECTD_OK || !*found) {
+        pthread_mutex_unlock(&writer->lock);
+        *found = false;
+        return status;
+    }
+    sqlite_run(writer, "PRAGMA synchronous = NORMAL", NULL);
+    status = sqlite_run(writer, "BEGIN IMMEDIATE", error);
+    if (status == REJECTD_OK) {
+        status = select_claim(writer, taker, found, claim, now, error);
+    }
+    if (status == REJECTD_OK && *found) {
+        struct query query;
+        query_begin(&query, writer,
+                    "UPDATE jobs SET state = 'running', fence = ?, attempt = attempt + 1, "
+                    "owner = ?, started_at = ? WHERE id = ?",
+                    error);
+        query_bind_integer(&query, claim->fence);
+        query_bind_text(&query, taker->device);
+        query_bind_integer(&query, now);
+        query_bind_text(&query, claim->job);
+        status = query_execute(&query, NULL);
+    }
+    if (status == REJECTD_OK) {
+        status = sqlite_run(writer, "COMMIT", error);
+    }
+    if (sqlite3_get_autocommit(writer->database) == 0) {
+        sqlite_run(writer, "ROLLBACK", NULL);
+    }
+    sqlite_run(writer, "PRAGMA synchronous = FULL", NULL);
+    pthread_mutex_unlock(&writer->lock);
+    if (status != REJECTD_OK || !*found) {
+        store_claim_clear(claim);
+        *found = false;
+    }
+    return status;
+}
+
+/* The claim must still be what it was when it was made. */
+static enum rejectd_status check_fence(struct sqlite_connection *writer, const char *id,
+                                       int64_t fence, bool *cancel_requested,
+                                       struct rejectd_error *error)
+{
+    struct query query;
+    int64_t current = -1;
+    *cancel_requested = false;
+    query_begin(&query, writer,
+                "SELECT fence, cancel_requested FROM jobs WHERE id = ? AND state = 'running'",
+                error);
+    query_bind_text(&query, id);
+    if (query_next(&query)) {
+        current = query_read_integer(&query);
+        *cancel_requested = query_read_integer(&query) != 0;
+    }
+    enum rejectd_status status = query_end(&query);
+    if (status == REJECTD_OK && current != fence) {
+        status = REJECTD_FAIL(error, REJECTD_CONFLICT, "", "the claim %lld on job %.40s has lapsed",
+                              (long long)fence, id);
+    }
+    return status;
+}
+
+enum rejectd_status sqlite_job_release(struct store *store, const char *id, int64_t fence,
+                                       struct rejectd_error *error)
+{
+    struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
+    bool cancelled = false;
+    enum rejectd_status status = transaction_begin(writer, error);
+    if (status == REJECTD_OK) {
+        status = check_fence(writer, id, fence, &cancelled, error);
+    }
+    if (status == REJECTD_OK) {
+        struct query query;
+        query_begin(&query, writer,
+                    cancelled ? "UPDATE jobs SET state = 'cancelled', owner = NULL, "
+                                "finished_at = ?1 WHERE id = ?2"
+                              : "UPDATE jobs SET state = 'queued', owner = NULL, "
+                                "attempt = attempt - 1, started_at = NULL WHERE id = ?2 AND ?1 > 0",
+                    error);
+        query_bind_integer(&query, clock_milliseconds());
+        query_bind_text(&query, id);
+        status = query_execute(&query, NULL);
+    }
+    return transaction_end(writer, status, error);
+}
+
+static enum rejectd_status update_finished(struct sqlite_connection *writer, const char *id,
+                                           const struct store_outcome *outcome, int64_t now,
+                                           struct rejectd_error *error)
+{
+    const struct rejectd_error *failure = outcome->error;
+    struct query query;
+    query_begin(&query, writer,
+                "UPDATE jobs SET state = ?, owner = NULL, finished_at = ?, error_name = ?, "
+                "error_field = ?, error_message = ?, result = ? WHERE id = ?",
+                error);
+    query_bind_text(&query, job_state_name(outcome->state));
+    query_bind_integer(&query, now);
+    query_bind_text(&query, failure == NULL ? NULL : rejectd_status_name(failure->status));
+    query_bind_text(&query, failure == NULL ? NULL : failure->field);
+    query_bind_text(&query, failure == NULL ? NULL : failure->message);
+    query_bind_text(&query, outcome->result_json);
+    query_bind_text(&query, id);
+    return query_execute(&query, NULL);
+}
+
+/* Queued again, for whom it may concern now. */
+static enum rejectd_status queue_again(struct sqlite_connection *writer, const char *id,
+                                       const struct store_retry *retry, struct rejectd_error *error)
+{
+    struct query query;
+    const struct rejectd_warning *warning = retry->warning;
+    query_begin(&query, writer,
+                "UPDATE jobs SET state = 'queued', owner = NULL, started_at = NULL, "
+                "attempt = attempt - ?, lost_on = ?, moved_to = COALESCE(?, moved_to), "
+                "warning_code = COALESCE(?, warning_code), "
+                "warning_message = COALESCE(?, warning_message) WHERE id = ?",
+                error);
+    query_bind_integer(&query, retry->lost ? 0 : 1);
+    query_bind_text(&query, retry->device);
+    query_bind_text(&query, retry->moved_to);
+    query_bind_text(&query, warning == NULL ? NULL : warning->code);
+    query_bind_text(&query, warning == NULL ? NULL : warning->message);
+    query_bind_text(&query, id);
+    return query_execute(&query, NULL);
+}
+
+enum rejectd_status sqlite_job_retry(struct store *store, const char *id, int64_t fence,
+                                     const struct store_retry *retry, enum job_state *state,
+                                     struct rejectd_error *error)
+{
+    struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
+    const int64_t now = clock_milliseconds();
+    struct store_outcome outcome = {.state = JOB_STATE_QUEUED};
+    bool cancelled = false;
+    int64_t attempt = 0;
+    enum rejectd_status status = transaction_begin(writer, error);
+    if (status == REJECTD_OK) {
+        status = check_fence(writer, id, fence, &cancelled, error);
+    }
+    if (status == REJECTD_OK) {
+        status =
+            sqlite_lookup(writer, "SELECT attempt FROM jobs WHERE id = ?", id, &attempt, error);
+    }
+    if (cancelled) {
+        outcome.state = JOB_STATE_CANCELLED;
+    } else if (retry->lost && attempt >= STORE_MAX_ATTEMPTS) {
+        outcome = (struct store_outcome){.state = JOB_STATE_FAILED, .error = retry->error};
+    }
+    if (status == REJECTD_OK) {
+        status = outcome.state == JOB_STATE_QUEUED
+                     ? queue_again(writer, id, retry, error)
+                     : update_finished(writer, id, &outcome, now, error);
+    }
+    status = transaction_end(writer, status, error);
+    if (state != NULL) {
+        *state = outcome.state;
+    }
+    return status;
+}
+
+static enum rejectd_status insert_model(struct sqlite_connection *writer, const char *job,
+                                        const struct store_outcome *outcome, int64_t now,
+                                        struct rejectd_error *error)
+{
+    struct query query;
+    query_begin(&query, writer,
+                "INSERT INTO models (id, job, dataset, model, created_at) "
+                "SELECT ?, id, dataset, ?, ? FROM jobs WHERE id = ?",
+                error);
+    query_bind_text(&query, outcome->model_id);
+    query_bind_text(&query, outcome->model_json);
+    query_bind_integer(&query, now);
+    query_bind_text(&query, job);
+    return query_execute(&query, NULL);
+}
+
+static enum rejectd_status insert_artifacts(struct sqlite_connection *writer, const char *job,
+                                            const struct store_outcome *outcome,
+                                            struct rejectd_error *error)
+{
+    enum rejectd_status status = REJECTD_OK;
+    for (int i = 0; i < ARTIFACT_COUNT && status == REJECTD_OK; i++) {
+        struct query query;
+        if (outcome->artifacts[i] == NULL) {
+            continue;
+        }
+        query_begin(&query, writer, "INSERT INTO artifacts (job, name, sha256) VALUES (?, ?, ?)",
+                    error);
+        query_bind_text(&query, job);
+        query_bind_text(&query, artifact_name((enum artifact)i));
+        query_bind_text(&query, outcome->artifacts[i]);
+        status = query_execute(&query, NULL);
+    }
+    return status;
+}
+
+enum rejectd_status sqlite_job_finish(struct store *store, const char *id, int64_t fence,
+                                      const struct store_outcome *outcome,
+                                      struct rejectd_error *error)
+{
+    struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
+    const struct store_outcome cancelled = {.state = JOB_STATE_CANCELLED};
+    const int64_t now = clock_milliseconds();
+    bool cancel_requested = false;
+    enum rejectd_status status = transaction_begin(writer, error);
+    if (status == REJECTD_OK) {
+        status = check_fence(writer, id, fence, &cancel_requested, error);
+    }
+    if (cancel_requested && outcome->state != JOB_STATE_SUCCEEDED) {
+        outcome = &cancelled;
+    }
+    if (status == REJECTD_OK && outcome->model_id != NULL) {
+        status = insert_model(writer, id, outcome, now, error);
+    }
+    if (status == REJECTD_OK) {
+        status = insert_artifacts(writer, id, outcome, error);
+    }
+    if (status == REJECTD_OK) {
+        status = update_finished(writer, id, outcome, now, error);
+    }
+    return transaction_end(writer, status, error);
+}
+
+enum rejectd_status sqlite_recover(struct store *store, struct store_recovery *recovery,
+                                   struct rejectd_error *error)
+{
+    /* Cancelled first, then lost too often, then the rest. */
+    static const char *const cancel =
+        "UPDATE jobs SET state = 'cancelled', owner = NULL, finished_at = ?1 "
+        "WHERE state = 'running' AND cancel_requested";
+    static const char *const fail =
+        "UPDATE jobs SET state = 'failed', owner = NULL, finished_at = ?1, "
+        "error_name = ?2, error_message = ?3 WHERE state = 'running' AND attempt >= ?4";
+    static const char *const requeue =
+        "UPDATE jobs SET state = 'queued', owner = NULL, started_at = NULL "
+        "WHERE state = 'running'";
+    struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
+    const int64_t now = clock_milliseconds();
+    int n_cancelled = 0;
+    int n_failed = 0;
+    int n_requeued = 0;
+    struct query query;
+
+    enum rejectd_status status = transaction_begin(writer, error);
+    if (status == REJECTD_OK) {
+        query_begin(&query, writer, cancel, error);
+        query_bind_integer(&query, now);
+        status = query_execute(&query, &n_cancelled);
+    }
+    if (status == REJECTD_OK) {
+        query_begin(&query, writer, fail, error);
+        query_bind_integer(&query, now);
+        query_bind_text(&query, rejectd_status_name(REJECTD_INTERNAL));
+        query_bind_text(&query, "the service died each time it ran this job");
+        query_bind_integer(&query, STORE_MAX_ATTEMPTS);
+        status = query_execute(&query, &n_failed);
+    }
+    if (status == REJECTD_OK) {
+        query_begin(&query, writer, requeue, error);
+        status = query_execute(&query, &n_requeued);
+    }
+    status = transaction_end(writer, status, error);
+    *recovery = (struct store_recovery){.n_requeued = (size_t)n_requeued,
+                                        .n_failed = (size_t)n_failed,
+                                        .n_cancelled = (size_t)n_cancelled};
+    return status;
+}

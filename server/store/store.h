@@ -1,0 +1,202 @@
+/*
+ * What must survive a crash: datasets, jobs, models.
+ *
+ * A store is a const table of functions over some database. The queue *is* the table of jobs;
+ * there is no second truth in memory. Every change is durable when its function returns, except
+ * where it says otherwise. All functions may be called by several threads at once.
+ *
+ * Records are the views of the protocol. Ids and times of what is inserted are given by the store.
+ * Unknown ids are NOT_FOUND; what the state of a record forbids is CONFLICT; a broken database is
+ * STORAGE, a full one STORAGE_FULL.
+ *
+ * A claim is a lease with a fencing number. A running job whose daemon died is queued again by
+ * recover() with the next attempt; whoever comes with an older number is refused. A job that was
+ * lost STORE_MAX_ATTEMPTS times, by daemons that died or devices that failed, has failed.
+ */
+#ifndef SERVER_STORE_STORE_H
+#define SERVER_STORE_STORE_H
+
+#include "protocol/resource_json.h"
+
+enum { STORE_MAX_ATTEMPTS = 3 };
+
+/*
+ * Which of the queued jobs a device takes. A job wishes for what was posted as its "device", until
+ * it is moved (store_retry). Lists are words between blanks: " auto cuda cuda:0 ".
+ */
+struct store_taker {
+    const char *device; /* whose claim it is */
+    const char *wishes; /* takes jobs that wish for one of these, */
+    bool others;        /* or, if this is set, jobs that wish for anything else */
+    /* And of those that do not wish for `device` by name: */
+    bool avoids_lost;      /* not the ones that it was the last to lose */
+    const char *elsewhere; /* nor those on datasets with one of these SHA-256, unless they were
+                              lost before: who has the dataset may avoid them. NULL: none */
+};
+
+struct store_claim {
+    char job[RESOURCE_ID_SIZE];
+    int64_t fence;
+    int attempt;                    /* 1 for the first */
+    char wish[32];                  /* "device" as it was posted */
+    char lost_on[32];               /* the device that was the last to lose it; "": none */
+    struct rejectd_warning warning; /* for its result; code "": none */
+    enum job_type type;
+    char dataset[RESOURCE_ID_SIZE];
+    char model[RESOURCE_ID_SIZE]; /* that is applied; "" for other types */
+    char *parameters_json;        /* owned: store_claim_clear() */
+    double seconds_queued;
+};
+void store_claim_clear(struct store_claim *claim); /* all-zero is allowed */
+
+/* Why a claim is handed back though its job ran. */
+struct store_retry {
+    const char *device;                    /* that had it */
+    const struct rejectd_error *error;     /* why */
+    bool lost;                             /* counts as a loss: the last one fails the job */
+    const char *moved_to;                  /* the device that it wishes for now; NULL: as before */
+    const struct rejectd_warning *warning; /* that its result is to have then; NULL: none */
+};
+
+/* How a job ended. */
+struct store_outcome {
+    enum job_state state;              /* SUCCEEDED, FAILED or CANCELLED */
+    const struct rejectd_error *error; /* of FAILED */
+    /* Of SUCCEEDED: */
+    const char *result_json;
+    const char *artifacts[ARTIFACT_COUNT]; /* SHA-256 of blobs; NULL: the job has no such array */
+    const char *model_id;   /* store_new_id(), named by the result; NULL when none was made */
+    const char *model_json; /* with model_id */
+};
+
+/* A file that a dataset came from, or a part of one, as far as it is kept. */
+struct store_part {
+    char format[16];                        /* "fif" */
+    char head_sha256[RESOURCE_SHA256_SIZE]; /* blob: the file without its samples; "": none */
+    uint64_t head_bytes;
+    uint64_t samples_at; /* where in the head the samples were */
+    size_t n_epochs;
+    /* Blob: the samples of this part alone; "" once the dataset has them all. */
+    char samples_sha256[RESOURCE_SHA256_SIZE];
+};
+
+struct store_result {
+    char *json;                                           /* owned: free() */
+    char artifacts[ARTIFACT_COUNT][RESOURCE_SHA256_SIZE]; /* "": there is no such array */
+};
+
+struct store_recovery {
+    size_t n_requeued;
+    size_t n_failed;
+    size_t n_cancelled;
+};
+
+struct store;
+
+struct store_functions {
+    void (*close)(struct store *store);
+
+    /* Fails when the store cannot answer now. */
+    enum rejectd_status (*check)(struct store *store, struct rejectd_error *error);
+
+    /* Fills id and created_at. A dataset with a sha256 is READY, one without awaits samples: those
+     * of next_part, or those that are PUT. part, its first one, is NULL when it is no file. */
+    enum rejectd_status (*dataset_insert)(struct store *store, struct dataset_view *dataset,
+                                          const struct store_part *part,
+                                          struct rejectd_error *error);
+    /* Adds the next part, number n_parts (from 0), to a dataset that awaits it (else CONFLICT) and
+     * gives the dataset description, bytes, sha256 and next_part of `dataset`. With a sha256 the
+     * samples of the single parts are forgotten. */
+    enum rejectd_status (*dataset_add_part)(struct store *store, const struct dataset_view *dataset,
+                                            size_t n_parts, const struct store_part *part,
+                                            struct rejectd_error *error);
+    /* The parts in their order; free() *parts. None for a dataset that is no file. */
+    enum rejectd_status (*dataset_parts)(struct store *store, const char *id,
+                                         struct store_part **parts, size_t *n_parts,
+                                         struct rejectd_error *error);
+    /* Awaiting samples by PUT -> ready; CONFLICT when it is ready already, or awaits a part. */
+    enum rejectd_status (*dataset_set_samples)(struct store *store, const char *id,
+                                               const char *sha256, struct rejectd_error *error);
+    enum rejectd_status (*dataset_get)(struct store *store, const char *id,
+                                       struct dataset_view *dataset, struct rejectd_error *error);
+    /* Newest first, at most `limit`. dataset_list_free(). */
+    enum rejectd_status (*dataset_list)(struct store *store, size_t limit,
+                                        struct dataset_view **datasets, size_t *n_datasets,
+                                        struct rejectd_error *error);
+    /* The ids of the datasets with these samples, at most `capacity`. */
+    enum rejectd_status (*dataset_with_samples)(struct store *store, const char *sha256,
+                                                char (*ids)[RESOURCE_ID_SIZE], size_t capacity,
+                                                size_t *n_ids, struct rejectd_error *error);
+    /* CONFLICT while a queued or running job uses it. */
+    enum rejectd_status (*dataset_delete)(struct store *store, const char *id,
+                                          struct rejectd_error *error);
+
+    /* Queues a job; fills id, created_at, state and position. Its dataset must be ready
+     * (CONFLICT), and its model there. */
+    enum rejectd_status (*job_insert)(struct store *store, struct job_view *job,
+                                      struct rejectd_error *error);
+    enum rejectd_status (*job_get)(struct store *store, const char *id, struct job_view *job,
+                                   struct rejectd_error *error);
+    enum rejectd_status (*job_list)(struct store *store, size_t limit, struct job_view **jobs,
+                                    size_t *n_jobs, struct rejectd_error *error);
+    /* A queued job is cancelled at once; a running one is marked, and its worker is to be told by
+     * the caller. CONFLICT when it is final. *job is the job after it. */
+    enum rejectd_status (*job_cancel)(struct store *store, const char *id, struct job_view *job,
+                                      struct rejectd_error *error);
+
+    /* Claims the first job that the device takes in order of priority, then age. *found is false
+     * when there is none. A power failure (not a crash of the daemon) may forget the claim, which
+     * is then queued. */
+    enum rejectd_status (*job_claim)(struct store *store, const struct store_taker *taker,
+                                     bool *found, struct store_claim *claim,
+                                     struct rejectd_error *error);
+    /* Hands a claim back: queued again, and not counted as a loss. CONFLICT for an old fence. */
+    enum rejectd_status (*job_release)(struct store *store, const char *id, int64_t fence,
+                                       struct rejectd_error *error);
+    /* Hands a claim back for another try: *state (may be NULL) is QUEUED, FAILED after the last
+     * loss, or CANCELLED. CONFLICT for an old fence. */
+    enum rejectd_status (*job_retry)(struct store *store, const char *id, int64_t fence,
+                                     const struct store_retry *retry, enum job_state *state,
+                                     struct rejectd_error *error);
+    /* Ends a claim, with result and model, all or nothing. CONFLICT for an old fence. A job that
+     * was cancelled meanwhile stays cancelled if the outcome isn't success. */
+    enum rejectd_status (*job_finish)(struct store *store, const char *id, int64_t fence,
+                                      const struct store_outcome *outcome,
+                                      struct rejectd_error *error);
+    /* CONFLICT unless it succeeded. */
+    enum rejectd_status (*job_result)(struct store *store, const char *id,
+                                      struct store_result *result, struct rejectd_error *error);
+
+    /* For the start, when no worker runs: deals with jobs that were running. */
+    enum rejectd_status (*recover)(struct store *store, struct store_recovery *recovery,
+                                   struct rejectd_error *error);
+
+    /* A model that no job made: fills id and created_at; job and dataset are "". */
+    enum rejectd_status (*model_insert)(struct store *store, struct model_view *model,
+                                        struct rejectd_error *error);
+    enum rejectd_status (*model_get)(struct store *store, const char *id, struct model_view *model,
+                                     struct rejectd_error *error);
+    enum rejectd_status (*model_list)(struct store *store, size_t limit, struct model_view **models,
+                                      size_t *n_models, struct rejectd_error *error);
+    /* CONFLICT while a queued or running job uses it. */
+    enum rejectd_status (*model_delete)(struct store *store, const char *id,
+                                        struct rejectd_error *error);
+
+    /* True when a record refers to the blob, and when that cannot be told. */
+    bool (*blob_is_needed)(struct store *store, const char *sha256);
+};
+
+/* The head of every store. */
+struct store {
+    const struct store_functions *functions;
+};
+
+/* "ds_", "jb_" or "md_" and 22 random characters of [a-z0-9]. */
+void store_new_id(const char *prefix, char out[RESOURCE_ID_SIZE]);
+
+/* Opens (and makes, and brings up to date) the database file. *store is owned by the caller:
+ * functions->close(). */
+enum rejectd_status store_sqlite_open(const char *path, struct store **store,
+                                      struct rejectd_error *error);
+
+#endif

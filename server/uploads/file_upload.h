@@ -1,0 +1,37 @@
+/*
+ * A file of epochs on its way to become a dataset, or the next part of one: MNE-Python's FIF, plain
+ * or compressed, a NumPy archive, or EEGLAB's .set. What it is, its first bytes tell. FIF is read
+ * as it comes; an archive has its directory at the end and waits in a scratch file; a .set does,
+ * too, because it is read by another program (converter/converter.h). The next part of a .set is
+ * its .fdt. One thread at a time.
+ */
+#ifndef SERVER_UPLOADS_FILE_UPLOAD_H
+#define SERVER_UPLOADS_FILE_UPLOAD_H
+
+#include "server/service.h"
+
+struct file_upload;
+
+/*
+ * Begins an upload of `content_length` bytes, at most max-upload-bytes (TOO_LARGE). `dataset` is
+ * "" for a new one, or the id of one that awaits its next part (CONFLICT). on_room() as in
+ * blobs/blobs.h. *upload is owned by the caller: file_upload_close().
+ */
+enum rejectd_status file_upload_open(struct service *service, const char *dataset,
+                                     uint64_t content_length, void (*on_room)(void *),
+                                     void *context, struct file_upload **upload,
+                                     struct rejectd_error *error);
+/* Leaves nothing behind of an upload that was not committed. NULL is allowed. */
+void file_upload_close(struct file_upload *upload);
+
+/* True when file_upload_write() takes `count` bytes without waiting; false: on_room() follows. */
+bool file_upload_has_room(struct file_upload *upload, size_t count);
+/* Takes the next bytes of the body. Errors are kept for file_upload_commit(). */
+void file_upload_write(struct file_upload *upload, const void *bytes, size_t count);
+
+/* After the whole body: makes it durable, and a dataset of that name ("" for none). Waits for the
+ * disk. *dataset is filled: dataset_view_clear(). */
+enum rejectd_status file_upload_commit(struct file_upload *upload, const char *name,
+                                       struct dataset_view *dataset, struct rejectd_error *error);
+
+#endif
