@@ -190,6 +190,9 @@ enum MHD_Result response_queue(struct response *response, struct MHD_Connection 
             MHD_add_response_header(made, "Allow", response->allow);
         }
         add_file_headers(response, made);
+        if (response->status == 401) {
+            MHD_add_response_header(made, "WWW-Authenticate", "Bearer realm=\"rejectd\"");
+        }
         if (response->status == 503) {
             MHD_add_response_header(made, "Retry-After", "1");
         }

@@ -32,6 +32,7 @@
 
 #include "server/clock.h"
 #include "server/http/admission.h"
+#include "server/http/authorize.h"
 #include "server/http/request.h"
 
 enum {
@@ -136,6 +137,9 @@ static enum MHD_Result begin(struct request *request, const char *method, const 
     if (status == REJECTD_OK && !request_may_wait(request)) {
         status = REJECTD_FAIL(&error, REJECTD_UNAVAILABLE, "", "the service is stopping");
         close_after = true;
+    }
+    if (status == REJECTD_OK) {
+        status = authorize(request, &error);
     }
     if (status == REJECTD_OK) {
         status = begin_body(request, &error);

@@ -78,8 +78,13 @@ static void commit_file(struct request *request, int http, struct response *resp
     const char *name = request_argument(request, "name");
     struct rejectd_error error = {0};
     struct dataset_view dataset = {0};
-    if (file_upload_commit(request->file, name == NULL ? "" : name, &dataset, &error) ==
-        REJECTD_OK) {
+    struct ownership ownership;
+    enum rejectd_status status = request_ownership(request, &ownership, &error);
+    if (status == REJECTD_OK) {
+        status = file_upload_commit(request->file, name == NULL ? "" : name, &ownership, &dataset,
+                                    &error);
+    }
+    if (status == REJECTD_OK) {
         respond_dataset(response, http, &dataset);
     } else {
         respond_problem(response, &error);
@@ -105,6 +110,9 @@ void dataset_create(struct request *request, struct response *response)
     struct dataset_view dataset = {0};
     void *samples = NULL;
     enum rejectd_status status = request_check_body(request, &error);
+    if (status == REJECTD_OK) {
+        status = request_ownership(request, &dataset.ownership, &error);
+    }
     if (status == REJECTD_OK) {
         status = dataset_from_json(request->body.data, request->body.length, &description, &samples,
                                    &error);
@@ -155,10 +163,13 @@ void dataset_list_all(struct request *request, struct response *response)
     struct rejectd_error error = {0};
     struct dataset_view *datasets = NULL;
     size_t n_datasets = 0;
+    struct store_viewer viewer;
     size_t limit = 0;
     enum rejectd_status status = request_limit(request, &limit, &error);
     if (status == REJECTD_OK) {
-        status = store->functions->dataset_list(store, limit, &datasets, &n_datasets, &error);
+        status =
+            store->functions->dataset_list(store, principal_viewer(&request->principal, &viewer),
+                                           limit, &datasets, &n_datasets, &error);
     }
     if (status == REJECTD_OK) {
         respond_json(response, 200, dataset_list_to_json(datasets, n_datasets));

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/clock.h"
+#include "server/http/authorize.h"
 #include "server/http/request.h"
 #include "server/jobs/job_check.h"
 
@@ -44,6 +45,15 @@ void job_create(struct request *request, struct response *response)
     enum rejectd_status status = request_check_body(request, &error);
     if (status == REJECTD_OK) {
         status = job_request_from_json(request->body.data, request->body.length, &wanted, &error);
+    }
+    if (status == REJECTD_OK) {
+        status = request_ownership(request, &job.ownership, &error);
+    }
+    if (status == REJECTD_OK) {
+        status = authorize_use(request, wanted.dataset, "dataset", &error);
+    }
+    if (status == REJECTD_OK && wanted.model[0] != '\0') {
+        status = authorize_use(request, wanted.model, "model", &error);
     }
     if (status == REJECTD_OK) {
         status = job_check(service->store, service->board, &wanted, &error);
@@ -119,10 +129,12 @@ void job_list_all(struct request *request, struct response *response)
     struct rejectd_error error = {0};
     struct job_view *jobs = NULL;
     size_t n_jobs = 0;
+    struct store_viewer viewer;
     size_t limit = 0;
     enum rejectd_status status = request_limit(request, &limit, &error);
     if (status == REJECTD_OK) {
-        status = store->functions->job_list(store, limit, &jobs, &n_jobs, &error);
+        status = store->functions->job_list(store, principal_viewer(&request->principal, &viewer),
+                                            limit, &jobs, &n_jobs, &error);
     }
     for (size_t i = 0; i < n_jobs; i++) {
         scheduler_show_progress(service->scheduler, &jobs[i]);

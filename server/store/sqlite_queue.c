@@ -82,7 +82,7 @@ enum rejectd_status sqlite_job_claim(struct store *store, const struct store_tak
         struct query query;
         query_begin(&query, writer,
                     "UPDATE jobs SET state = 'running', fence = ?, attempt = attempt + 1, "
-                    "owner = ?, started_at = ? WHERE id = ?",
+                    "claimed_by = ?, started_at = ? WHERE id = ?",
                     error);
         query_bind_integer(&query, claim->fence);
         query_bind_text(&query, taker->device);
@@ -141,9 +141,9 @@ enum rejectd_status sqlite_job_release(struct store *store, const char *id, int6
     if (status == REJECTD_OK) {
         struct query query;
         query_begin(&query, writer,
-                    cancelled ? "UPDATE jobs SET state = 'cancelled', owner = NULL, "
+                    cancelled ? "UPDATE jobs SET state = 'cancelled', claimed_by = NULL, "
                                 "finished_at = ?1 WHERE id = ?2"
-                              : "UPDATE jobs SET state = 'queued', owner = NULL, "
+                              : "UPDATE jobs SET state = 'queued', claimed_by = NULL, "
                                 "attempt = attempt - 1, started_at = NULL WHERE id = ?2 AND ?1 > 0",
                     error);
         query_bind_integer(&query, clock_milliseconds());
@@ -160,7 +160,7 @@ static enum rejectd_status update_finished(struct sqlite_connection *writer, con
     const struct rejectd_error *failure = outcome->error;
     struct query query;
     query_begin(&query, writer,
-                "UPDATE jobs SET state = ?, owner = NULL, finished_at = ?, error_name = ?, "
+                "UPDATE jobs SET state = ?, claimed_by = NULL, finished_at = ?, error_name = ?, "
                 "error_field = ?, error_message = ?, result = ? WHERE id = ?",
                 error);
     query_bind_text(&query, job_state_name(outcome->state));
@@ -180,7 +180,7 @@ static enum rejectd_status queue_again(struct sqlite_connection *writer, const c
     struct query query;
     const struct rejectd_warning *warning = retry->warning;
     query_begin(&query, writer,
-                "UPDATE jobs SET state = 'queued', owner = NULL, started_at = NULL, "
+                "UPDATE jobs SET state = 'queued', claimed_by = NULL, started_at = NULL, "
                 "attempt = attempt - ?, lost_on = ?, moved_to = COALESCE(?, moved_to), "
                 "warning_code = COALESCE(?, warning_code), "
                 "warning_message = COALESCE(?, warning_message) WHERE id = ?",
@@ -234,8 +234,8 @@ static enum rejectd_status insert_model(struct sqlite_connection *writer, const 
 {
     struct query query;
     query_begin(&query, writer,
-                "INSERT INTO models (id, job, dataset, model, created_at) "
-                "SELECT ?, id, dataset, ?, ? FROM jobs WHERE id = ?",
+                "INSERT INTO models (id, job, dataset, model, created_at, owner, visibility) "
+                "SELECT ?, id, dataset, ?, ?, owner, visibility FROM jobs WHERE id = ?",
                 error);
     query_bind_text(&query, outcome->model_id);
     query_bind_text(&query, outcome->model_json);
@@ -296,13 +296,13 @@ enum rejectd_status sqlite_recover(struct store *store, struct store_recovery *r
 {
     /* Cancelled first, then lost too often, then the rest. */
     static const char *const cancel =
-        "UPDATE jobs SET state = 'cancelled', owner = NULL, finished_at = ?1 "
+        "UPDATE jobs SET state = 'cancelled', claimed_by = NULL, finished_at = ?1 "
         "WHERE state = 'running' AND cancel_requested";
     static const char *const fail =
-        "UPDATE jobs SET state = 'failed', owner = NULL, finished_at = ?1, "
+        "UPDATE jobs SET state = 'failed', claimed_by = NULL, finished_at = ?1, "
         "error_name = ?2, error_message = ?3 WHERE state = 'running' AND attempt >= ?4";
     static const char *const requeue =
-        "UPDATE jobs SET state = 'queued', owner = NULL, started_at = NULL "
+        "UPDATE jobs SET state = 'queued', claimed_by = NULL, started_at = NULL "
         "WHERE state = 'running'";
     struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
     const int64_t now = clock_milliseconds();

@@ -154,13 +154,13 @@ START_TEST(test_datasets_newest_first)
     }
     struct dataset_view *list = NULL;
     size_t n = 0;
-    OK(dataset_list, 3, &list, &n);
+    OK(dataset_list, NULL, 3, &list, &n);
     ck_assert_uint_eq(n, 3);
     for (size_t i = 0; i < n; i++) {
         ck_assert_str_eq(list[i].id, ids[4 - i]);
     }
     dataset_list_free(list, n);
-    OK(dataset_list, 1000, &list, &n);
+    OK(dataset_list, NULL, 1000, &list, &n);
     ck_assert_uint_eq(n, 5);
     dataset_list_free(list, n);
 }
@@ -427,7 +427,7 @@ START_TEST(test_jobs_newest_first)
     for (int i = 0; i < 4; i++) {
         add_job(dataset, i, ids[i]);
     }
-    OK(job_list, 2, &list, &n);
+    OK(job_list, NULL, 2, &list, &n);
     ck_assert_uint_eq(n, 2);
     ck_assert_str_eq(list[0].id, ids[3]);
     ck_assert_str_eq(list[1].id, ids[2]);
@@ -454,7 +454,7 @@ START_TEST(test_model_is_deleted_unless_used)
     FAILS(REJECTD_CONFLICT, model_delete, model_id);
     const struct store_outcome applied = success(NULL);
     OK(job_finish, apply.id, claim(apply.id), &applied);
-    OK(model_list, 10, &list, &n);
+    OK(model_list, NULL, 10, &list, &n);
     ck_assert_uint_eq(n, 1);
     ck_assert_str_eq(list[0].id, model_id);
     model_list_free(list, n);
