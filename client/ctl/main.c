@@ -18,7 +18,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_thresholds,       &ctl_ransac,      &ctl_global_thresholds,
     &ctl_validation_curve, &ctl_interpolate, &ctl_status,
     &ctl_cancel,           &ctl_download,    &ctl_devices,
-    &ctl_simulate,
+    &ctl_health,           &ctl_simulate,
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
