@@ -23,6 +23,7 @@ extern "C" {
     X(OK, 200, "ok", "Success")                                                                    \
     X(INVALID_JSON, 400, "invalid-json", "The body is not acceptable JSON")                        \
     X(INVALID_REQUEST, 400, "invalid-request", "The request is malformed")                         \
+    X(FORBIDDEN, 403, "forbidden", "This request is not allowed")                                  \
     X(NOT_FOUND, 404, "not-found", "There is no such resource")                                    \
     X(METHOD_NOT_ALLOWED, 405, "method-not-allowed", "The resource does not support this method")  \
     X(CONFLICT, 409, "conflict", "The resource is in another state than the request needs")        \
