@@ -275,6 +275,13 @@ const char *daemon_url(const struct daemon *daemon)
 void daemon_tick(struct daemon *daemon)
 {
     waiters_wake_expired(&daemon->waiters, clock_monotonic());
+    http_tick(daemon->http);
+}
+
+void daemon_reload(struct daemon *daemon)
+{
+    struct rejectd_error error;
+    http_reload_certificate(daemon->http, &error); /* the log has its error */
 }
 
 void daemon_stop(struct daemon *daemon)

@@ -14,6 +14,7 @@
 #include "server/uploads/file_upload.h"
 #include "server/uploads/upload.h"
 
+struct connection;
 struct http_server;
 struct request;
 
@@ -64,7 +65,10 @@ struct request {
     struct service *service;
     struct http_server *server;
     struct MHD_Connection *connection;
-    char path[160]; /* raw, without query; "" when it was longer */
+    struct connection *record; /* of it; NULL: none */
+    char path[160];            /* raw, without query; "" when it was longer */
+    char authority[128];       /* of "GET http://authority/path"; "" when there is none */
+    size_t uri_length;         /* with all of that */
     const struct route *route;
     char id[RESOURCE_ID_SIZE]; /* of the path */
     struct principal principal;
@@ -72,6 +76,7 @@ struct request {
     double started; /* clock_monotonic() */
     uint64_t content_length;
     struct buffer body;
+    uint64_t body_memory; /* that was taken for it */
     struct upload *upload;
     struct file_upload *file;
     struct executor_task task;

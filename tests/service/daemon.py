@@ -18,7 +18,7 @@ PATIENCE = 8.0 if SANITIZED else 1.0
 REPORT = re.compile(
     r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed"
 )
-LISTENING = re.compile(r"rejectd listening on http://127\.0\.0\.1:(\d+)")
+LISTENING = re.compile(r"rejectd listening on https?://127\.0\.0\.1:(\d+)")
 
 
 def program(name):
