@@ -74,6 +74,18 @@ class Daemon:
                 listening.set()
         listening.set()
 
+    def token_command(self, *arguments):
+        """rejectd token ... on this daemon's data directory, whether it runs or not."""
+        return subprocess.run(
+            [program("rejectd"), "token", *arguments, "--data-dir", self.data],
+            capture_output=True, text=True, timeout=60, env={},
+        )  # fmt: skip
+
+    def add_token(self, user, *arguments):
+        done = self.token_command("add", "--user", user, *arguments)
+        assert done.returncode == 0, done
+        return done.stdout.strip()
+
     def errors(self):
         return self.log.read_text(errors="replace")
 

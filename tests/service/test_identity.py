@@ -1,30 +1,20 @@
 """Who may see and change what: tokens, roles, owners, the lab."""
 
+import json
 import re
-import subprocess
 
 import numpy as np
 import pytest
 
 from api import check_problem, npy_bytes
-from daemon import program
 from samples import description, noise
 
 TOKEN = re.compile(r"rjd_[a-z0-9]{16}_[A-Za-z0-9_-]{43}\Z")
 
 
-def token_command(daemon, *arguments):
-    return subprocess.run(
-        [program("rejectd"), "token", *arguments, "--data-dir", daemon.data],
-        capture_output=True, text=True, timeout=60, env={},
-    )  # fmt: skip
-
-
 def add(daemon, user, *arguments):
-    done = token_command(daemon, "add", "--user", user, *arguments)
-    assert done.returncode == 0, done
-    token = done.stdout.strip()
-    assert TOKEN.fullmatch(token), done
+    token = daemon.add_token(user, *arguments)
+    assert TOKEN.fullmatch(token), token
     return token
 
 
@@ -42,8 +32,6 @@ class As:
     def __call__(self, method, path, value=None):
         if value is None:
             return self.api.request(method, path, headers=self.headers)
-        import json
-
         return self.api.request(method, path, json.dumps(value),
                                 {"Content-Type": "application/json"} | self.headers)  # fmt: skip
 
@@ -232,15 +220,15 @@ def test_revoked_rotated_and_listed(lab, daemon):
     first = add(daemon, "dora", "--days", "2")
     identity = first.split("_")[1]
     assert daemon.api.get("/v1/jobs", headers=bearer(first)).status == 200
-    done = token_command(daemon, "rotate", identity)
+    done = daemon.token_command("rotate", identity)
     second = done.stdout.strip()
     assert TOKEN.fullmatch(second), done
     assert daemon.api.get("/v1/jobs", headers=bearer(first)).status == 401
     assert daemon.api.get("/v1/jobs", headers=bearer(second)).status == 200
-    assert token_command(daemon, "rotate", identity).returncode == 1
-    assert token_command(daemon, "revoke", second.split("_")[1]).returncode == 0
+    assert daemon.token_command("rotate", identity).returncode == 1
+    assert daemon.token_command("revoke", second.split("_")[1]).returncode == 0
     assert daemon.api.get("/v1/jobs", headers=bearer(second)).status == 401
-    listed = token_command(daemon, "list").stdout
+    listed = daemon.token_command("list").stdout
     lines = [line for line in listed.splitlines() if " dora " in line]
     assert len(lines) == 2 and all(line.endswith("revoked") for line in lines), listed
     secrets = [first.split("_", 2)[2], second.split("_", 2)[2]]
@@ -257,13 +245,13 @@ def test_revoked_rotated_and_listed(lab, daemon):
     ["add", "--user", "anna", "--color"],
 ])  # fmt: skip
 def test_wrong_usage_of_the_command(daemon, arguments):
-    done = token_command(daemon, *arguments)
+    done = daemon.token_command(*arguments)
     assert done.returncode == 2, done
     assert done.stdout == "" and done.stderr != ""
 
 
 def test_unknown_token_of_the_command(daemon):
-    done = token_command(daemon, "revoke", "0" * 16)
+    done = daemon.token_command("revoke", "0" * 16)
     assert done.returncode == 1 and "no token" in done.stderr, done
 
 
