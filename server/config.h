@@ -26,6 +26,9 @@ struct config {
     int64_t max_upload_bytes;
     int64_t max_json_bytes;
     int64_t max_uploads;
+    int64_t user_requests_per_second;
+    int64_t user_queued_jobs;
+    int64_t user_bytes;
     int64_t http_threads;
     int64_t connection_limit;
     int64_t idle_timeout;

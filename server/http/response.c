@@ -210,8 +210,11 @@ enum MHD_Result response_queue(struct response *response, struct MHD_Connection 
         if (response->status == 401) {
             MHD_add_response_header(made, "WWW-Authenticate", "Bearer realm=\"rejectd\"");
         }
-        if (response->status == 503) {
-            MHD_add_response_header(made, "Retry-After", "1");
+        if (response->status == 503 || response->retry_after > 0) {
+            char seconds[16];
+            snprintf(seconds, sizeof seconds, "%d",
+                     response->retry_after > 0 ? response->retry_after : 1);
+            MHD_add_response_header(made, "Retry-After", seconds);
         }
         if (response->close) {
             MHD_add_response_header(made, "Connection", "close");

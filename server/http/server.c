@@ -36,6 +36,7 @@
 #include "server/http/admission.h"
 #include "server/http/authorize.h"
 #include "server/http/connections.h"
+#include "server/http/limits.h"
 #include "server/http/request.h"
 #include "server/http/tls.h"
 
@@ -114,9 +115,11 @@ bool request_may_wait(const struct request *request)
 static void refuse(struct request *request, const struct rejectd_error *error)
 {
     char allow[sizeof request->response.allow];
+    const int retry_after = request->response.retry_after;
     memcpy(allow, request->response.allow, sizeof allow);
     respond_problem(&request->response, error);
     memcpy(request->response.allow, allow, sizeof allow);
+    request->response.retry_after = retry_after;
     request->phase = REQUEST_REFUSED;
 }
 
@@ -209,6 +212,9 @@ static enum MHD_Result begin(struct request *request, const char *method, const 
     }
     if (status == REJECTD_OK) {
         status = authorize(request, &error);
+    }
+    if (status == REJECTD_OK) {
+        status = limits_check(request, &error);
     }
     if (status == REJECTD_OK) {
         status = begin_body(request, &error);

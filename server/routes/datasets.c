@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "protocol/dataset_json.h"
+#include "server/http/limits.h"
 #include "server/http/request.h"
 
 static void respond_dataset(struct response *response, int http, const struct dataset_view *dataset)
@@ -49,11 +50,12 @@ static enum rejectd_status insert_with_samples(struct service *service, const vo
     return status;
 }
 
-static enum rejectd_status insert(struct service *service,
+static enum rejectd_status insert(const struct request *request,
                                   const struct dataset_description *description,
                                   const void *samples, struct dataset_view *dataset,
                                   struct rejectd_error *error)
 {
+    struct service *service = request->service;
     struct store *store = service->store;
     const uint64_t most = (uint64_t)service->config->max_upload_bytes;
     dataset->bytes = dataset_sample_bytes(description);
@@ -62,6 +64,10 @@ static enum rejectd_status insert(struct service *service,
             error, REJECTD_TOO_LARGE, "n_epochs",
             "the samples of this dataset have %llu bytes; accepted are at most %llu",
             (unsigned long long)dataset->bytes, (unsigned long long)most);
+    }
+    const enum rejectd_status status = limits_check_bytes(request, dataset->bytes, error);
+    if (status != REJECTD_OK) {
+        return status;
     }
     dataset->description_json = dataset_to_json(description);
     if (dataset->description_json == NULL) {
@@ -118,7 +124,7 @@ void dataset_create(struct request *request, struct response *response)
                                    &error);
     }
     if (status == REJECTD_OK) {
-        status = insert(request->service, &description, samples, &dataset, &error);
+        status = insert(request, &description, samples, &dataset, &error);
     }
     if (status == REJECTD_OK) {
         respond_dataset(response, 201, &dataset);

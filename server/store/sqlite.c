@@ -115,6 +115,24 @@ const char *const sqlite_migrations[] = {
     "  created_at INTEGER NOT NULL,"
     "  expires_at INTEGER,"
     "  revoked_at INTEGER) WITHOUT ROWID;",
+
+    /* Users take turns: see sqlite_queue.c. `served` counts claims. */
+    "CREATE TABLE shares (owner TEXT PRIMARY KEY, served INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE VIEW queue AS"
+    "  SELECT id AS job, row_number() OVER (ORDER BY turn, served, priority DESC, seq) - 1 AS "
+    "place FROM"
+    "  (SELECT id, priority, seq, ifnull(served, 0) AS served,"
+    "    row_number() OVER (PARTITION BY jobs.owner ORDER BY priority DESC, seq)"
+    "    + ifnull(running.n, 0) AS turn"
+    "    FROM jobs LEFT JOIN shares ON shares.owner = jobs.owner"
+    "    LEFT JOIN (SELECT owner, count(*) AS n FROM jobs WHERE state = 'running' GROUP BY owner)"
+    "      AS running ON running.owner = jobs.owner"
+    "    WHERE state = 'queued');"
+    "ALTER TABLE jobs ADD COLUMN idempotency_key TEXT;"
+    "ALTER TABLE jobs ADD COLUMN request_sha256 TEXT;" /* with idempotency_key: of what was posted
+                                                        */
+    "CREATE UNIQUE INDEX jobs_idempotency ON jobs (owner, idempotency_key)"
+    "  WHERE idempotency_key IS NOT NULL;",
 };
 
 const size_t sqlite_n_migrations = sizeof sqlite_migrations / sizeof sqlite_migrations[0];
@@ -266,6 +284,7 @@ static const struct store_functions sqlite_functions = {
     .model_get = sqlite_model_get,
     .model_list = sqlite_model_list,
     .model_delete = sqlite_model_delete,
+    .usage_get = sqlite_usage_get,
     .ownership_get = sqlite_ownership_get,
     .ownership_change = sqlite_ownership_change,
     .token_insert = sqlite_token_insert,

@@ -65,8 +65,9 @@ enum rejectd_status sqlite_model_list(struct store *store, const struct store_vi
 enum rejectd_status sqlite_model_delete(struct store *store, const char *id,
                                         struct rejectd_error *error);
 
-enum rejectd_status sqlite_job_insert(struct store *store, struct job_view *job,
-                                      struct rejectd_error *error);
+enum rejectd_status sqlite_job_insert(struct store *store,
+                                      const struct store_submission *submission,
+                                      struct job_view *job, struct rejectd_error *error);
 enum rejectd_status sqlite_job_get(struct store *store, const char *id, struct job_view *job,
                                    struct rejectd_error *error);
 enum rejectd_status sqlite_job_list(struct store *store, const struct store_viewer *viewer,
@@ -91,6 +92,8 @@ enum rejectd_status sqlite_job_finish(struct store *store, const char *id, int64
 enum rejectd_status sqlite_recover(struct store *store, struct store_recovery *recovery,
                                    struct rejectd_error *error);
 
+enum rejectd_status sqlite_usage_get(struct store *store, const char *owner,
+                                     struct store_usage *usage, struct rejectd_error *error);
 enum rejectd_status sqlite_ownership_get(struct store *store, const char *id,
                                          struct ownership *ownership, struct rejectd_error *error);
 enum rejectd_status sqlite_ownership_change(struct store *store, const char *id,

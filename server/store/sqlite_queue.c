@@ -4,6 +4,12 @@
  * A claim needs no fsync: forgetting it in a power failure leaves the job queued, which is what
  * recovery would make of it anyway. The commits before it are on the disk already, and the next
  * one takes it along. That saves every job a wait for the disk.
+ *
+ * Users take turns. The jobs of one user are in the order of their priority, then age; a job's turn
+ * is its place in that order plus the number of jobs that its user has running, and the lowest turn
+ * is next. So whoever has nothing running comes before whoever has, however many jobs that one has
+ * queued, and nobody comes first by giving their jobs a high priority. Among equal turns, it is the
+ * user's who was served longest ago.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,14 +27,18 @@ static enum rejectd_status select_claim(struct sqlite_connection *writer,
     struct query query;
     query_begin(&query, writer,
                 "SELECT id, type, dataset, model, fence, created_at, parameters, attempt, device, "
-                "lost_on, warning_code, warning_message FROM jobs "
+                "lost_on, warning_code, warning_message, jobs.owner FROM jobs "
+                "LEFT JOIN shares ON shares.owner = jobs.owner "
+                "LEFT JOIN (SELECT owner, count(*) AS n FROM jobs WHERE state = 'running' "
+                "  GROUP BY owner) AS running ON running.owner = jobs.owner "
                 "WHERE state = 'queued' "
                 "AND (instr(?1, ' ' || " WISH " || ' ') > 0) <> ?2 "
                 "AND (" WISH " = ?3 OR ((?4 = 0 OR lost_on IS NOT ?3) AND (?5 IS NULL "
                 "  OR lost_on IS NOT NULL OR NOT EXISTS (SELECT 1 FROM datasets WHERE "
                 "    datasets.id = jobs.dataset AND "
                 "    instr(?5, ' ' || datasets.sha256 || ' ') > 0)))) "
-                "ORDER BY priority DESC, seq LIMIT 1",
+                "ORDER BY row_number() OVER (PARTITION BY jobs.owner ORDER BY priority DESC, seq)"
+                "  + ifnull(running.n, 0), ifnull(served, 0), priority DESC, seq LIMIT 1",
                 error);
     query_bind_text(&query, taker->wishes);
     query_bind_integer(&query, taker->others);
@@ -51,8 +61,22 @@ static enum rejectd_status select_claim(struct sqlite_connection *writer,
         query_read_text(&query, claim->lost_on, sizeof claim->lost_on);
         query_read_text(&query, claim->warning.code, sizeof claim->warning.code);
         query_read_text(&query, claim->warning.message, sizeof claim->warning.message);
+        query_read_text(&query, claim->owner, sizeof claim->owner);
     }
     return query_end(&query);
+}
+
+static enum rejectd_status count_served(struct sqlite_connection *writer, const char *owner,
+                                        struct rejectd_error *error)
+{
+    struct query query;
+    query_begin(&query, writer,
+                "INSERT INTO shares (owner, served) "
+                "VALUES (?, (SELECT ifnull(max(served), 0) + 1 FROM shares)) "
+                "ON CONFLICT (owner) DO UPDATE SET served = excluded.served",
+                error);
+    query_bind_string(&query, owner);
+    return query_execute(&query, NULL);
 }
 
 enum rejectd_status sqlite_job_claim(struct store *store, const struct store_taker *taker,
@@ -89,6 +113,9 @@ enum rejectd_status sqlite_job_claim(struct store *store, const struct store_tak
         query_bind_integer(&query, now);
         query_bind_text(&query, claim->job);
         status = query_execute(&query, NULL);
+    }
+    if (status == REJECTD_OK && *found) {
+        status = count_served(writer, claim->owner, error);
     }
     if (status == REJECTD_OK) {
         status = sqlite_run(writer, "COMMIT", error);

@@ -55,6 +55,7 @@ struct store_taker {
 
 struct store_claim {
     char job[RESOURCE_ID_SIZE];
+    char owner[RESOURCE_USER_SIZE];
     int64_t fence;
     int attempt;                    /* 1 for the first */
     char wish[32];                  /* "device" as it was posted */
@@ -67,6 +68,18 @@ struct store_claim {
     double seconds_queued;
 };
 void store_claim_clear(struct store_claim *claim); /* all-zero is allowed */
+
+/* What its sender may send again without doing it twice. */
+struct store_submission {
+    const char *key;
+    const char *sha256; /* of the request, hex */
+};
+
+/* What an owner takes up. */
+struct store_usage {
+    uint64_t queued_jobs;
+    uint64_t stored_bytes; /* of the samples of their datasets, those to come included */
+};
 
 /* Why a claim is handed back though its job ran. */
 struct store_retry {
@@ -154,9 +167,11 @@ struct store_functions {
                                           struct rejectd_error *error);
 
     /* Queues a job, its ownership given; fills id, created_at, state and position. Its dataset must
-     * be ready (CONFLICT), and its model there. */
-    enum rejectd_status (*job_insert)(struct store *store, struct job_view *job,
-                                      struct rejectd_error *error);
+     * be ready (CONFLICT), and its model there. A submission (may be NULL) that its owner made
+     * before makes no other job: *job is that one; CONFLICT when it was of another request. */
+    enum rejectd_status (*job_insert)(struct store *store,
+                                      const struct store_submission *submission,
+                                      struct job_view *job, struct rejectd_error *error);
     enum rejectd_status (*job_get)(struct store *store, const char *id, struct job_view *job,
                                    struct rejectd_error *error);
     enum rejectd_status (*job_list)(struct store *store, const struct store_viewer *viewer,
@@ -167,9 +182,9 @@ struct store_functions {
     enum rejectd_status (*job_cancel)(struct store *store, const char *id, struct job_view *job,
                                       struct rejectd_error *error);
 
-    /* Claims the first job that the device takes in order of priority, then age. *found is false
-     * when there is none. A power failure (not a crash of the daemon) may forget the claim, which
-     * is then queued. */
+    /* Claims the next job that the device takes: users take turns, and each one's jobs come in
+     * order of priority, then age. *found is false when there is none. A power failure (not a crash
+     * of the daemon) may forget the claim, which is then queued. */
     enum rejectd_status (*job_claim)(struct store *store, const struct store_taker *taker,
                                      bool *found, struct store_claim *claim,
                                      struct rejectd_error *error);
@@ -205,6 +220,9 @@ struct store_functions {
     /* CONFLICT while a queued or running job uses it. */
     enum rejectd_status (*model_delete)(struct store *store, const char *id,
                                         struct rejectd_error *error);
+
+    enum rejectd_status (*usage_get)(struct store *store, const char *owner,
+                                     struct store_usage *usage, struct rejectd_error *error);
 
     /* Of a dataset, job or model, which its id tells. */
     enum rejectd_status (*ownership_get)(struct store *store, const char *id,

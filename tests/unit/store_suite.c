@@ -63,7 +63,7 @@ static void add_job(const char *dataset, int priority, char id[RESOURCE_ID_SIZE]
         .type = JOB_FIT, .priority = priority, .parameters_json = copy("{\"cv\":5}")};
     snprintf(job.dataset, sizeof job.dataset, "%s", dataset);
     snprintf(job.device, sizeof job.device, "auto");
-    OK(job_insert, &job);
+    OK(job_insert, NULL, &job);
     ck_assert_int_eq(job.state, JOB_STATE_QUEUED);
     memcpy(id, job.id, RESOURCE_ID_SIZE);
     job_view_clear(&job);
@@ -211,14 +211,14 @@ START_TEST(test_job_needs_a_ready_dataset)
     struct job_view job = {.type = JOB_FIT, .device = "auto"};
     add_dataset(NULL, id);
     memcpy(job.dataset, id, sizeof job.dataset);
-    FAILS(REJECTD_CONFLICT, job_insert, &job);
+    FAILS(REJECTD_CONFLICT, job_insert, NULL, &job);
     memcpy(job.dataset, unknown, sizeof unknown);
-    FAILS(REJECTD_NOT_FOUND, job_insert, &job);
+    FAILS(REJECTD_NOT_FOUND, job_insert, NULL, &job);
     add_dataset(sha_a, id);
     memcpy(job.dataset, id, sizeof job.dataset);
     job.type = JOB_APPLY;
     memcpy(job.model, "md_0000000000000000000000", 26);
-    FAILS(REJECTD_NOT_FOUND, job_insert, &job);
+    FAILS(REJECTD_NOT_FOUND, job_insert, NULL, &job);
     ck_assert_str_eq(error.field, "model");
     ck_assert(queue_is_empty());
     job_view_clear(&job);
@@ -450,7 +450,7 @@ START_TEST(test_model_is_deleted_unless_used)
     OK(job_finish, fit, claim(fit), &outcome);
     memcpy(apply.dataset, dataset, sizeof apply.dataset);
     memcpy(apply.model, model_id, sizeof apply.model);
-    OK(job_insert, &apply);
+    OK(job_insert, NULL, &apply);
     FAILS(REJECTD_CONFLICT, model_delete, model_id);
     const struct store_outcome applied = success(NULL);
     OK(job_finish, apply.id, claim(apply.id), &applied);

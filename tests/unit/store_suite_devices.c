@@ -47,7 +47,7 @@ static void add_job(const char *on, const char *device, char id[RESOURCE_ID_SIZE
     struct job_view job = {.type = JOB_FIT, .parameters_json = strdup("{}")};
     snprintf(job.dataset, sizeof job.dataset, "%s", on);
     snprintf(job.device, sizeof job.device, "%s", device);
-    OK(job_insert, &job);
+    OK(job_insert, NULL, &job);
     memcpy(id, job.id, RESOURCE_ID_SIZE);
     job_view_clear(&job);
 }

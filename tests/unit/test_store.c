@@ -152,6 +152,7 @@ int main(void)
     tcase_add_test(own, test_check_answers);
     suite_add_tcase(suite, store_suite(&sqlite));
     suite_add_tcase(suite, store_suite_devices(&sqlite));
+    suite_add_tcase(suite, store_suite_users(&sqlite));
     suite_add_tcase(suite, own);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
