@@ -72,6 +72,7 @@ struct request {
     const struct route *route;
     char id[RESOURCE_ID_SIZE]; /* of the path */
     struct principal principal;
+    bool is_head;
     enum request_phase phase;
     double started; /* clock_monotonic() */
     uint64_t content_length;

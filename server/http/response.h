@@ -24,13 +24,17 @@ struct response {
     const char *constant_body;
     size_t length;
     bool has_file;
-    int file; /* owned */
+    int file;         /* owned */
+    uint64_t file_at; /* where in the file it begins, */
     uint64_t file_bytes;
     struct response_stream stream; /* read is NULL: none */
     char file_name[256];           /* that a client should save it as; "": none */
     size_t n_parts;                /* that the file has; 0: not told */
     char location[96];             /* "": none */
     char allow[64];
+    char etag[72];        /* with its quotes; "": none */
+    char repr_digest[64]; /* of the whole, when only a part is sent, too; "": none */
+    char content_range[72];
     int retry_after; /* seconds; 0: not told, but of 503, where it is 1 */
     bool close;      /* the connection, after it */
 };
@@ -49,6 +53,9 @@ void respond_bytes(struct response *response, const char *content_type, char *by
 /* A stream that is taken over. */
 void respond_stream(struct response *response, const char *content_type,
                     const struct response_stream *stream);
+/* Gives an answer of 200 its ETag: the hash of its body, or the SHA-256 (hex) of a file, which is
+ * then told as its digest, too. Parts of a file can be asked for from then on. */
+void respond_tagged(struct response *response, const char *sha256);
 void respond_nothing(struct response *response); /* 204 */
 
 /* Queues it, and leaves it empty. */

@@ -35,6 +35,7 @@
 #include "server/clock.h"
 #include "server/http/admission.h"
 #include "server/http/authorize.h"
+#include "server/http/conditions.h"
 #include "server/http/connections.h"
 #include "server/http/limits.h"
 #include "server/http/request.h"
@@ -159,6 +160,7 @@ static enum MHD_Result send_answer(struct request *request)
     const struct response *response = &request->response;
     const bool ends = response->stream.read == NULL || response->stream.bytes != MHD_SIZE_UNKNOWN;
     connection_enter(request->record, ends ? CONNECTION_ANSWERING : CONNECTION_WORKING, 0.0);
+    conditions_apply(request, &request->response);
     return response_queue(&request->response, request->connection);
 }
 
@@ -201,6 +203,7 @@ static enum MHD_Result begin(struct request *request, const char *method, const 
 {
     struct rejectd_error error = {0};
     bool close_after = false;
+    request->is_head = strcmp(method, "HEAD") == 0;
     enum rejectd_status status = admission_check(request, method, version, &close_after, &error);
     if (status == REJECTD_OK && check_connection(request, &error) != REJECTD_OK) {
         status = error.status;

@@ -217,6 +217,7 @@ void job_show_result(struct request *request, struct response *response)
     struct store_result result = {0};
     if (store->functions->job_result(store, request->id, &result, &error) == REJECTD_OK) {
         respond_json(response, 200, result.json);
+        respond_tagged(response, NULL);
     } else {
         respond_problem(response, &error);
     }
@@ -241,6 +242,7 @@ static void send_array(struct request *request, enum artifact artifact, struct r
     }
     if (status == REJECTD_OK) {
         respond_file(response, "application/x-npy", file, bytes);
+        respond_tagged(response, sha256);
     } else {
         respond_problem(response, &error);
     }
