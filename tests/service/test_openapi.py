@@ -62,7 +62,7 @@ def test_generated_requests(daemon, tmp_path):
     program = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"]
     done = subprocess.run(
         [*program, "--config-file", settings, "run", ROOT / "protocol" / "openapi.yaml",
-         "--url", f"http://127.0.0.1:{daemon.port}", "--seed", "1", "--max-examples", "25", "--workers", "2",
+         "--url", f"http://127.0.0.1:{daemon.port}", "--seed", "1", "--max-examples", "25", "--workers", "1",
          "--phases", "examples,coverage,fuzzing", "--exclude-checks", "positive_data_acceptance,ignored_auth",
          "--generation-database", "none", "--no-color", "--request-timeout", "70"],
         capture_output=True, text=True, timeout=400, cwd=tmp_path,
