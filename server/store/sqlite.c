@@ -96,6 +96,8 @@ static const char *const migrations[] = {
     "ALTER TABLE jobs ADD COLUMN lost_on TEXT;"  /* the last device that lost it */
     "ALTER TABLE jobs ADD COLUMN warning_code TEXT;"
     "ALTER TABLE jobs ADD COLUMN warning_message TEXT;",
+
+    "ALTER TABLE jobs ADD COLUMN request_id TEXT;", /* of who made it; NULL: not known */
 };
 
 enum { SCHEMA_VERSION = sizeof migrations / sizeof migrations[0] };

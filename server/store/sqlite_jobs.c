@@ -8,7 +8,7 @@
 /* The position is asked for queued jobs alone: it counts rows. */
 #define JOB_COLUMNS                                                                                \
     "id, type, dataset, model, device, priority, parameters, state, attempt, created_at, "         \
-    "started_at, finished_at, error_name, error_field, error_message, "                            \
+    "started_at, finished_at, error_name, error_field, error_message, request_id, "                            \
     "CASE WHEN state = 'queued' THEN (SELECT count(*) FROM jobs AS before "                        \
     "  WHERE before.state = 'queued' AND (before.priority > jobs.priority OR "                     \
     "  (before.priority = jobs.priority AND before.seq < jobs.seq))) ELSE -1 END"
@@ -45,6 +45,7 @@ static void read_job(struct query *query, struct job_view *job)
     job->error.status = text[0] == '\0' ? REJECTD_OK : status_from_name(text);
     query_read_text(query, job->error.field, sizeof job->error.field);
     query_read_text(query, job->error.message, sizeof job->error.message);
+    query_read_text(query, job->request_id, sizeof job->request_id);
     job->position = (long)query_read_integer(query);
     job->fraction = job->state == JOB_STATE_SUCCEEDED ? 1.0 : 0.0;
 }
@@ -114,7 +115,7 @@ static enum rejectd_status insert_job(struct sqlite_connection *writer, const st
     struct query query;
     query_begin(&query, writer,
                 "INSERT INTO jobs (id, type, dataset, model, device, priority, parameters, state, "
-                "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
+                "created_at, request_id) VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?)",
                 error);
     query_bind_text(&query, job->id);
     query_bind_text(&query, job_type_name(job->type));
@@ -124,6 +125,7 @@ static enum rejectd_status insert_job(struct sqlite_connection *writer, const st
     query_bind_integer(&query, job->priority);
     query_bind_text(&query, job->parameters_json == NULL ? "{}" : job->parameters_json);
     query_bind_integer(&query, now);
+    query_bind_text(&query, job->request_id);
     return query_execute(&query, NULL);
 }
 

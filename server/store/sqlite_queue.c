@@ -21,7 +21,7 @@ static enum rejectd_status select_claim(struct sqlite_connection *writer,
     struct query query;
     query_begin(&query, writer,
                 "SELECT id, type, dataset, model, fence, created_at, parameters, attempt, device, "
-                "lost_on, warning_code, warning_message FROM jobs "
+                "lost_on, warning_code, warning_message, request_id, priority FROM jobs "
                 "WHERE state = 'queued' "
                 "AND (instr(?1, ' ' || " WISH " || ' ') > 0) <> ?2 "
                 "AND (" WISH " = ?3 OR ((?4 = 0 OR lost_on IS NOT ?3) AND (?5 IS NULL "
@@ -51,6 +51,8 @@ static enum rejectd_status select_claim(struct sqlite_connection *writer,
         query_read_text(&query, claim->lost_on, sizeof claim->lost_on);
         query_read_text(&query, claim->warning.code, sizeof claim->warning.code);
         query_read_text(&query, claim->warning.message, sizeof claim->warning.message);
+        query_read_text(&query, claim->request_id, sizeof claim->request_id);
+        claim->priority = (int)query_read_integer(&query);
     }
     return query_end(&query);
 }

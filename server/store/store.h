@@ -46,6 +46,8 @@ struct store_claim {
     char model[RESOURCE_ID_SIZE]; /* that is applied; "" for other types */
     char *parameters_json;        /* owned: store_claim_clear() */
     double seconds_queued;
+    int priority;
+    char request_id[RESOURCE_REQUEST_SIZE]; /* of who made the job; "": not known */
 };
 void store_claim_clear(struct store_claim *claim); /* all-zero is allowed */
 
