@@ -18,6 +18,7 @@ static const size_t max_text = (size_t)1 << 30; /* of an answer that is kept in 
 struct rejectd_client {
     CURL *curl;
     char *url; /* without a slash at the end */
+    char *ca;  /* path; NULL: the system's */
 };
 
 /* One request and where its answer goes. */
@@ -52,12 +53,27 @@ enum rejectd_status rejectd_client_open(const char *url, struct rejectd_client *
     return REJECTD_OK;
 }
 
+enum rejectd_status rejectd_client_trust(struct rejectd_client *client, const char *path,
+                                         struct rejectd_error *error)
+{
+    if (access(path, R_OK) != 0)
+        return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "ca", "%s cannot be read: %s", path,
+                            strerror(errno));
+    char *copy = strdup(path);
+    if (copy == NULL)
+        return REJECTD_FAIL_MEMORY(error, strlen(path));
+    free(client->ca);
+    client->ca = copy;
+    return REJECTD_OK;
+}
+
 void rejectd_client_close(struct rejectd_client *client)
 {
     if (client == NULL)
         return;
     curl_easy_cleanup(client->curl);
     free(client->url);
+    free(client->ca);
     free(client);
 }
 
@@ -124,6 +140,9 @@ static void prepare(struct rejectd_client *client, struct exchange *exchange, co
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 10L);
+    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (client->ca != NULL)
+        curl_easy_setopt(curl, CURLOPT_CAINFO, client->ca);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, exchange);
     if (exchange->transfer != NULL && exchange->transfer->report != NULL) {

@@ -60,16 +60,38 @@ static const struct setting settings[] = {
      "largest samples of one dataset"},
     {"max-json-bytes", SETTING_BYTES, AT(max_json_bytes), "64M", 1024, (int64_t)1 << 30, NULL,
      "largest JSON body"},
+    {"max-body-memory", SETTING_BYTES, AT(max_body_memory), "512M", 1 << 20, (int64_t)1 << 40, NULL,
+     "memory for the JSON bodies of all requests together; beyond it they are answered 503"},
     {"max-uploads", SETTING_INTEGER, AT(max_uploads), "16", 1, 1024, NULL,
      "uploads of samples at the same time"},
+    {"user-requests-per-second", SETTING_INTEGER, AT(user_requests_per_second), "0", 0, 1000000,
+     NULL, "most requests of one user; 0: as many as come"},
+    {"user-queued-jobs", SETTING_INTEGER, AT(user_queued_jobs), "1000", 0, 1000000, NULL,
+     "most jobs of one user that wait at the same time; 0: any number"},
+    {"user-bytes", SETTING_BYTES, AT(user_bytes), "0", 0, (int64_t)1 << 50, NULL,
+     "most samples of all datasets of one user; 0: as many as the disk takes"},
     {"http-threads", SETTING_INTEGER, AT(http_threads), "4", 2, 64, NULL,
      "threads that answer requests"},
-    {"connection-limit", SETTING_INTEGER, AT(connection_limit), "512", 8, 65536, NULL,
-     "connections at the same time"},
+    {"connection-limit", SETTING_INTEGER, AT(connection_limit), "4096", 8, 65536, NULL,
+     "connections at the same time; more are answered 503"},
+    {"connections-per-address", SETTING_INTEGER, AT(connections_per_address), "256", 0, 65536, NULL,
+     "connections of one client at the same time; more are answered 503; 0: any number"},
+    {"unlimited-addresses", SETTING_TEXT, AT(unlimited_addresses), "127.0.0.0/8, ::1", 0, 0, NULL,
+     "clients for which that doesn't count, as a proxy: 10.0.0.7, 172.16.0.0/12"},
     {"idle-timeout", SETTING_INTEGER, AT(idle_timeout), "60", 1, 3600, NULL,
      "seconds after which a silent connection is closed"},
+    {"header-timeout", SETTING_INTEGER, AT(header_timeout), "20", 1, 3600, NULL,
+     "seconds within which the headers of a request must have arrived"},
     {"request-timeout", SETTING_INTEGER, AT(request_timeout), "120", 1, 86400, NULL,
      "seconds within which a JSON body must have arrived"},
+    {"min-rate", SETTING_BYTES, AT(min_rate), "1K", 0, (int64_t)1 << 30, NULL,
+     "bytes per second at which bodies must come and answers be taken; 0: any"},
+    {"rate-window", SETTING_INTEGER, AT(rate_window), "30", 1, 3600, NULL,
+     "seconds over which that is measured"},
+    {"tls-certificate", SETTING_TEXT, AT(tls_certificate), "", 0, 0, NULL,
+     "PEM file of the certificate and the chain below it, to answer with TLS (https)"},
+    {"tls-key", SETTING_TEXT, AT(tls_key), "", 0, 0, NULL,
+     "PEM file of its key; both are read again at SIGHUP"},
     {"convert-program", SETTING_TEXT, AT(convert_program), "", 0, 0, NULL,
      "what reads and writes .set and .h5 files (default: rejectd-convert beside rejectd)"},
     {"convert-seconds", SETTING_INTEGER, AT(convert_seconds), "300", 1, 86400, NULL,
@@ -425,6 +447,28 @@ static enum rejectd_status default_data_dir(struct config *config, char *const *
     return REJECTD_OK;
 }
 
+/* What one setting alone can't tell. */
+static enum rejectd_status check_together(const struct config *config, struct rejectd_error *error)
+{
+    char host[256];
+    int port;
+    if ((config->tls_certificate[0] == '\0') != (config->tls_key[0] == '\0')) {
+        const char *missing = config->tls_key[0] == '\0' ? "tls-key" : "tls-certificate";
+        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, missing,
+                            "%s is missing; accepted are both tls-certificate and tls-key, or "
+                            "none of them",
+                            missing);
+    }
+    /* Three quarters of it are for bodies that are large; see connections_take_memory(). */
+    if (config->max_json_bytes > config->max_body_memory - config->max_body_memory / 4) {
+        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "max-body-memory",
+                            "max-body-memory is %lld; accepted is at least 4/3 of max-json-bytes, "
+                            "which is %lld",
+                            (long long)config->max_body_memory, (long long)config->max_json_bytes);
+    }
+    return config_listen_address(config, host, &port, error);
+}
+
 enum rejectd_status config_load(int argc, char *const *argv, char *const *environment,
                                 struct config *config, enum config_action *action,
                                 struct rejectd_error *error)
@@ -452,9 +496,7 @@ enum rejectd_status config_load(int argc, char *const *argv, char *const *enviro
         status = default_data_dir(config, environment, error);
     }
     if (status == REJECTD_OK) {
-        char host[256];
-        int port;
-        status = config_listen_address(config, host, &port, error);
+        status = check_together(config, error);
     }
     return status;
 }

@@ -26,10 +26,21 @@ struct config {
     int64_t max_upload_bytes;
     int64_t max_json_bytes;
     int64_t max_uploads;
+    int64_t user_requests_per_second;
+    int64_t user_queued_jobs;
+    int64_t user_bytes;
     int64_t http_threads;
     int64_t connection_limit;
     int64_t idle_timeout;
     int64_t request_timeout;
+    int64_t header_timeout;
+    int64_t min_rate; /* bytes per second */
+    int64_t rate_window;
+    int64_t connections_per_address;
+    char unlimited_addresses[CONFIG_TEXT_SIZE];
+    int64_t max_body_memory;
+    char tls_certificate[CONFIG_TEXT_SIZE]; /* both or none */
+    char tls_key[CONFIG_TEXT_SIZE];
     char convert_program[CONFIG_TEXT_SIZE];
     int64_t convert_seconds;
     int64_t convert_memory;

@@ -222,6 +222,9 @@ static enum rejectd_status start(struct daemon *daemon, struct rejectd_error *er
         status = recover(daemon, error);
     }
     if (status == REJECTD_OK) {
+        status = rate_limiter_open(&service->rates, error);
+    }
+    if (status == REJECTD_OK) {
         status = executor_open(COMMIT_THREADS, &service->commits, error);
     }
     if (status == REJECTD_OK) {
@@ -275,6 +278,13 @@ const char *daemon_url(const struct daemon *daemon)
 void daemon_tick(struct daemon *daemon)
 {
     waiters_wake_expired(&daemon->waiters, clock_monotonic());
+    http_tick(daemon->http);
+}
+
+void daemon_reload(struct daemon *daemon)
+{
+    struct rejectd_error error;
+    http_reload_certificate(daemon->http, &error); /* the log has its error */
 }
 
 void daemon_stop(struct daemon *daemon)
@@ -297,6 +307,7 @@ void daemon_stop(struct daemon *daemon)
         gpu_worker_close(daemon->gpus[i]);
     }
     device_board_close(service->board);
+    rate_limiter_close(service->rates);
     if (service->store != NULL) {
         service->store->functions->close(service->store);
     }

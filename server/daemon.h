@@ -21,6 +21,9 @@ const char *daemon_url(const struct daemon *daemon);
 enum { DAEMON_TICK_MS = 50 };
 void daemon_tick(struct daemon *daemon);
 
+/* Reads again what can be replaced while it runs: the TLS certificate and its key. */
+void daemon_reload(struct daemon *daemon);
+
 /* Answers who waits, hands running jobs back to the queue, and frees everything. NULL is allowed.
  */
 void daemon_stop(struct daemon *daemon);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <uv.h>
 
+#include "server/commands/token.h"
 #include "server/daemon.h"
 #include "server/devices/worker_main.h"
 
@@ -23,6 +24,12 @@ static void on_signal(uv_signal_t *handle, int number)
     uv_stop(handle->loop);
 }
 
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    (void)number;
+    daemon_reload(handle->data);
+}
+
 static void on_tick(uv_timer_t *handle)
 {
     daemon_tick(handle->data);
@@ -34,6 +41,7 @@ static int run_loop(struct daemon *daemon)
     uv_loop_t loop;
     uv_signal_t terminate;
     uv_signal_t interrupt;
+    uv_signal_t hangup;
     uv_timer_t tick;
     int failed = uv_loop_init(&loop);
     if (failed != 0) {
@@ -41,11 +49,16 @@ static int run_loop(struct daemon *daemon)
     }
     uv_signal_init(&loop, &terminate);
     uv_signal_init(&loop, &interrupt);
+    uv_signal_init(&loop, &hangup);
     uv_timer_init(&loop, &tick);
+    hangup.data = daemon;
     tick.data = daemon;
     failed = uv_signal_start(&terminate, on_signal, SIGTERM);
     if (failed == 0) {
         failed = uv_signal_start(&interrupt, on_signal, SIGINT);
+    }
+    if (failed == 0) {
+        failed = uv_signal_start(&hangup, on_hangup, SIGHUP);
     }
     if (failed == 0) {
         failed = uv_timer_start(&tick, on_tick, DAEMON_TICK_MS, DAEMON_TICK_MS);
@@ -58,6 +71,7 @@ static int run_loop(struct daemon *daemon)
     }
     uv_close((uv_handle_t *)&terminate, NULL);
     uv_close((uv_handle_t *)&interrupt, NULL);
+    uv_close((uv_handle_t *)&hangup, NULL);
     uv_close((uv_handle_t *)&tick, NULL);
     uv_run(&loop, UV_RUN_DEFAULT);
     uv_loop_close(&loop);
@@ -124,6 +138,13 @@ int main(int argc, char **argv)
         prepare_process();
         return worker_main(argc - 1, argv + 1, &error) == REJECTD_OK ? EXIT_SUCCESS
                                                                      : fail(&error, EXIT_SETTINGS);
+    }
+    if (argc > 1 && strcmp(argv[1], "token") == 0) {
+        prepare_process();
+        const enum rejectd_status status = token_command(argc - 1, argv + 1, environ, &error);
+        return status == REJECTD_OK
+                   ? EXIT_SUCCESS
+                   : fail(&error, status == REJECTD_INVALID_VALUE ? EXIT_SETTINGS : EXIT_FAILURE);
     }
     if (config_load(argc, argv, environ, &config, &action, &error) != REJECTD_OK) {
         return fail(&error, EXIT_SETTINGS);

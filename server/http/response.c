@@ -147,6 +147,21 @@ static void add_file_headers(const struct response *response, struct MHD_Respons
     }
 }
 
+/* No page of ours runs scripts or loads anything, and none is shown inside another one. */
+static void add_page_headers(const struct response *response, struct MHD_Response *made)
+{
+    if (response->content_type != NULL && strncmp(response->content_type, "text/html", 9) == 0) {
+        MHD_add_response_header(made, "Content-Security-Policy",
+                                "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
+                                "form-action 'none'; frame-ancestors 'none'");
+        MHD_add_response_header(made, "X-Frame-Options", "DENY");
+        MHD_add_response_header(made, "Referrer-Policy", "no-referrer");
+    } else {
+        MHD_add_response_header(made, "Content-Security-Policy",
+                                "default-src 'none'; frame-ancestors 'none'");
+    }
+}
+
 static struct MHD_Response *create(struct response *response)
 {
     struct MHD_Response *made;
@@ -180,6 +195,8 @@ enum MHD_Result response_queue(struct response *response, struct MHD_Connection 
     if (made != NULL) {
         MHD_add_response_header(made, "X-Content-Type-Options", "nosniff");
         MHD_add_response_header(made, "Cache-Control", "no-store");
+        MHD_add_response_header(made, "Cross-Origin-Resource-Policy", "same-origin");
+        add_page_headers(response, made);
         if (response->content_type != NULL) {
             MHD_add_response_header(made, "Content-Type", response->content_type);
         }
@@ -190,8 +207,14 @@ enum MHD_Result response_queue(struct response *response, struct MHD_Connection 
             MHD_add_response_header(made, "Allow", response->allow);
         }
         add_file_headers(response, made);
-        if (response->status == 503) {
-            MHD_add_response_header(made, "Retry-After", "1");
+        if (response->status == 401) {
+            MHD_add_response_header(made, "WWW-Authenticate", "Bearer realm=\"rejectd\"");
+        }
+        if (response->status == 503 || response->retry_after > 0) {
+            char seconds[16];
+            snprintf(seconds, sizeof seconds, "%d",
+                     response->retry_after > 0 ? response->retry_after : 1);
+            MHD_add_response_header(made, "Retry-After", seconds);
         }
         if (response->close) {
             MHD_add_response_header(made, "Connection", "close");

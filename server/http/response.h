@@ -31,7 +31,8 @@ struct response {
     size_t n_parts;                /* that the file has; 0: not told */
     char location[96];             /* "": none */
     char allow[64];
-    bool close; /* the connection, after it */
+    int retry_after; /* seconds; 0: not told, but of 503, where it is 1 */
+    bool close;      /* the connection, after it */
 };
 
 void response_clear(struct response *response); /* all-zero is allowed */

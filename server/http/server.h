@@ -13,8 +13,17 @@ struct http_server;
 enum rejectd_status http_start(struct service *service, struct http_server **server,
                                struct rejectd_error *error);
 
-/* "http://127.0.0.1:8765", with the port that was taken. Valid as long as the server. */
+/* "http://127.0.0.1:8765" (https with TLS), with the port that was taken. Valid as long as the
+ * server. */
 const char *http_url(const struct http_server *server);
+
+/* Ends connections that take too long. To be called often; looks about once a second. */
+void http_tick(struct http_server *server);
+
+/* Reads the certificate and its key again, when there are any; connections go on. After an error,
+ * which the log tells, too, the old ones stay. */
+enum rejectd_status http_reload_certificate(struct http_server *server,
+                                            struct rejectd_error *error);
 
 /* No new connections; requests that wait are answered, later ones get 503. */
 void http_drain(struct http_server *server);

@@ -1,9 +1,11 @@
 /* /v1/jobs */
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/clock.h"
+#include "server/http/authorize.h"
 #include "server/http/request.h"
 #include "server/jobs/job_check.h"
 
@@ -17,9 +19,46 @@ static void respond_job(struct response *response, int http, const struct job_vi
 
 /* ---- POST ---- */
 
-static enum rejectd_status insert(struct service *service, struct job_request *wanted,
+/* With an Idempotency-Key, a request that is sent again (because its answer was lost) is answered
+ * by the job that it made. key is NULL without one. */
+static enum rejectd_status read_submission(const struct request *request,
+                                           char sha256[RESOURCE_SHA256_SIZE],
+                                           struct store_submission *submission,
+                                           struct rejectd_error *error)
+{
+    enum { LONGEST_KEY = 255 };
+    unsigned char digest[crypto_hash_sha256_BYTES];
+    const char *key = request_header(request, "Idempotency-Key");
+    *submission = (struct store_submission){.key = key, .sha256 = sha256};
+    if (key == NULL) {
+        return REJECTD_OK;
+    }
+    const size_t length = strlen(key);
+    bool printable = length > 0 && length <= LONGEST_KEY;
+    for (size_t i = 0; i < length; i++) {
+        printable = printable && key[i] > 0x20 && key[i] < 0x7f;
+    }
+    if (!printable) {
+        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "Idempotency-Key",
+                            "the key is not accepted; accepted: 1 to %d printable ASCII characters "
+                            "without blanks",
+                            LONGEST_KEY);
+    }
+    crypto_hash_sha256(digest, (const unsigned char *)request->body.data, request->body.length);
+    sodium_bin2hex(sha256, RESOURCE_SHA256_SIZE, digest, sizeof digest);
+    return REJECTD_OK;
+}
+
+static enum rejectd_status insert(const struct request *request, struct job_request *wanted,
                                   struct job_view *job, struct rejectd_error *error)
 {
+    struct service *service = request->service;
+    struct store_submission submission;
+    char sha256[RESOURCE_SHA256_SIZE];
+    enum rejectd_status status = read_submission(request, sha256, &submission, error);
+    if (status != REJECTD_OK) {
+        return status;
+    }
     job->type = wanted->type;
     job->priority = wanted->priority;
     memcpy(job->dataset, wanted->dataset, sizeof job->dataset);
@@ -27,8 +66,8 @@ static enum rejectd_status insert(struct service *service, struct job_request *w
     memcpy(job->device, wanted->device, sizeof job->device);
     job->parameters_json = wanted->parameters_json;
     wanted->parameters_json = NULL;
-    const enum rejectd_status status =
-        service->store->functions->job_insert(service->store, job, error);
+    status = service->store->functions->job_insert(
+        service->store, submission.key == NULL ? NULL : &submission, job, error);
     if (status == REJECTD_OK) {
         scheduler_wake(service->scheduler);
     }
@@ -46,10 +85,19 @@ void job_create(struct request *request, struct response *response)
         status = job_request_from_json(request->body.data, request->body.length, &wanted, &error);
     }
     if (status == REJECTD_OK) {
+        status = request_ownership(request, &job.ownership, &error);
+    }
+    if (status == REJECTD_OK) {
+        status = authorize_use(request, wanted.dataset, "dataset", &error);
+    }
+    if (status == REJECTD_OK && wanted.model[0] != '\0') {
+        status = authorize_use(request, wanted.model, "model", &error);
+    }
+    if (status == REJECTD_OK) {
         status = job_check(service->store, service->board, &wanted, &error);
     }
     if (status == REJECTD_OK) {
-        status = insert(service, &wanted, &job, &error);
+        status = insert(request, &wanted, &job, &error);
     }
     if (status == REJECTD_OK) {
         respond_job(response, 202, &job);
@@ -119,10 +167,12 @@ void job_list_all(struct request *request, struct response *response)
     struct rejectd_error error = {0};
     struct job_view *jobs = NULL;
     size_t n_jobs = 0;
+    struct store_viewer viewer;
     size_t limit = 0;
     enum rejectd_status status = request_limit(request, &limit, &error);
     if (status == REJECTD_OK) {
-        status = store->functions->job_list(store, limit, &jobs, &n_jobs, &error);
+        status = store->functions->job_list(store, principal_viewer(&request->principal, &viewer),
+                                            limit, &jobs, &n_jobs, &error);
     }
     for (size_t i = 0; i < n_jobs; i++) {
         scheduler_show_progress(service->scheduler, &jobs[i]);

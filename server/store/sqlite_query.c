@@ -93,6 +93,24 @@ void query_bind_text(struct query *query, const char *text)
     }
 }
 
+void query_bind_string(struct query *query, const char *text)
+{
+    query->n_bound++;
+    if (query->status == REJECTD_OK) {
+        note(query, sqlite3_bind_text64(query->statement, query->n_bound, text, strlen(text),
+                                        SQLITE_STATIC, SQLITE_UTF8));
+    }
+}
+
+void query_bind_blob(struct query *query, const void *bytes, size_t count)
+{
+    query->n_bound++;
+    if (query->status == REJECTD_OK) {
+        note(query,
+             sqlite3_bind_blob64(query->statement, query->n_bound, bytes, count, SQLITE_STATIC));
+    }
+}
+
 void query_bind_integer(struct query *query, int64_t number)
 {
     query->n_bound++;
@@ -132,6 +150,17 @@ char *query_read_copy(struct query *query)
                                      "no memory for a record of the store");
     }
     return copy;
+}
+
+bool query_read_blob(struct query *query, void *out, size_t count)
+{
+    const int column = query->n_read++;
+    const void *bytes = sqlite3_column_blob(query->statement, column);
+    if (bytes == NULL || (size_t)sqlite3_column_bytes(query->statement, column) != count) {
+        return false;
+    }
+    memcpy(out, bytes, count);
+    return true;
 }
 
 int64_t query_read_integer(struct query *query)

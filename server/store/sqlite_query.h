@@ -50,12 +50,17 @@ struct query {
 void query_begin(struct query *query, struct sqlite_connection *connection, const char *sql,
                  struct rejectd_error *error);
 void query_bind_text(struct query *query, const char *text);
+/* The same, but "" binds as "". */
+void query_bind_string(struct query *query, const char *text);
+void query_bind_blob(struct query *query, const void *bytes, size_t count);
 void query_bind_integer(struct query *query, int64_t number);
 /* Steps to the next row. */
 bool query_next(struct query *query);
 /* The columns of the row in their order; NULL reads as "", NULL or 0. */
 void query_read_text(struct query *query, char *out, size_t size); /* cut when it's longer */
 char *query_read_copy(struct query *query);                        /* free() it */
+/* Exactly `count` bytes, or false. */
+bool query_read_blob(struct query *query, void *out, size_t count);
 int64_t query_read_integer(struct query *query);
 enum rejectd_status query_end(struct query *query);
 
