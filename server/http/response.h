@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "protocol/resource_json.h"
+
 /* A body that is made while it is sent. Called by one thread at a time, from the front to the end.
  */
 struct response_stream {
@@ -31,8 +33,11 @@ struct response {
     size_t n_parts;                /* that the file has; 0: not told */
     char location[96];             /* "": none */
     char allow[64];
-    int retry_after; /* seconds; 0: not told, but of 503, where it is 1 */
-    bool close;      /* the connection, after it */
+    int retry_after;  /* seconds; 0: not told, but of 503, where it is 1 */
+    bool close;       /* the connection, after it */
+    bool has_problem; /* body or constant_body follow from it when it is prepared */
+    struct rejectd_error problem;
+    char request_id[RESOURCE_REQUEST_SIZE]; /* "": not told */
 };
 
 void response_clear(struct response *response); /* all-zero is allowed */
@@ -50,6 +55,11 @@ void respond_bytes(struct response *response, const char *content_type, char *by
 void respond_stream(struct response *response, const char *content_type,
                     const struct response_stream *stream);
 void respond_nothing(struct response *response); /* 204 */
+
+/* The answer is to the request of that id, which it tells; nothing about it changes from now on. */
+void response_prepare(struct response *response, const char *request_id);
+/* Of a prepared one: how long its body is; 0 when that isn't known before. */
+uint64_t response_body_bytes(const struct response *response);
 
 /* Queues it, and leaves it empty. */
 enum MHD_Result response_queue(struct response *response, struct MHD_Connection *connection);

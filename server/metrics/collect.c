@@ -233,7 +233,7 @@ static void write_gpus(struct service *service, struct buffer *text)
     for (size_t f = 0; n_gpus > 0 && f < sizeof gpu_families / sizeof gpu_families[0]; f++) {
         metric_text_family(text, gpu_families[f].name, METRIC_GAUGE, gpu_families[f].help);
         for (size_t i = 0; i < n_gpus; i++) {
-            char index[16];
+            char index[24];
             double value;
             snprintf(index, sizeof index, "%zu", i);
             const struct metric_label labels[] = {{"gpu", index}, {"uuid", gpus[i].uuid}};

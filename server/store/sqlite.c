@@ -280,6 +280,7 @@ static const struct store_functions sqlite_functions = {
     .job_release = sqlite_job_release,
     .job_retry = sqlite_job_retry,
     .job_finish = sqlite_job_finish,
+    .queue_look = sqlite_queue_look,
     .job_result = sqlite_job_result,
     .recover = sqlite_recover,
     .model_insert = sqlite_model_insert,
@@ -306,6 +307,7 @@ enum rejectd_status store_sqlite_open(const char *path, struct store **store,
         return REJECTD_FAIL_MEMORY(error, sizeof *made);
     }
     made->store.functions = &sqlite_functions;
+    made->writer.n_errors = made->reader.n_errors = &made->store.n_errors;
     enum rejectd_status status = sqlite_connect(&made->writer, path, error);
     if (status == REJECTD_OK) {
         status = sqlite_run(&made->writer,

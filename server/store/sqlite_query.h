@@ -6,13 +6,15 @@
 #include <pthread.h>
 #include <rejectd/error.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct sqlite_connection {
     sqlite3 *database;
-    pthread_mutex_t lock; /* held by whoever runs statements */
+    pthread_mutex_t lock;            /* held by whoever runs statements */
+    atomic_uint_least64_t *n_errors; /* counts failures; NULL: nobody does */
 };
 
 enum rejectd_status sqlite_connect(struct sqlite_connection *connection, const char *path,
