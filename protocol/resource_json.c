@@ -106,6 +106,7 @@ static void append_job(struct buffer *text, const struct job_view *view)
     append_string_field(text, "started_at", view->started_at);
     append_string_field(text, "finished_at", view->finished_at);
     append_job_error(text, &view->error);
+    append_string_field(text, "request_id", view->request_id);
     if (view->state == JOB_STATE_SUCCEEDED)
         buffer_append_format(text, ",\"result\":\"/v1/jobs/%s/result\"}", view->id);
     else

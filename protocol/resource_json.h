@@ -22,6 +22,7 @@ enum {
     RESOURCE_TIME_SIZE = 32,
     RESOURCE_SHA256_SIZE = 65, /* hex and NUL */
     RESOURCE_STAGE_SIZE = 32,
+    RESOURCE_REQUEST_SIZE = 65, /* the id of a request, and NUL */
     RESOURCE_USER_SIZE = 65,
     RESOURCE_MAX_LIST = 1000, /* entries of a list */
 };
@@ -155,7 +156,8 @@ struct job_view {
     char created_at[RESOURCE_TIME_SIZE];
     char started_at[RESOURCE_TIME_SIZE];
     char finished_at[RESOURCE_TIME_SIZE];
-    struct rejectd_error error; /* why it failed; status REJECTD_OK: null */
+    struct rejectd_error error;             /* why it failed; status REJECTD_OK: null */
+    char request_id[RESOURCE_REQUEST_SIZE]; /* of the request that made it; "" (null): not known */
 };
 
 void job_view_clear(struct job_view *view);

@@ -176,8 +176,10 @@ static enum rejectd_status read_job(const struct json_object *root, void *out)
             0 ||
         (status = json_read_text(root, "started_at", view->started_at, sizeof view->started_at)) !=
             0 ||
-        (status =
-             json_read_text(root, "finished_at", view->finished_at, sizeof view->finished_at)) != 0)
+        (status = json_read_text(root, "finished_at", view->finished_at,
+                                 sizeof view->finished_at)) != 0 ||
+        (status = json_read_text(root, "request_id", view->request_id, sizeof view->request_id)) !=
+            0)
         return status;
     json_t *problem = json_field(root, "error");
     if (json_is_object(problem))

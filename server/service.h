@@ -14,10 +14,13 @@
 #include "server/http/waiters.h"
 #include "server/jobs/scheduler.h"
 #include "server/log.h"
+#include "server/metrics/metrics.h"
+#include "server/metrics/nvml.h"
 #include "server/store/store.h"
 
 struct service {
-    const struct config *config;
+    /* A snapshot that never changes, replaced as a whole by a reload; an old one stays valid. */
+    _Atomic(const struct config *) config;
     const struct log *log;
     struct store *store;
     struct blobs *blobs;
@@ -31,6 +34,9 @@ struct service {
     struct executor *commits;   /* requests that parse or commit */
     struct executor *uploads;   /* ends of uploads, which may wait long for the disk */
     atomic_int n_uploads;       /* that are open */
+    atomic_bool draining;       /* it takes no new work, because it will end soon */
+    struct metrics *metrics;
+    struct nvml *nvml;
 };
 
 #endif

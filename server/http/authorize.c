@@ -175,11 +175,12 @@ static enum rejectd_status check_resource(const struct request *request,
 enum rejectd_status authorize(struct request *request, struct rejectd_error *error)
 {
     const struct route *route = request->route;
-    if (route->access == ACCESS_OPEN) {
+    if (route->access == ACCESS_OPEN || (route->access == ACCESS_LOCAL && is_local(request))) {
         return REJECTD_OK;
     }
+    const bool for_admins = route->access == ACCESS_ADMIN || route->access == ACCESS_LOCAL;
     enum rejectd_status status = authenticate(request, error);
-    if (status == REJECTD_OK && route->access == ACCESS_ADMIN && !request->principal.admin) {
+    if (status == REJECTD_OK && for_admins && !request->principal.admin) {
         status = REJECTD_FAIL(error, REJECTD_FORBIDDEN, "", "this is for administrators");
     }
     if (status == REJECTD_OK && request->id[0] != '\0') {

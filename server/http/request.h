@@ -39,7 +39,8 @@ enum route_thread {
 enum route_access {
     ACCESS_USER, /* whoever is known */
     ACCESS_ADMIN,
-    ACCESS_OPEN, /* everybody */
+    ACCESS_OPEN,  /* everybody */
+    ACCESS_LOCAL, /* administrators, and whoever is on this machine */
 };
 
 struct route {
@@ -61,6 +62,16 @@ enum request_phase {
     REQUEST_DONE,    /* the response is there */
 };
 
+/* What account.h tells of a request. */
+struct request_account {
+    char method[16];
+    int status;          /* of the answer; 0: none yet */
+    const char *problem; /* its kind; NULL: none */
+    bool waits;          /* on purpose, as ?wait= does: its time says nothing about the service */
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+};
+
 struct request {
     struct service *service;
     struct http_server *server;
@@ -71,6 +82,8 @@ struct request {
     size_t uri_length;         /* with all of that */
     const struct route *route;
     char id[RESOURCE_ID_SIZE]; /* of the path */
+    char request_id[RESOURCE_REQUEST_SIZE];
+    struct request_account account;
     struct principal principal;
     bool is_head;
     enum request_phase phase;
@@ -115,6 +128,11 @@ const char *request_header(const struct request *request, const char *name);
 const struct route *route_find(const char *method, const char *path, char id[RESOURCE_ID_SIZE],
                                char allow[64]);
 
+/* The routes as they are numbered, in no other order than that of the table. */
+size_t route_count(void);
+const struct route *route_at(size_t index);
+size_t route_index(const struct route *route);
+
 void dataset_create(struct request *request, struct response *response);
 void dataset_add_file(struct request *request, struct response *response);
 void dataset_put_samples(struct request *request, struct response *response);
@@ -149,5 +167,7 @@ void meta_health(struct request *request, struct response *response);
 void meta_ready(struct request *request, struct response *response);
 void meta_openapi(struct request *request, struct response *response);
 void meta_root(struct request *request, struct response *response);
+
+void metrics_show(struct request *request, struct response *response);
 
 #endif

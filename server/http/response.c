@@ -36,16 +36,45 @@ static void respond_text(struct response *response, int status, const char *cont
 
 void respond_problem(struct response *response, const struct rejectd_error *error)
 {
-    char *text = problem_to_json(error);
-    if (text != NULL) {
-        respond_text(response, rejectd_status_http(error->status), problem_type, text);
+    const struct rejectd_error kept = *error; /* it may be the response's own */
+    response_clear(response);
+    response->status = rejectd_status_http(kept.status);
+    response->content_type = problem_type;
+    response->has_problem = true;
+    response->problem = kept;
+}
+
+/* Does nothing the second time. */
+static void prepare(struct response *response)
+{
+    if (!response->has_problem || response->body != NULL || response->constant_body != NULL) {
+        return;
+    }
+    response->body = problem_to_json_of(&response->problem, response->request_id);
+    if (response->body != NULL) {
+        response->length = strlen(response->body);
     } else {
-        response_clear(response);
         response->status = 503;
-        response->content_type = problem_type;
         response->constant_body = last_resort;
         response->length = sizeof last_resort - 1;
     }
+}
+
+void response_prepare(struct response *response, const char *request_id)
+{
+    snprintf(response->request_id, sizeof response->request_id, "%s", request_id);
+    prepare(response);
+}
+
+uint64_t response_body_bytes(const struct response *response)
+{
+    if (response->has_file) {
+        return response->file_bytes;
+    }
+    if (response->stream.read != NULL) {
+        return response->stream.bytes == MHD_SIZE_UNKNOWN ? 0 : response->stream.bytes;
+    }
+    return response->length;
 }
 
 void respond_json(struct response *response, int status, char *text)
@@ -240,6 +269,7 @@ static struct MHD_Response *create(struct response *response)
 
 enum MHD_Result response_queue(struct response *response, struct MHD_Connection *connection)
 {
+    prepare(response);
     struct MHD_Response *made = create(response);
     enum MHD_Result result = MHD_NO;
     if (made != NULL) {
@@ -250,6 +280,9 @@ enum MHD_Result response_queue(struct response *response, struct MHD_Connection 
         add_page_headers(response, made);
         if (response->content_type != NULL) {
             MHD_add_response_header(made, "Content-Type", response->content_type);
+        }
+        if (response->request_id[0] != '\0') {
+            MHD_add_response_header(made, "X-Request-Id", response->request_id);
         }
         if (response->location[0] != '\0') {
             MHD_add_response_header(made, "Location", response->location);

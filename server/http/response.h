@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "protocol/resource_json.h"
+
 /* A body that is made while it is sent. Called by one thread at a time, from the front to the end.
  */
 struct response_stream {
@@ -35,8 +37,11 @@ struct response {
     char etag[72];        /* with its quotes; "": none */
     char repr_digest[64]; /* of the whole, when only a part is sent, too; "": none */
     char content_range[72];
-    int retry_after; /* seconds; 0: not told, but of 503, where it is 1 */
-    bool close;      /* the connection, after it */
+    int retry_after;  /* seconds; 0: not told, but of 503, where it is 1 */
+    bool close;       /* the connection, after it */
+    bool has_problem; /* body or constant_body follow from it when it is prepared */
+    struct rejectd_error problem;
+    char request_id[RESOURCE_REQUEST_SIZE]; /* "": not told */
 };
 
 void response_clear(struct response *response); /* all-zero is allowed */
@@ -57,6 +62,11 @@ void respond_stream(struct response *response, const char *content_type,
  * then told as its digest, too. Parts of a file can be asked for from then on. */
 void respond_tagged(struct response *response, const char *sha256);
 void respond_nothing(struct response *response); /* 204 */
+
+/* The answer is to the request of that id, which it tells; nothing about it changes from now on. */
+void response_prepare(struct response *response, const char *request_id);
+/* Of a prepared one: how long its body is; 0 when that isn't known before. */
+uint64_t response_body_bytes(const struct response *response);
 
 /* Queues it, and leaves it empty. */
 enum MHD_Result response_queue(struct response *response, struct MHD_Connection *connection);

@@ -52,7 +52,7 @@ static bool can_run(const struct service *service, const struct device_view *vie
     return false;
 }
 
-/* Ready: the store answers, and there is a device to run jobs on. */
+/* Ready: the store answers, there is a device to run jobs on, and the end isn't near. */
 void meta_ready(struct request *request, struct response *response)
 {
     const struct service *service = request->service;
@@ -65,8 +65,10 @@ void meta_ready(struct request *request, struct response *response)
         status = device_board_copy(service->board, &views, &n_views, &error);
     }
     if (status == REJECTD_OK) {
-        const bool ready = can_run(service, views, n_views);
-        respond_json(response, ready ? 200 : 503, readiness_to_json(views, n_views, ready));
+        const char *name = can_run(service, views, n_views) ? "ok" : "not ready";
+        name = atomic_load(&service->draining) ? "draining" : name;
+        const int http = strcmp(name, "ok") == 0 ? 200 : 503;
+        respond_json(response, http, readiness_to_json(views, n_views, name));
     } else {
         error.status = REJECTD_UNAVAILABLE;
         respond_problem(response, &error);

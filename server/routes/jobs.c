@@ -49,6 +49,18 @@ static enum rejectd_status read_submission(const struct request *request,
     return REJECTD_OK;
 }
 
+/* A job that an earlier request made has the id of that one. */
+static void log_queued(const struct request *request, const struct job_view *job)
+{
+    const bool is_new = strcmp(job->request_id, request->request_id) == 0;
+    log_write_fields(
+        request->service->log, LOG_LEVEL_INFO, is_new ? "job-queued" : "job-known",
+        LOG_FIELDS(LOG_TEXT("job", job->id), LOG_TEXT("type", job_type_name(job->type)),
+                   LOG_TEXT("dataset", job->dataset), LOG_NUMBER("priority", job->priority),
+                   LOG_TEXT("request_id", request->request_id)),
+        "%s", is_new ? "a new job" : "asked for again");
+}
+
 static enum rejectd_status insert(const struct request *request, struct job_request *wanted,
                                   struct job_view *job, struct rejectd_error *error)
 {
@@ -66,9 +78,11 @@ static enum rejectd_status insert(const struct request *request, struct job_requ
     memcpy(job->device, wanted->device, sizeof job->device);
     job->parameters_json = wanted->parameters_json;
     wanted->parameters_json = NULL;
+    memcpy(job->request_id, request->request_id, sizeof job->request_id);
     status = service->store->functions->job_insert(
         service->store, submission.key == NULL ? NULL : &submission, job, error);
     if (status == REJECTD_OK) {
+        log_queued(request, job);
         scheduler_wake(service->scheduler);
     }
     return status;
@@ -143,6 +157,7 @@ void job_show(struct request *request, struct response *response)
     if (status == REJECTD_OK && seconds > 0.0) {
         memcpy(waiter->job, request->id, sizeof waiter->job);
         waiter->deadline = request->started + seconds;
+        request->account.waits = true;
         waiters_add(service->waiters, waiter);
     }
     if (status == REJECTD_OK) {
@@ -198,6 +213,7 @@ void job_remove(struct request *request, struct response *response)
         return;
     }
     if (job_state_is_final(job.state)) {
+        metrics_count_job(service->metrics, job.type, job.state, NULL, 0.0);
         waiters_wake_job(service->waiters, job.id);
     } else {
         scheduler_cancel(service->scheduler, job.id);

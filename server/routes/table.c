@@ -42,6 +42,7 @@ static const struct route routes[] = {
 
     {"GET", "/healthz", BODY_NONE, ROUTE_HTTP, meta_health, ACCESS_OPEN},
     {"GET", "/readyz", BODY_NONE, ROUTE_HTTP, meta_ready, ACCESS_OPEN},
+    {"GET", "/metrics", BODY_NONE, ROUTE_COMMITS, metrics_show, ACCESS_LOCAL},
     {"GET", "/openapi.yaml", BODY_NONE, ROUTE_HTTP, meta_openapi, ACCESS_OPEN},
     {"GET", "/", BODY_NONE, ROUTE_HTTP, meta_root, ACCESS_OPEN},
 };
@@ -93,4 +94,19 @@ const struct route *route_find(const char *method, const char *path, char id[RES
         }
     }
     return NULL;
+}
+
+size_t route_count(void)
+{
+    return N_ROUTES;
+}
+
+const struct route *route_at(size_t index)
+{
+    return &routes[index];
+}
+
+size_t route_index(const struct route *route)
+{
+    return (size_t)(route - routes);
 }

@@ -133,6 +133,8 @@ const char *const sqlite_migrations[] = {
                                                         */
     "CREATE UNIQUE INDEX jobs_idempotency ON jobs (owner, idempotency_key)"
     "  WHERE idempotency_key IS NOT NULL;",
+
+    "ALTER TABLE jobs ADD COLUMN request_id TEXT;", /* of who made it; NULL: not known */
 };
 
 const size_t sqlite_n_migrations = sizeof sqlite_migrations / sizeof sqlite_migrations[0];
@@ -278,6 +280,7 @@ static const struct store_functions sqlite_functions = {
     .job_release = sqlite_job_release,
     .job_retry = sqlite_job_retry,
     .job_finish = sqlite_job_finish,
+    .queue_look = sqlite_queue_look,
     .job_result = sqlite_job_result,
     .recover = sqlite_recover,
     .model_insert = sqlite_model_insert,
@@ -304,6 +307,7 @@ enum rejectd_status store_sqlite_open(const char *path, struct store **store,
         return REJECTD_FAIL_MEMORY(error, sizeof *made);
     }
     made->store.functions = &sqlite_functions;
+    made->writer.n_errors = made->reader.n_errors = &made->store.n_errors;
     enum rejectd_status status = sqlite_connect(&made->writer, path, error);
     if (status == REJECTD_OK) {
         status = sqlite_run(&made->writer,

@@ -38,6 +38,9 @@ void sqlite_disconnect(struct sqlite_connection *connection)
 
 enum rejectd_status sqlite_fail(struct sqlite_connection *connection, struct rejectd_error *error)
 {
+    if (connection->n_errors != NULL) {
+        atomic_fetch_add_explicit(connection->n_errors, 1, memory_order_relaxed);
+    }
     const bool full = sqlite3_errcode(connection->database) == SQLITE_FULL;
     return REJECTD_FAIL(error, full ? REJECTD_STORAGE_FULL : REJECTD_STORAGE, "",
                         "the store failed: %s", sqlite3_errmsg(connection->database));

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <rejectd/error.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@ struct sqlite_connection {
     sqlite3 *database;
     struct sqlite_prepared prepared[SQLITE_PREPARED]; /* hashed by the address of the text */
     pthread_mutex_t lock;                             /* held by whoever runs statements */
+    atomic_uint_least64_t *n_errors;                  /* counts failures; NULL: nobody does */
 };
 
 enum rejectd_status sqlite_connect(struct sqlite_connection *connection, const char *path,

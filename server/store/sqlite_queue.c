@@ -25,21 +25,22 @@ static enum rejectd_status select_claim(struct sqlite_connection *writer,
                                         struct rejectd_error *error)
 {
     struct query query;
-    query_begin(&query, writer,
-                "SELECT id, type, dataset, model, fence, created_at, parameters, attempt, device, "
-                "lost_on, warning_code, warning_message, jobs.owner FROM jobs "
-                "LEFT JOIN shares ON shares.owner = jobs.owner "
-                "LEFT JOIN (SELECT owner, count(*) AS n FROM jobs WHERE state = 'running' "
-                "  GROUP BY owner) AS running ON running.owner = jobs.owner "
-                "WHERE state = 'queued' "
-                "AND (instr(?1, ' ' || " WISH " || ' ') > 0) <> ?2 "
-                "AND (" WISH " = ?3 OR ((?4 = 0 OR lost_on IS NOT ?3) AND (?5 IS NULL "
-                "  OR lost_on IS NOT NULL OR NOT EXISTS (SELECT 1 FROM datasets WHERE "
-                "    datasets.id = jobs.dataset AND "
-                "    instr(?5, ' ' || datasets.sha256 || ' ') > 0)))) "
-                "ORDER BY row_number() OVER (PARTITION BY jobs.owner ORDER BY priority DESC, seq)"
-                "  + ifnull(running.n, 0), ifnull(served, 0), priority DESC, seq LIMIT 1",
-                error);
+    query_begin(
+        &query, writer,
+        "SELECT id, type, dataset, model, fence, created_at, parameters, attempt, device, "
+        "lost_on, warning_code, warning_message, jobs.owner, request_id, priority FROM jobs "
+        "LEFT JOIN shares ON shares.owner = jobs.owner "
+        "LEFT JOIN (SELECT owner, count(*) AS n FROM jobs WHERE state = 'running' "
+        "  GROUP BY owner) AS running ON running.owner = jobs.owner "
+        "WHERE state = 'queued' "
+        "AND (instr(?1, ' ' || " WISH " || ' ') > 0) <> ?2 "
+        "AND (" WISH " = ?3 OR ((?4 = 0 OR lost_on IS NOT ?3) AND (?5 IS NULL "
+        "  OR lost_on IS NOT NULL OR NOT EXISTS (SELECT 1 FROM datasets WHERE "
+        "    datasets.id = jobs.dataset AND "
+        "    instr(?5, ' ' || datasets.sha256 || ' ') > 0)))) "
+        "ORDER BY row_number() OVER (PARTITION BY jobs.owner ORDER BY priority DESC, seq)"
+        "  + ifnull(running.n, 0), ifnull(served, 0), priority DESC, seq LIMIT 1",
+        error);
     query_bind_text(&query, taker->wishes);
     query_bind_integer(&query, taker->others);
     query_bind_text(&query, taker->device);
@@ -62,6 +63,8 @@ static enum rejectd_status select_claim(struct sqlite_connection *writer,
         query_read_text(&query, claim->warning.code, sizeof claim->warning.code);
         query_read_text(&query, claim->warning.message, sizeof claim->warning.message);
         query_read_text(&query, claim->owner, sizeof claim->owner);
+        query_read_text(&query, claim->request_id, sizeof claim->request_id);
+        claim->priority = (int)query_read_integer(&query);
     }
     return query_end(&query);
 }
@@ -360,5 +363,41 @@ enum rejectd_status sqlite_recover(struct store *store, struct store_recovery *r
     *recovery = (struct store_recovery){.n_requeued = (size_t)n_requeued,
                                         .n_failed = (size_t)n_failed,
                                         .n_cancelled = (size_t)n_cancelled};
+    return status;
+}
+
+static enum rejectd_status look_at_queued(struct sqlite_connection *reader,
+                                          struct store_queue *queue, struct rejectd_error *error)
+{
+    struct query query;
+    query_begin(&query, reader,
+                "SELECT priority, count(*), min(created_at) FROM jobs WHERE state = 'queued' "
+                "GROUP BY priority ORDER BY priority DESC",
+                error);
+    while (queue->n < STORE_PRIORITIES && query_next(&query)) {
+        const size_t i = queue->n++;
+        queue->by_priority[i].priority = (int)query_read_integer(&query);
+        queue->by_priority[i].n_queued = (size_t)query_read_integer(&query);
+        queue->by_priority[i].oldest = query_read_integer(&query);
+    }
+    return query_end(&query);
+}
+
+enum rejectd_status sqlite_queue_look(struct store *store, struct store_queue *queue,
+                                      struct rejectd_error *error)
+{
+    struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
+    struct query query;
+    *queue = (struct store_queue){0};
+    pthread_mutex_lock(&reader->lock);
+    enum rejectd_status status = look_at_queued(reader, queue, error);
+    if (status == REJECTD_OK) {
+        query_begin(&query, reader, "SELECT count(*) FROM jobs WHERE state = 'running'", error);
+        if (query_next(&query)) {
+            queue->n_running = (size_t)query_read_integer(&query);
+        }
+        status = query_end(&query);
+    }
+    pthread_mutex_unlock(&reader->lock);
     return status;
 }

@@ -16,6 +16,8 @@
 #ifndef SERVER_STORE_STORE_H
 #define SERVER_STORE_STORE_H
 
+#include <stdatomic.h>
+
 #include "protocol/resource_json.h"
 
 enum { STORE_MAX_ATTEMPTS = 3 };
@@ -66,6 +68,8 @@ struct store_claim {
     char model[RESOURCE_ID_SIZE]; /* that is applied; "" for other types */
     char *parameters_json;        /* owned: store_claim_clear() */
     double seconds_queued;
+    int priority;
+    char request_id[RESOURCE_REQUEST_SIZE]; /* of who made the job; "": not known */
 };
 void store_claim_clear(struct store_claim *claim); /* all-zero is allowed */
 
@@ -121,6 +125,18 @@ struct store_recovery {
     size_t n_requeued;
     size_t n_failed;
     size_t n_cancelled;
+};
+
+/* What waits and runs. */
+enum { STORE_PRIORITIES = 2 * JOB_MAX_PRIORITY + 1 };
+struct store_queue {
+    size_t n_running;
+    size_t n; /* priorities with jobs that wait, the highest first */
+    struct {
+        int priority;
+        size_t n_queued;
+        int64_t oldest; /* when the first of them was made: milliseconds since 1970 */
+    } by_priority[STORE_PRIORITIES];
 };
 
 struct store;
@@ -201,6 +217,8 @@ struct store_functions {
     enum rejectd_status (*job_finish)(struct store *store, const char *id, int64_t fence,
                                       const struct store_outcome *outcome,
                                       struct rejectd_error *error);
+    enum rejectd_status (*queue_look)(struct store *store, struct store_queue *queue,
+                                      struct rejectd_error *error);
     /* CONFLICT unless it succeeded. */
     enum rejectd_status (*job_result)(struct store *store, const char *id,
                                       struct store_result *result, struct rejectd_error *error);
@@ -253,6 +271,7 @@ struct store_functions {
 /* The head of every store. */
 struct store {
     const struct store_functions *functions;
+    atomic_uint_least64_t n_errors; /* failures of the database so far */
 };
 
 /* "ds_", "jb_" or "md_" and 22 random characters of [a-z0-9]. */

@@ -47,6 +47,8 @@ class Daemon:
         Daemon.starts += 1
         self.log = self.folder / f"stderr-{Daemon.starts}.txt"
         environment = {k: v for k, v in os.environ.items() if not k.startswith("REJECTD_")}
+        # What stops a daemon in a test doesn't wait for its jobs, but where that is the test.
+        environment["REJECTD_DRAIN_SECONDS"] = "0"
         environment.update(self.environment)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

@@ -343,7 +343,7 @@ START_TEST(test_what_is_shown)
         "\"reason\":\"it is \\\"broken\\\"\",\"memory\":{\"total\":10,\"budget\":0,\"free\":0},"
         "\"job\":null,\"jobs_done\":0,\"restarts\":0,\"residents\":[]}],\"cuda\":\"a note\"}");
     free(text);
-    text = readiness_to_json(views, n, true);
+    text = readiness_to_json(views, n, "ok");
     ck_assert_str_eq(text, "{\"status\":\"ok\",\"devices\":{\"cpu\":\"ready\",\"cuda:0\":\"busy\","
                            "\"cuda:1\":\"failed\"}}");
     free(text);
