@@ -30,12 +30,17 @@ static void write_queue(const struct store_queue *queue, struct buffer *text)
     static const char depth[] = "rejectd_queue_depth";
     static const char oldest[] = "rejectd_queue_oldest_seconds";
     const int64_t now = clock_milliseconds();
+    bool usual = false;
     metric_text_family(text, depth, METRIC_GAUGE, "Jobs that wait, by priority.");
     for (size_t i = 0; i < queue->n; i++) {
         char priority[16];
         snprintf(priority, sizeof priority, "%d", queue->by_priority[i].priority);
         metric_text_sample(text, depth, &(struct metric_label){"priority", priority}, 1,
                            (double)queue->by_priority[i].n_queued);
+        usual = usual || queue->by_priority[i].priority == 0;
+    }
+    if (!usual) { /* an empty queue is told, too */
+        metric_text_sample(text, depth, &(struct metric_label){"priority", "0"}, 1, 0.0);
     }
     metric_text_family(text, oldest, METRIC_GAUGE,
                        "How long the first of them has waited, by priority.");

@@ -9,9 +9,9 @@
 #include "server/metrics/text.h"
 
 /* What the service answers; anything else counts as "other". */
-static const int statuses[] = {200, 201, 202, 204, 206, 304, 400, 401, 403, 404, 405,
-                               408, 409, 411, 412, 413, 415, 416, 417, 422, 428, 429,
-                               431, 500, 501, 502, 503, 507, 0};
+static const int statuses[] = {200, 201, 202, 204, 206, 304, 400, 401, 403, 404,
+                               405, 408, 409, 411, 412, 413, 415, 416, 417, 422,
+                               428, 429, 431, 500, 501, 502, 503, 507, 0};
 
 enum {
     N_STATUSES = sizeof statuses / sizeof statuses[0] + 1, /* the last: other */
@@ -41,8 +41,8 @@ struct device_figures {
 
 struct metrics {
     size_t n_routes;
-    struct metrics_route *routes;    /* [n_routes], owned */
-    struct route_figures *by_route;  /* [n_routes + 1], owned; the last: no route */
+    struct metrics_route *routes;   /* [n_routes], owned */
+    struct route_figures *by_route; /* [n_routes + 1], owned; the last: no route */
     struct metric_counter ended[JOB_TYPE_COUNT][JOB_STATE_COUNT];
     struct metric_histogram waits[N_PRIORITIES];
     pthread_mutex_t lock; /* of the list of devices */

@@ -93,7 +93,7 @@ void metric_text_histogram(struct buffer *text, const char *name, const struct m
 {
     uint64_t below = 0;
     const double sum =
-        1e-9 * (double)atomic_load_explicit(&histogram->nanoseconds, memory_order_relaxed);
+        (double)atomic_load_explicit(&histogram->nanoseconds, memory_order_relaxed) / 1e9;
     for (size_t i = 0; i <= bounds->n; i++) {
         char bound[40];
         below += atomic_load_explicit(&histogram->counts[i], memory_order_relaxed);

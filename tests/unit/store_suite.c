@@ -566,6 +566,51 @@ START_TEST(test_no_job_is_claimed_twice)
 }
 END_TEST
 
+START_TEST(test_queue_is_looked_at)
+{
+    char dataset[RESOURCE_ID_SIZE], id[RESOURCE_ID_SIZE];
+    static struct store_queue queue;
+    struct store_claim claim = {0};
+    bool found = false;
+    add_dataset(sha_a, dataset);
+    OK(queue_look, &queue);
+    ck_assert_uint_eq(queue.n + queue.n_running, 0);
+    add_job(dataset, 0, id);
+    add_job(dataset, -2, id);
+    add_job(dataset, 7, id);
+    add_job(dataset, 0, id);
+    OK(job_claim, &processor, &found, &claim);
+    ck_assert(found && claim.priority == 7);
+    store_claim_clear(&claim);
+    OK(queue_look, &queue);
+    ck_assert_uint_eq(queue.n_running, 1);
+    ck_assert_uint_eq(queue.n, 2);
+    ck_assert_int_eq(queue.by_priority[0].priority, 0);
+    ck_assert_uint_eq(queue.by_priority[0].n_queued, 2);
+    ck_assert_int_eq(queue.by_priority[1].priority, -2);
+    ck_assert_uint_eq(queue.by_priority[1].n_queued, 1);
+    ck_assert_int_gt(queue.by_priority[1].oldest, 0);
+    ck_assert_int_le(queue.by_priority[0].oldest, queue.by_priority[1].oldest);
+}
+END_TEST
+
+START_TEST(test_request_of_a_job)
+{
+    char dataset[RESOURCE_ID_SIZE];
+    struct store_claim claim = {0};
+    bool found = false;
+    add_dataset(sha_a, dataset);
+    struct job_view job = {.type = JOB_FIT, .device = "auto", .request_id = "a.request-1"};
+    memcpy(job.dataset, dataset, sizeof job.dataset);
+    OK(job_insert, NULL, &job);
+    ck_assert_str_eq(job.request_id, "a.request-1");
+    job_view_clear(&job);
+    OK(job_claim, &processor, &found, &claim);
+    ck_assert_str_eq(claim.request_id, "a.request-1");
+    store_claim_clear(&claim);
+}
+END_TEST
+
 TCase *store_suite(const struct store_under_test *implementation)
 {
     TCase *tests = tcase_create("contract");
@@ -590,5 +635,7 @@ TCase *store_suite(const struct store_under_test *implementation)
     tcase_add_test(tests, test_model_without_a_job);
     tcase_add_test(tests, test_reopening_keeps_everything);
     tcase_add_test(tests, test_no_job_is_claimed_twice);
+    tcase_add_test(tests, test_queue_is_looked_at);
+    tcase_add_test(tests, test_request_of_a_job);
     return tests;
 }
