@@ -10,6 +10,7 @@
 #include "server/devices/device_board.h"
 #include "server/devices/gpu_worker.h"
 #include "server/executor.h"
+#include "server/http/events.h"
 #include "server/http/waiters.h"
 #include "server/jobs/scheduler.h"
 #include "server/log.h"
@@ -26,6 +27,7 @@ struct service {
     struct gpu_worker **gpus; /* [n_gpus] */
     size_t n_gpus;
     struct waiters *waiters;
+    struct events *events;
     struct executor *commits; /* requests that parse or commit */
     struct executor *uploads; /* ends of uploads, which may wait long for the disk */
     atomic_int n_uploads;     /* that are open */

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "protocol/npy.h"
+#include "server/clock.h"
 #include "server/jobs/scheduler_private.h"
 
 static struct running *running_of(struct pool_job *job)
@@ -107,6 +108,7 @@ static struct running *claim_next(struct scheduler *scheduler, const char *devic
         running_free(running);
         return NULL;
     }
+    running->started = clock_monotonic();
     running->next = scheduler->first;
     scheduler->first = running;
     device_board_begin_job(board, device, running->claimed.claim.job);
@@ -161,6 +163,7 @@ static struct pool_job *source_claim(void *context, const char *device, double s
         if (open_job(scheduler, running, &error) == REJECTD_OK) {
             log_write(scheduler->options.log, LOG_LEVEL_INFO, "job-started", "%s on %s", claim->job,
                       device);
+            scheduler->options.changed(scheduler->options.context, claim->job);
             return &running->job;
         }
         const struct store_outcome outcome = {.state = JOB_STATE_FAILED, .error = &error};
@@ -172,15 +175,35 @@ static struct pool_job *source_claim(void *context, const char *device, double s
 
 /* ---- while it runs ---- */
 
+/* As if the rest went on as what was done so far; too little says nothing. */
+static double seconds_left(const struct running *running, double now)
+{
+    static const double least_fraction = 0.02, least_seconds = 0.5;
+    const double seconds = now - running->started;
+    if (running->fraction < least_fraction || seconds < least_seconds) {
+        return 0.0;
+    }
+    return seconds * (1.0 - running->fraction) / running->fraction;
+}
+
 static bool source_progress(void *context, struct pool_job *job, const char *stage, double fraction)
 {
     struct scheduler *scheduler = context;
     struct running *running = running_of(job);
+    static const double pause = 0.1;
+    const double now = clock_monotonic();
     pthread_mutex_lock(&scheduler->lock);
+    const bool tell = now - running->told >= pause;
     snprintf(running->stage, sizeof running->stage, "%s", stage);
     running->fraction = fraction;
     const bool goes_on = !running->cancelled;
+    const double left = seconds_left(running, now);
+    running->told = tell ? now : running->told;
     pthread_mutex_unlock(&scheduler->lock);
+    if (tell) {
+        scheduler->options.progressed(scheduler->options.context, running->claimed.claim.job, stage,
+                                      fraction, left);
+    }
     return goes_on;
 }
 
@@ -308,6 +331,7 @@ bool scheduler_show_progress(struct scheduler *scheduler, struct job_view *job)
     if (running != NULL) {
         memcpy(job->stage, running->stage, sizeof job->stage);
         job->fraction = running->fraction;
+        job->seconds_left = seconds_left(running, clock_monotonic());
     }
     pthread_mutex_unlock(&scheduler->lock);
     return running != NULL;

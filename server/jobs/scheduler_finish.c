@@ -169,6 +169,7 @@ static void release(struct scheduler *scheduler, const struct store_claim *claim
                   error.message);
     } else {
         log_write(scheduler->options.log, LOG_LEVEL_INFO, "job-released", "%s", claim->job);
+        scheduler->options.changed(scheduler->options.context, claim->job);
     }
 }
 
@@ -212,6 +213,8 @@ static bool try_again(struct scheduler *scheduler, struct running *running,
     running->ended = job_state_is_final(state);
     if (running->ended) {
         scheduler->options.ended(scheduler->options.context, claim->job);
+    } else {
+        scheduler->options.changed(scheduler->options.context, claim->job);
     }
     return true;
 }

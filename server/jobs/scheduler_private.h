@@ -17,6 +17,8 @@ struct running {
     bool cancelled;
     char stage[RESOURCE_STAGE_SIZE];
     double fraction;
+    double started; /* clock_monotonic() */
+    double told;    /* when its progress was, last */
 };
 
 struct scheduler {
