@@ -249,7 +249,7 @@ def allowed(daemon, job):
 def test_only_who_sees_the_job_listens(own_daemon):
     daemon = own_daemon()
     anna, bert = (As(daemon.api, add(daemon, name)) for name in ("anna", "bert"))
-    job = make_fit(anna, make_dataset(anna))
+    job = make_fit(anna, make_dataset(anna)["id"])
     events = list(Stream(daemon.api.port, job["id"], headers=anna.headers).events())
     assert events[-1][1] == "end"
     path = f"/v1/jobs/{job['id']}/events"
