@@ -13,7 +13,7 @@ from samples import description, noise
 from test_identity import As, add, make_dataset, make_fit
 
 # With the reference backend these take from seconds to minutes.
-MEDIUM = {"n_epochs": 120, "n_channels": 32, "n_times": 200}
+MEDIUM = {"n_epochs": 80, "n_channels": 32, "n_times": 200}
 LONG = {"n_epochs": 400, "n_channels": 96, "n_times": 400}
 GRID = {"n_interpolate": [1, 4, 8], "cv": 10, "thresh_method": "exact"}
 SLOW = ("--backend", "reference", "--threads", "1")
