@@ -117,6 +117,9 @@ static enum rejectd_status open_store(const struct config *config, struct store 
     if (status == REJECTD_OK) {
         status = become_owner(config->data_dir, error);
     }
+    if (status == REJECTD_OK) {
+        status = data_dir_check_store(config->data_dir, error);
+    }
     snprintf(path, sizeof path, "%s/store.sqlite", config->data_dir);
     return status == REJECTD_OK ? store_sqlite_open(path, store, error) : status;
 }

@@ -276,6 +276,47 @@ static const struct store_functions sqlite_functions = {
     .blob_is_needed = sqlite_blob_is_needed,
 };
 
+static const char *step_text(sqlite3_stmt *statement, int *code)
+{
+    *code = sqlite3_step(statement);
+    return *code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+}
+
+/* SQLite's reports begin with a heading line. */
+static const char *last_line(const char *text)
+{
+    const char *end = strrchr(text, '\n');
+    return end == NULL ? text : end + 1;
+}
+
+/* Before anything is written: a damaged file stays as it was found. */
+static enum rejectd_status find_damage(struct sqlite_connection *connection, const char *path,
+                                       struct rejectd_error *error)
+{
+    sqlite3 *database = connection->database;
+    sqlite3_stmt *statement = NULL;
+    const char *found = NULL;
+    int code = sqlite3_prepare_v2(database, "PRAGMA quick_check(1)", -1, &statement, NULL);
+    if (code == SQLITE_OK) {
+        found = step_text(statement, &code);
+    }
+    enum rejectd_status status = REJECTD_OK;
+    if (found == NULL && code != SQLITE_CORRUPT && code != SQLITE_NOTADB) {
+        status = sqlite_fail(connection, error);
+    } else if (found == NULL || strcmp(found, "ok") != 0) {
+        status = REJECTD_FAIL(error, REJECTD_STORAGE, "",
+                              "the store %.150s is damaged (%.50s) and has been left as it is; "
+                              "restore it from a backup, or move the whole data directory away "
+                              "to start with an empty one",
+                              path, found == NULL ? sqlite3_errmsg(database) : last_line(found));
+    }
+    sqlite3_finalize(statement);
+    if (status != REJECTD_OK) {
+        sqlite3_db_config(database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    }
+    return status;
+}
+
 enum rejectd_status store_sqlite_open(const char *path, struct store **store,
                                       struct rejectd_error *error)
 {
@@ -286,6 +327,9 @@ enum rejectd_status store_sqlite_open(const char *path, struct store **store,
     }
     made->store.functions = &sqlite_functions;
     enum rejectd_status status = sqlite_connect(&made->writer, path, error);
+    if (status == REJECTD_OK) {
+        status = find_damage(&made->writer, path, error);
+    }
     if (status == REJECTD_OK) {
         status = sqlite_run(&made->writer,
                             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"

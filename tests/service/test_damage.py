@@ -1,0 +1,92 @@
+"""What the disk may do to the data: a damaged or missing database, damaged samples."""
+
+import random
+import shutil
+import subprocess
+
+import pytest
+from daemon import program
+from samples import description, noise
+
+
+@pytest.fixture
+def used(own_daemon):
+    """A daemon that was stopped and has a dataset and a finished job."""
+    daemon = own_daemon("--backend", "cpu")
+    daemon.dataset = daemon.api.upload(description(), noise())
+    daemon.job, daemon.result = daemon.api.fit(daemon.dataset, cv=3)
+    daemon.stop()
+    return daemon
+
+
+def contents(folder):
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def refused(daemon, *mentions):
+    """The daemon doesn't start, says why in a line, and leaves every file as it is."""
+    before = contents(daemon.data)
+    command = [program("rejectd"), "--listen", "127.0.0.1:0", "--data-dir", daemon.data]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 1, run
+    assert run.stderr.count("\n") == 1 and run.stderr.startswith("rejectd: "), run.stderr
+    for words in (str(daemon.data), "backup", *mentions):
+        assert words in run.stderr, run.stderr
+    after = contents(daemon.data)
+    for path, content in before.items():
+        assert after.get(path) == content, f"{path} was changed"
+
+
+def test_store_is_no_database(used):
+    (used.data / "store.sqlite").write_bytes(b"This is no database. " * 1000)
+    refused(used, "store.sqlite", "is damaged")
+
+
+def test_store_with_an_overwritten_header(used):
+    store = used.data / "store.sqlite"
+    store.write_bytes(b"\0" * 100 + store.read_bytes()[100:])
+    refused(used, "store.sqlite", "is damaged")
+
+
+def test_store_cut_short(used):
+    store = used.data / "store.sqlite"
+    content = store.read_bytes()
+    store.write_bytes(content[: len(content) // 2])
+    refused(used, "store.sqlite", "is damaged")
+
+
+def test_store_with_a_damaged_page(used):
+    store = used.data / "store.sqlite"
+    content = bytearray(store.read_bytes())
+    rng = random.Random(1)
+    for page in range(1, len(content) // 4096, 2):
+        content[4096 * page : 4096 * page + 512] = rng.randbytes(512)
+    store.write_bytes(content)
+    refused(used, "store.sqlite", "is damaged")
+
+
+@pytest.mark.parametrize("how", ["missing", "empty"])
+def test_store_is_missing(used, how):
+    """An empty store would have the samples swept."""
+    store = used.data / "store.sqlite"
+    kept = store.read_bytes()
+    if how == "empty":
+        store.write_bytes(b"")
+    else:
+        store.unlink()
+    refused(used, "store.sqlite is missing or empty")
+    command = [program("rejectd"), "token", "add", "--user", "ann", "--data-dir", used.data]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 1 and "store.sqlite is missing or empty" in run.stderr, run
+    assert not store.exists() or store.stat().st_size == 0
+
+    store.write_bytes(kept)
+    used.start()
+    assert used.api.get(used.job["result"]).json() == used.result
+
+
+def test_missing_store_without_blobs_is_a_new_one(used):
+    shutil.rmtree(used.data / "blobs")
+    (used.data / "store.sqlite").unlink()
+    used.start()
+    assert used.api.listed("datasets") == []
