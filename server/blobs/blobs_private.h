@@ -8,10 +8,20 @@
 
 #define BLOBS_TEMPORARY_PREFIX "tmp-"
 
+/* So many blobs are remembered as good; of more than these, some are read again. */
+enum { BLOBS_MOST_VERIFIED = 4096 };
+
 struct blobs {
     int directory;
     pthread_mutex_t lock; /* blobs_lock() */
+
+    pthread_mutex_t verified_lock;
+    char verified[BLOBS_MOST_VERIFIED][SHA256_TEXT_SIZE]; /* "": none */
+    size_t next_verified;                                 /* the oldest, which is replaced */
 };
+
+/* The blob is known to be what its name says. */
+void blobs_note_verified(struct blobs *blobs, const char *sha256);
 
 /* STORAGE_FULL or STORAGE for an errno. */
 enum rejectd_status blobs_fail(const char *what, const char *name, int number,

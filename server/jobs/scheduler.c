@@ -31,6 +31,29 @@ static void running_free(struct running *running)
 
 /* ---- claim ---- */
 
+/* Maps the samples, which must be those that were sent. */
+static enum rejectd_status open_samples(struct scheduler *scheduler, struct running *running,
+                                        struct rejectd_error *error)
+{
+    struct blobs *blobs = scheduler->options.blobs;
+    const struct job_inputs *inputs = &running->claimed.inputs;
+    const char *dataset = running->claimed.claim.dataset;
+    enum rejectd_status status = blobs_verify(blobs, inputs->dataset_sha256, error);
+    if (status == REJECTD_OK) {
+        status = blobs_map(blobs, inputs->dataset_sha256,
+                           dataset_sample_bytes(&inputs->description), &running->samples, error);
+    }
+    if (status == REJECTD_STORAGE) {
+        log_write(scheduler->options.log, LOG_LEVEL_ERROR, "samples-damaged", "dataset %s: %s",
+                  dataset, error->message);
+        status = REJECTD_FAIL(error, REJECTD_STORAGE, "dataset",
+                              "the samples of dataset %.40s are damaged on the server's disk; "
+                              "upload them again",
+                              dataset);
+    }
+    return status;
+}
+
 static enum rejectd_status open_job(struct scheduler *scheduler, struct running *running,
                                     struct rejectd_error *error)
 {
@@ -49,8 +72,7 @@ static enum rejectd_status open_job(struct scheduler *scheduler, struct running 
         status = job_inputs_open(&claimed->texts, inputs, error);
     }
     if (status == REJECTD_OK) {
-        status = blobs_map(scheduler->options.blobs, inputs->dataset_sha256,
-                           dataset_sample_bytes(&inputs->description), &running->samples, error);
+        status = open_samples(scheduler, running, error);
     }
     if (claim->type == JOB_FIT) {
         store_new_id("md_", claimed->model_id);

@@ -90,3 +90,39 @@ def test_missing_store_without_blobs_is_a_new_one(used):
     (used.data / "store.sqlite").unlink()
     used.start()
     assert used.api.listed("datasets") == []
+
+
+def test_damaged_samples(used):
+    """One flipped bit: the job fails and says so, others go on, and an upload heals it."""
+    used.start()
+    other = used.api.upload(description(), noise(seed=1))
+    used.stop()
+    blob = used.data / "blobs" / used.dataset["sha256"]
+    good = blob.read_bytes()
+    bad = bytearray(good)
+    bad[len(bad) // 2] ^= 1
+    blob.write_bytes(bad)
+    used.start()
+    request = {"type": "fit", "dataset": used.dataset["id"], "parameters": {"cv": 3}}
+    for _ in range(2):
+        job = used.api.finish(used.api.submit(request)["id"])
+        assert job["state"] == "failed", job
+        assert f"the samples of dataset {used.dataset['id']} are damaged" in str(job["error"])
+    assert (used.data / "quarantine" / blob.name).read_bytes() == bytes(bad)
+    assert not blob.exists()
+    assert "samples-damaged" in used.errors() and blob.name in used.errors()
+
+    used.api.fit(other, cv=3)
+    assert used.api.get(used.job["result"]).json() == used.result
+    used.api.upload(description(), noise())
+    job, result = used.api.fit(used.dataset, cv=3)
+    assert result["labels"] == used.result["labels"]
+    assert blob.read_bytes() == good
+
+
+def test_missing_samples(used):
+    (used.data / "blobs" / used.dataset["sha256"]).unlink()
+    used.start()
+    request = {"type": "fit", "dataset": used.dataset["id"], "parameters": {"cv": 3}}
+    job = used.api.finish(used.api.submit(request)["id"])
+    assert job["state"] == "failed" and "are damaged" in str(job["error"]), job
