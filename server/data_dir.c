@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -99,4 +100,18 @@ enum rejectd_status data_dir_check_store(const char *path, struct rejectd_error 
                         "new store would know nothing of; restore it from a backup, or move the "
                         "whole data directory away to start with an empty one",
                         path);
+}
+
+enum rejectd_status data_dir_become_owner(const char *path, struct rejectd_error *error)
+{
+    struct stat status;
+    if (geteuid() != 0 || stat(path, &status) != 0 || status.st_uid == 0) {
+        return REJECTD_OK;
+    }
+    if (setgroups(0, NULL) != 0 || setgid(status.st_gid) != 0 || setuid(status.st_uid) != 0) {
+        return REJECTD_FAIL(error, REJECTD_STORAGE, "data-dir",
+                            "becoming the user that data-dir %.200s belongs to failed: %s", path,
+                            strerror(errno));
+    }
+    return REJECTD_OK;
 }

@@ -17,4 +17,8 @@ enum rejectd_status data_dir_take(const char *path, int *lock, struct rejectd_er
  * before the store is opened. */
 enum rejectd_status data_dir_check_store(const char *path, struct rejectd_error *error);
 
+/* When root runs this: becomes the user whose directory it is. A store that root writes to would
+ * not be the daemon's any more. */
+enum rejectd_status data_dir_become_owner(const char *path, struct rejectd_error *error);
+
 #endif

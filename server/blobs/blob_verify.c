@@ -84,6 +84,24 @@ static enum rejectd_status quarantine(struct blobs *blobs, const char *sha256, i
                         number == 0 ? "" : strerror(number));
 }
 
+enum rejectd_status blobs_check(struct blobs *blobs, const char *sha256,
+                                struct rejectd_error *error)
+{
+    int fd;
+    uint64_t size;
+    char found[SHA256_TEXT_SIZE];
+    enum rejectd_status status = blobs_open_file(blobs, sha256, &fd, &size, error);
+    if (status != REJECTD_OK) {
+        return status;
+    }
+    status = hash_file(fd, sha256, found, error);
+    if (status == REJECTD_OK && memcmp(found, sha256, SHA256_TEXT_SIZE) != 0) {
+        status = REJECTD_FAIL(error, REJECTD_STORAGE, "", "blob %.64s has another content", sha256);
+    }
+    close(fd);
+    return status;
+}
+
 enum rejectd_status blobs_verify(struct blobs *blobs, const char *sha256,
                                  struct rejectd_error *error)
 {

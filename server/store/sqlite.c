@@ -241,6 +241,34 @@ static bool sqlite_blob_is_needed(struct store *store, const char *sha256)
     return status != REJECTD_OK || needed != 0;
 }
 
+static enum rejectd_status sqlite_blob_visit(struct store *store,
+                                             void (*visit)(void *context, const char *sha256,
+                                                           const char *holder),
+                                             void *context, struct rejectd_error *error)
+{
+    struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
+    struct query query;
+    pthread_mutex_lock(&reader->lock);
+    query_begin(&query, reader,
+                "SELECT sha256, 'dataset ' || id FROM datasets WHERE sha256 IS NOT NULL "
+                "UNION ALL SELECT head_sha256, 'dataset ' || dataset FROM parts "
+                "  WHERE head_sha256 IS NOT NULL "
+                "UNION ALL SELECT samples_sha256, 'dataset ' || dataset FROM parts "
+                "  WHERE samples_sha256 IS NOT NULL "
+                "UNION ALL SELECT sha256, name || ' of job ' || job FROM artifacts ORDER BY 1",
+                error);
+    while (query_next(&query)) {
+        char sha256[RESOURCE_SHA256_SIZE];
+        char holder[128];
+        query_read_text(&query, sha256, sizeof sha256);
+        query_read_text(&query, holder, sizeof holder);
+        visit(context, sha256, holder);
+    }
+    const enum rejectd_status status = query_end(&query);
+    pthread_mutex_unlock(&reader->lock);
+    return status;
+}
+
 static const struct store_functions sqlite_functions = {
     .close = sqlite_close,
     .check = sqlite_check,
@@ -273,6 +301,7 @@ static const struct store_functions sqlite_functions = {
     .token_list = sqlite_token_list,
     .token_revoke = sqlite_token_revoke,
     .token_any = sqlite_token_any,
+    .blob_visit = sqlite_blob_visit,
     .blob_is_needed = sqlite_blob_is_needed,
 };
 

@@ -126,3 +126,39 @@ def test_missing_samples(used):
     request = {"type": "fit", "dataset": used.dataset["id"], "parameters": {"cv": 3}}
     job = used.api.finish(used.api.submit(request)["id"])
     assert job["state"] == "failed" and "are damaged" in str(job["error"]), job
+
+
+def check(daemon):
+    return subprocess.run([program("rejectd"), "check", "--data-dir", daemon.data],
+                          capture_output=True, text=True, timeout=60)  # fmt: skip
+
+
+def test_check_of_good_data(used):
+    run = check(used)
+    assert run.returncode == 0 and run.stdout == "3 files, 3 references, 0 damaged\n", run
+    used.start()
+    run = check(used)
+    assert run.returncode == 1 and "used by another rejectd" in run.stderr, run
+
+
+def test_check_lists_what_is_damaged(used):
+    blobs = used.data / "blobs"
+    samples = blobs / used.dataset["sha256"]
+    results = [p for p in blobs.iterdir() if p != samples]
+    results[0].unlink()
+    samples.write_bytes(samples.read_bytes()[:-1] + b"\0")
+    before = contents(blobs)
+    run = check(used)
+    assert run.returncode == 1, run
+    lines = run.stdout.splitlines()
+    assert lines[-1] == "3 files, 3 references, 2 damaged" and len(lines) == 3, run
+    assert any(f"dataset {used.dataset['id']}: " in x and "another content" in x for x in lines)
+    assert any(f"of job {used.job['id']}: " in x and "No such file" in x for x in lines)
+    assert contents(blobs) == before
+
+
+def test_check_of_nothing(tmp_path):
+    run = subprocess.run([program("rejectd"), "check", "--data-dir", tmp_path / "nothing"],
+                         capture_output=True, text=True)  # fmt: skip
+    assert run.returncode == 1 and "No such file" in run.stderr, run
+    assert not (tmp_path / "nothing").exists()
