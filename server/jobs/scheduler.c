@@ -97,9 +97,10 @@ static void unlist(struct scheduler *scheduler, const struct running *running)
 
 /*
  * Claims and lists the first queued job; NULL when there is none. Under the lock, so that a
- * cancellation that finds the job running in the store also finds it in the list.
+ * cancellation that finds the job running in the store also finds it in the list. *failed: the
+ * store could not be asked.
  */
-static struct running *claim_next(struct scheduler *scheduler, const char *device)
+static struct running *claim_next(struct scheduler *scheduler, const char *device, bool *failed)
 {
     struct store *store = scheduler->options.store;
     struct device_board *board = scheduler->options.board;
@@ -108,6 +109,7 @@ static struct running *claim_next(struct scheduler *scheduler, const char *devic
     struct buffer held[2];
     bool found = false;
     struct running *running = calloc(1, sizeof *running);
+    *failed = running == NULL;
     if (running == NULL) {
         return NULL;
     }
@@ -124,6 +126,7 @@ static struct running *claim_next(struct scheduler *scheduler, const char *devic
     buffer_free(&held[1]);
     if (status != REJECTD_OK) {
         log_write(scheduler->options.log, LOG_LEVEL_ERROR, "claim-failed", "%s", error.message);
+        *failed = true;
     }
     if (!found) {
         running_free(running);
@@ -148,13 +151,21 @@ static struct timespec time_from_now(double seconds)
 static struct running *wait_for_claim(struct scheduler *scheduler, const char *device,
                                       const struct timespec *deadline)
 {
+    static const double retry_seconds = 0.5;
     struct running *running = NULL;
     int failed = 0;
     pthread_mutex_lock(&scheduler->lock);
     while (!scheduler->interrupted && failed == 0) {
-        running = claim_next(scheduler, device);
+        bool claim_failed = false;
+        running = claim_next(scheduler, device, &claim_failed);
         if (running != NULL) {
             break;
+        }
+        if (claim_failed && deadline == NULL) {
+            /* Nobody would wake us for the jobs that are queued already. */
+            const struct timespec soon = time_from_now(retry_seconds);
+            pthread_cond_timedwait(&scheduler->changed, &scheduler->lock, &soon);
+            continue;
         }
         failed = deadline == NULL
                      ? pthread_cond_wait(&scheduler->changed, &scheduler->lock)
