@@ -4,7 +4,7 @@
     fault_campaign.py [--step N]
 
 The session: a start, uploads, a job, downloads, a deletion, an end. In its N-th run the N-th
-operation that changes something in the data directory fails, with EIO or ENOSPC in turn
+operation that changes something in the data directory fails, once with EIO and once with ENOSPC
 (fault_preload.c), until there are no more. Requests that fail must be answered by 5xx, the daemon
 must live on (or say at its start why it doesn't), and after a restart without faults all that was
 acknowledged must be there. Prints "ok ..." and "FAIL ..." lines.
@@ -120,11 +120,10 @@ class Session:
             expect(self.result(identity) == first, "the result of", identity, "is another one")
 
 
-def one_fault(folder, at):
+def one_fault(folder, at, number):
     """(what failed; "" when nothing did, what came of it)"""
     report = folder / "report.txt"
     daemon = Daemon(folder, ["--backend", "cpu", "--threads", "1"])
-    number = errno.EIO if at % 2 else errno.ENOSPC
     daemon.environment = {"LD_PRELOAD": str(PRELOAD), "FAULT_FOLDER": str(daemon.data),
                           "FAULT_AT": str(at), "FAULT_ERRNO": str(number),
                           "FAULT_REPORT": str(report)}  # fmt: skip
@@ -158,24 +157,32 @@ def one_fault(folder, at):
     return report.read_text().strip() if report.exists() else "", came_of_it
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--step", type=int, default=1, help="only every N-th operation")
-    step = parser.parse_args().step
-    at, failed, counts = 1, 0, {}
+def all_faults(number, step, counts):
+    """How many of them were not survived; counts[what came of it] goes up for the others."""
+    at = 1 + (number == errno.ENOSPC) % step
+    failed, name = 0, errno.errorcode[number]
     while True:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                fault, came_of_it = one_fault(Path(folder), at)
+                fault, came_of_it = one_fault(Path(folder), at, number)
                 if not fault:
-                    break
+                    return failed
                 counts[came_of_it] = counts.get(came_of_it, 0) + 1
-                print(f"ok   {at} {fault.replace(folder, '')}: {came_of_it}", flush=True)
+                print(f"ok   {at} {name} at {fault.replace(folder, '')}: {came_of_it}", flush=True)
             except (Failure, AssertionError, OSError) as failure:
                 failed += 1
                 print(f"FAIL {at} {str(failure).replace(folder, '')}", flush=True)
         at += step
-    if at == 1:
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--step", type=int, default=1, help="only every N-th operation")
+    step = parser.parse_args().step
+    failed, counts = 0, {}
+    for number in (errno.EIO, errno.ENOSPC):
+        failed += all_faults(number, step, counts)
+    if not counts:
         failed += 1
         print("FAIL no fault at all")
     print(f"note: {sum(counts.values()) + failed} faults; came of them: {counts}")

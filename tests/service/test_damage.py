@@ -1,10 +1,12 @@
 """What the disk may do to the data: a damaged or missing database, damaged samples."""
 
+import os
 import random
 import shutil
 import subprocess
 
 import pytest
+from api import check_problem
 from daemon import program
 from samples import description, noise
 
@@ -162,3 +164,56 @@ def test_check_of_nothing(tmp_path):
                          capture_output=True, text=True)  # fmt: skip
     assert run.returncode == 1 and "No such file" in run.stderr, run
     assert not (tmp_path / "nothing").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 8 MiB, for a data directory."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("a file system can be mounted here by nobody but root, or by no one")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_full_disk(small_disk, own_daemon):
+    """507 for what doesn't fit; what was there stays; with room again, all goes on."""
+    daemon = own_daemon("--backend", "cpu", folder=small_disk)
+    dataset = daemon.api.upload(description(), noise())
+    job, result = daemon.api.fit(dataset, cv=3)
+    shape = {"n_epochs": 200, "n_channels": 32, "n_times": 200}  # 10 MB
+    large = noise(**shape)
+    waiting = daemon.api.create(description(**shape))
+    try:
+        answer = daemon.api.put(f"/v1/datasets/{waiting['id']}/samples", large.tobytes())
+        check_problem(answer, 507, "storage-full")
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # it was answered before all was sent, which http.client doesn't read
+    small = daemon.api.create(description())
+    assert daemon.api.get(f"/v1/datasets/{waiting['id']}").json()["state"] == "awaiting_samples"
+
+    # Not even room for a record; a journal of SQLite's may have some space left.
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"x" * 4096)
+        except OSError:
+            pass
+    answers = [daemon.api.post("/v1/datasets", description()) for _ in range(400)]
+    assert {a.status for a in answers} <= {201, 507}
+    check_problem(answers[-1], 507, "storage-full")
+    answer = daemon.api.put(f"/v1/datasets/{small['id']}/samples", noise().tobytes())
+    check_problem(answer, 507, "storage-full")
+    assert daemon.api.get(job["result"]).json() == result
+    filler.unlink()
+    daemon.api.fit(daemon.api.upload(description(), noise(seed=2)), cv=3)
+    daemon.kill()
+    daemon.start()
+    for answer in answers:
+        if answer.status == 201:
+            assert daemon.api.get(f"/v1/datasets/{answer.json()['id']}").status == 200
+    assert daemon.api.get(job["result"]).json() == result
+    daemon.stop()
