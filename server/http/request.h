@@ -150,6 +150,7 @@ void job_list_all(struct request *request, struct response *response);
 void job_show(struct request *request, struct response *response);
 void job_remove(struct request *request, struct response *response);
 void job_send_events(struct request *request, struct response *response);
+void queue_send_events(struct request *request, struct response *response);
 /* Of the request that ends; NULL is allowed. */
 void event_stream_close(struct service *service, struct event_stream *stream);
 /* The job with its progress. */

@@ -723,6 +723,16 @@ void http_drain(struct http_server *server)
     }
 }
 
+/* Their streams have an end that they are to be told, if they take it soon. */
+static void await_listeners(struct http_server *server)
+{
+    const struct timespec moment = {.tv_nsec = 10 * 1000 * 1000};
+    const double until = clock_monotonic() + 2.0;
+    while (events_have_listeners(server->service->events) && clock_monotonic() < until) {
+        nanosleep(&moment, NULL);
+    }
+}
+
 void http_stop(struct http_server *server)
 {
     if (server == NULL) {
@@ -735,6 +745,7 @@ void http_stop(struct http_server *server)
             pthread_cond_wait(&server->changed, &server->lock);
         }
         pthread_mutex_unlock(&server->lock);
+        await_listeners(server);
         MHD_stop_daemon(server->daemon);
     }
     if (server->socket >= 0) {
