@@ -57,6 +57,10 @@ def test_generated_requests(daemon, tmp_path):
         [[operations]]
         include-method = "DELETE"
         enabled = false
+
+        [[operations]] # its answer has no end
+        include-operation-id = "listenToQueue"
+        enabled = false
         """
     )
     program = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"]
