@@ -1,5 +1,6 @@
 #include "server/http/response.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,6 +126,40 @@ void respond_stream(struct response *response, const char *content_type,
     response->stream = *stream;
 }
 
+/* "sha-256=:...:" of RFC 9530; "" for what is no SHA-256. */
+static void write_digest(const char *sha256, char out[64])
+{
+    unsigned char digest[crypto_hash_sha256_BYTES];
+    char base64[sodium_base64_ENCODED_LEN(sizeof digest, sodium_base64_VARIANT_ORIGINAL)];
+    size_t length = 0;
+    out[0] = '\0';
+    if (sodium_hex2bin(digest, sizeof digest, sha256, strlen(sha256), NULL, &length, NULL) == 0 &&
+        length == sizeof digest) {
+        sodium_bin2base64(base64, sizeof base64, digest, sizeof digest,
+                          sodium_base64_VARIANT_ORIGINAL);
+        snprintf(out, 64, "sha-256=:%s:", base64);
+    }
+}
+
+void respond_tagged(struct response *response, const char *sha256)
+{
+    const char *body = response->body != NULL ? response->body : response->constant_body;
+    unsigned char hash[16];
+    char hex[2 * sizeof hash + 1];
+    if (response->status != 200) {
+        return;
+    }
+    if (sha256 != NULL) {
+        snprintf(response->etag, sizeof response->etag, "\"%s\"", sha256);
+        write_digest(sha256, response->repr_digest);
+    } else if (body != NULL) {
+        crypto_generichash(hash, sizeof hash, (const unsigned char *)body, response->length, NULL,
+                           0);
+        sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
+        snprintf(response->etag, sizeof response->etag, "\"%s\"", hex);
+    }
+}
+
 void respond_nothing(struct response *response)
 {
     response_clear(response);
@@ -135,7 +170,8 @@ void respond_nothing(struct response *response)
 static ssize_t read_stream(void *context, uint64_t position, char *out, size_t most)
 {
     struct response_stream *stream = context;
-    return (ssize_t)stream->read(stream->context, position, out, most);
+    const size_t count = stream->read(stream->context, position, out, most);
+    return count == RESPONSE_STREAM_END ? MHD_CONTENT_READER_END_OF_STREAM : (ssize_t)count;
 }
 
 static void close_stream(void *context)
@@ -147,14 +183,15 @@ static void close_stream(void *context)
 
 static struct MHD_Response *create_stream(struct response *response)
 {
-    enum { BLOCK = 256 << 10 };
+    enum { BLOCK = 256 << 10, EVENT_BLOCK = 4 << 10 };
+    const size_t block = response->stream.bytes == MHD_SIZE_UNKNOWN ? EVENT_BLOCK : BLOCK;
     struct response_stream *stream = malloc(sizeof *stream);
     if (stream == NULL) {
         return NULL;
     }
     *stream = response->stream;
     struct MHD_Response *made =
-        MHD_create_response_from_callback(stream->bytes, BLOCK, read_stream, stream, close_stream);
+        MHD_create_response_from_callback(stream->bytes, block, read_stream, stream, close_stream);
     if (made == NULL) {
         free(stream);
     } else {
@@ -191,11 +228,38 @@ static void add_page_headers(const struct response *response, struct MHD_Respons
     }
 }
 
+static void add_tag_headers(const struct response *response, struct MHD_Response *made)
+{
+    if (response->etag[0] != '\0') {
+        MHD_add_response_header(made, "ETag", response->etag);
+    }
+    if (response->repr_digest[0] != '\0') {
+        MHD_add_response_header(made, "Repr-Digest", response->repr_digest);
+        MHD_add_response_header(made, "Accept-Ranges", "bytes");
+    }
+    if (response->content_range[0] != '\0') {
+        MHD_add_response_header(made, "Content-Range", response->content_range);
+    }
+}
+
+/* Proxies are not to collect events before they pass them on. */
+static void add_cache_headers(const struct response *response, struct MHD_Response *made)
+{
+    if (response->stream.bytes == MHD_SIZE_UNKNOWN) {
+        MHD_add_response_header(made, "Cache-Control", "no-cache");
+        MHD_add_response_header(made, "X-Accel-Buffering", "no");
+    } else {
+        MHD_add_response_header(made, "Cache-Control",
+                                response->etag[0] != '\0' ? "private, no-cache" : "no-store");
+    }
+}
+
 static struct MHD_Response *create(struct response *response)
 {
     struct MHD_Response *made;
     if (response->has_file) {
-        made = MHD_create_response_from_fd64(response->file_bytes, response->file);
+        made = MHD_create_response_from_fd_at_offset64(response->file_bytes, response->file,
+                                                       response->file_at);
         response->has_file = made == NULL;
     } else if (response->stream.read != NULL) {
         made = create_stream(response);
@@ -224,7 +288,7 @@ enum MHD_Result response_queue(struct response *response, struct MHD_Connection 
     enum MHD_Result result = MHD_NO;
     if (made != NULL) {
         MHD_add_response_header(made, "X-Content-Type-Options", "nosniff");
-        MHD_add_response_header(made, "Cache-Control", "no-store");
+        add_cache_headers(response, made);
         MHD_add_response_header(made, "Cross-Origin-Resource-Policy", "same-origin");
         add_page_headers(response, made);
         if (response->content_type != NULL) {
@@ -240,6 +304,7 @@ enum MHD_Result response_queue(struct response *response, struct MHD_Connection 
             MHD_add_response_header(made, "Allow", response->allow);
         }
         add_file_headers(response, made);
+        add_tag_headers(response, made);
         if (response->status == 401) {
             MHD_add_response_header(made, "WWW-Authenticate", "Bearer realm=\"rejectd\"");
         }

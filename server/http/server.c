@@ -36,6 +36,7 @@
 #include "server/http/account.h"
 #include "server/http/admission.h"
 #include "server/http/authorize.h"
+#include "server/http/conditions.h"
 #include "server/http/connections.h"
 #include "server/http/handlers.h"
 #include "server/http/limits.h"
@@ -68,8 +69,7 @@ struct http_server {
 
 /* ---- suspending ---- */
 
-/* When it has been woken before, libmicrohttpd is made to call again at once. */
-static void suspend(struct request *request)
+void request_suspend(struct request *request)
 {
     struct http_server *server = request->server;
     pthread_mutex_lock(&server->lock);
@@ -163,6 +163,7 @@ static enum MHD_Result send_answer(struct request *request)
     const struct response *response = &request->response;
     const bool ends = response->stream.read == NULL || response->stream.bytes != MHD_SIZE_UNKNOWN;
     connection_enter(request->record, ends ? CONNECTION_ANSWERING : CONNECTION_WORKING, 0.0);
+    conditions_apply(request, &request->response);
     account_answer(request);
     return response_queue(&request->response, request->connection);
 }
@@ -219,6 +220,7 @@ static enum MHD_Result begin(struct request *request, const char *method, const 
 {
     struct rejectd_error error = {0};
     bool close_after = false;
+    request->is_head = strcmp(method, "HEAD") == 0;
     account_begin(request, method);
     enum rejectd_status status = admission_check(request, method, version, &close_after, &error);
     if (status == REJECTD_OK && check_connection(request, &error) != REJECTD_OK) {
@@ -267,7 +269,7 @@ static enum MHD_Result take_streamed(struct request *request, const char *bytes,
         return MHD_YES;
     }
     /* The upload wakes this request exactly once, now or soon. */
-    suspend(request);
+    request_suspend(request);
     return MHD_YES;
 }
 
@@ -304,7 +306,7 @@ static enum MHD_Result answer(struct request *request)
         if (request->response.status != 0) {
             return send_answer(request);
         }
-        suspend(request);
+        request_suspend(request);
         return MHD_YES;
     }
     if (request->phase == REQUEST_BODY) {
@@ -314,7 +316,7 @@ static enum MHD_Result answer(struct request *request)
                                                 : request->service->commits,
                         &request->task);
     }
-    suspend(request);
+    request_suspend(request);
     return MHD_YES;
 }
 
@@ -423,6 +425,7 @@ static void completed(void *context, struct MHD_Connection *connection, void **r
                      (double)(config->idle_timeout + config->header_timeout));
     connections_give_memory(server->connections, request->body_memory);
     waiters_remove(request->service->waiters, &request->waiter);
+    event_stream_close(request->service, request->events);
     upload_close(request->upload);
     file_upload_close(request->file);
     buffer_free(&request->body);
@@ -717,6 +720,7 @@ void http_drain(struct http_server *server)
     if (first && server->daemon != NULL) {
         server->socket = MHD_quiesce_daemon(server->daemon);
         waiters_wake_all(server->service->waiters);
+        events_wake_all(server->service->events);
     }
 }
 

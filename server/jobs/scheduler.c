@@ -166,6 +166,7 @@ static struct pool_job *source_claim(void *context, const char *device, double s
             running_log(scheduler, running, LOG_LEVEL_INFO, "job-started",
                         "attempt %d, after %.3f s in the queue", claim->attempt,
                         claim->seconds_queued);
+            scheduler->options.changed(scheduler->options.context, claim->job);
             return &running->job;
         }
         const struct store_outcome outcome = {.state = JOB_STATE_FAILED, .error = &error};
@@ -177,15 +178,35 @@ static struct pool_job *source_claim(void *context, const char *device, double s
 
 /* ---- while it runs ---- */
 
+/* As if the rest went on as what was done so far; too little says nothing. */
+static double seconds_left(const struct running *running, double now)
+{
+    static const double least_fraction = 0.02, least_seconds = 0.5;
+    const double seconds = now - running->claimed_at;
+    if (running->fraction < least_fraction || seconds < least_seconds) {
+        return 0.0;
+    }
+    return seconds * (1.0 - running->fraction) / running->fraction;
+}
+
 static bool source_progress(void *context, struct pool_job *job, const char *stage, double fraction)
 {
     struct scheduler *scheduler = context;
     struct running *running = running_of(job);
+    static const double pause = 0.1;
+    const double now = clock_monotonic();
     pthread_mutex_lock(&scheduler->lock);
+    const bool tell = now - running->told >= pause;
     snprintf(running->stage, sizeof running->stage, "%s", stage);
     running->fraction = fraction;
     const bool goes_on = !running->cancelled;
+    const double left = seconds_left(running, now);
+    running->told = tell ? now : running->told;
     pthread_mutex_unlock(&scheduler->lock);
+    if (tell) {
+        scheduler->options.progressed(scheduler->options.context, running->claimed.claim.job, stage,
+                                      fraction, left);
+    }
     return goes_on;
 }
 
@@ -332,6 +353,7 @@ bool scheduler_show_progress(struct scheduler *scheduler, struct job_view *job)
     if (running != NULL) {
         memcpy(job->stage, running->stage, sizeof job->stage);
         job->fraction = running->fraction;
+        job->seconds_left = seconds_left(running, clock_monotonic());
     }
     pthread_mutex_unlock(&scheduler->lock);
     return running != NULL;

@@ -189,6 +189,7 @@ static void release(struct scheduler *scheduler, const struct running *running)
         running_log(scheduler, running, LOG_LEVEL_ERROR, "release-failed", "%s", error.message);
     } else {
         running_log(scheduler, running, LOG_LEVEL_INFO, "job-released", "it is queued again");
+        scheduler->options.changed(scheduler->options.context, claim->job);
     }
 }
 
@@ -233,6 +234,8 @@ static bool try_again(struct scheduler *scheduler, struct running *running,
         metrics_count_job(scheduler->options.metrics, claim->type, state, running->device,
                           clock_monotonic() - running->claimed_at);
         scheduler->options.ended(scheduler->options.context, claim->job);
+    } else {
+        scheduler->options.changed(scheduler->options.context, claim->job);
     }
     return true;
 }

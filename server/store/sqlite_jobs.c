@@ -7,7 +7,8 @@
 
 #define JOB_COLUMNS                                                                                \
     "id, type, dataset, model, device, priority, parameters, state, attempt, created_at, "         \
-    "started_at, finished_at, error_name, error_field, error_message, owner, visibility, request_id, "
+    "started_at, finished_at, error_name, error_field, error_message, owner, visibility, "         \
+    "request_id, "
 
 /* Of one job: asked when it is queued alone, because it sorts the queue. */
 #define JOB_PLACE                                                                                  \

@@ -26,6 +26,10 @@ enum rejectd_status sqlite_connect(struct sqlite_connection *connection, const c
 void sqlite_disconnect(struct sqlite_connection *connection)
 {
     if (connection->database != NULL) {
+        for (size_t i = 0; i < SQLITE_PREPARED; i++) {
+            sqlite3_finalize(connection->prepared[i].statement);
+            connection->prepared[i] = (struct sqlite_prepared){0};
+        }
         sqlite3_close(connection->database);
         pthread_mutex_destroy(&connection->lock);
         connection->database = NULL;
@@ -78,11 +82,40 @@ static void note(struct query *query, int code)
     }
 }
 
+/* The place of a statement, or the free one where it belongs; NULL when it is in use, or when there
+ * is no room. */
+static struct sqlite_prepared *find_place(struct sqlite_connection *connection, const char *sql)
+{
+    enum { TRIES = 16 };
+    const size_t first = (size_t)((uintptr_t)sql * UINT64_C(0x9e3779b97f4a7c15) >> 32);
+    for (size_t i = 0; i < TRIES; i++) {
+        struct sqlite_prepared *place = &connection->prepared[(first + i) % SQLITE_PREPARED];
+        if (place->sql == sql) {
+            return place->busy ? NULL : place;
+        }
+        if (place->sql == NULL) {
+            return place;
+        }
+    }
+    return NULL;
+}
+
 void query_begin(struct query *query, struct sqlite_connection *connection, const char *sql,
                  struct rejectd_error *error)
 {
+    struct sqlite_prepared *place = find_place(connection, sql);
     *query = (struct query){.connection = connection, .error = error};
-    note(query, sqlite3_prepare_v2(connection->database, sql, -1, &query->statement, NULL));
+    if (place != NULL && place->statement != NULL) {
+        query->statement = place->statement;
+    } else {
+        const unsigned flags = place == NULL ? 0 : SQLITE_PREPARE_PERSISTENT;
+        note(query,
+             sqlite3_prepare_v3(connection->database, sql, -1, flags, &query->statement, NULL));
+    }
+    if (place != NULL && query->statement != NULL) {
+        *place = (struct sqlite_prepared){.sql = sql, .statement = query->statement, .busy = true};
+        query->prepared = place;
+    }
 }
 
 void query_bind_text(struct query *query, const char *text)
@@ -173,7 +206,13 @@ int64_t query_read_integer(struct query *query)
 
 enum rejectd_status query_end(struct query *query)
 {
-    sqlite3_finalize(query->statement);
+    if (query->prepared != NULL) {
+        sqlite3_reset(query->statement);
+        sqlite3_clear_bindings(query->statement);
+        query->prepared->busy = false;
+    } else {
+        sqlite3_finalize(query->statement);
+    }
     query->statement = NULL;
     return query->status;
 }

@@ -11,10 +11,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A statement that was prepared once, for all that run it later. */
+struct sqlite_prepared {
+    const char *sql;
+    sqlite3_stmt *statement;
+    bool busy;
+};
+
+enum { SQLITE_PREPARED = 128 }; /* places, a power of two; there are fewer statements */
+
 struct sqlite_connection {
     sqlite3 *database;
-    pthread_mutex_t lock;            /* held by whoever runs statements */
-    atomic_uint_least64_t *n_errors; /* counts failures; NULL: nobody does */
+    struct sqlite_prepared prepared[SQLITE_PREPARED]; /* hashed by the address of the text */
+    pthread_mutex_t lock;                             /* held by whoever runs statements */
+    atomic_uint_least64_t *n_errors;                  /* counts failures; NULL: nobody does */
 };
 
 enum rejectd_status sqlite_connect(struct sqlite_connection *connection, const char *path,
@@ -36,13 +46,15 @@ enum rejectd_status transaction_end(struct sqlite_connection *connection,
                                     enum rejectd_status status, struct rejectd_error *error);
 
 /*
- * One statement. Parameters are bound in their order (text is borrowed until query_end(); NULL and
+ * One statement, of text that stays as it is: a literal. Parameters are bound in their order (text
+ * is borrowed until query_end(); NULL and
  * "" bind as NULL); after a failure everything does nothing, query_next() is false, and query_end()
  * tells it. Used under the lock.
  */
 struct query {
     struct sqlite_connection *connection;
     sqlite3_stmt *statement;
+    struct sqlite_prepared *prepared; /* NULL: the statement is of this query alone */
     int n_bound;
     int n_read;
     enum rejectd_status status;

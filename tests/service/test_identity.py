@@ -1,12 +1,15 @@
 """Who may see and change what: tokens, roles, owners, the lab."""
 
 import json
+import os
 import re
+import subprocess
 
 import numpy as np
 import pytest
 
 from api import check_problem, npy_bytes
+from daemon import program
 from samples import description, noise
 
 TOKEN = re.compile(r"rjd_[a-z0-9]{16}_[A-Za-z0-9_-]{43}\Z")
@@ -100,12 +103,12 @@ def test_owner_sees_own_things(lab, things):
 
 def test_a_stranger_finds_nothing(lab, things):
     """Not even that it is there: the answer is that of an id that never was."""
+    blank = re.compile(rb'_[a-z0-9]{22}|"request_id":"[^"]*"')
     for path in paths_of(things):
         known = lab["bert"]("GET", path)
         check_problem(known, 404, "not-found")
         never = re.sub(r"_[a-z0-9]{22}", "_" + "0" * 22, path)
         unknown = lab["bert"]("GET", never)
-        blank = re.compile(rb"_[a-z0-9]{22}")
         assert blank.sub(b"", known.body) == blank.sub(b"", unknown.body), path
     for kind in ("datasets", "jobs", "models"):
         listed = lab["bert"]("GET", f"/v1/{kind}?limit=1000").json()[kind]
@@ -285,3 +288,24 @@ def test_things_from_before_are_the_administrators(own_daemon):
     assert daemon.api.get(path, headers=bearer(carla)).status == 200
     As(daemon.api, carla)("PATCH", path, {"owner": "anna"})
     assert daemon.api.get(path, headers=bearer(anna)).status == 200
+
+
+def ctl(daemon, *arguments, **environment):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("REJECTD_")}
+    return subprocess.run(
+        [program("rejectctl"), "--server", f"http://127.0.0.1:{daemon.port}", *arguments],
+        capture_output=True, text=True, timeout=60, env=clean | environment,
+    )  # fmt: skip
+
+
+def test_rejectctl_sends_a_token(lab, things, daemon, tmp_path):
+    token = lab["anna"].headers["Authorization"].split()[1]
+    file = tmp_path / "token"
+    file.write_text(token + "\n")
+    refused = ctl(daemon, "status", things["job"])
+    assert refused.returncode == 3 and "Authorization" in refused.stderr, refused
+    for environment in ({"REJECTD_TOKEN": token}, {"REJECTD_TOKEN_FILE": str(file)}):
+        done = ctl(daemon, "status", things["job"], **environment)
+        assert done.returncode == 0 and token not in done.stdout + done.stderr, done
+    for environment in ({"REJECTD_TOKEN": "a b"}, {"REJECTD_TOKEN_FILE": str(tmp_path / "none")}):
+        assert ctl(daemon, "status", things["job"], **environment).returncode == 2
