@@ -128,6 +128,7 @@ def test_disk_and_process(daemon, api):
     assert found.value("rejectd_blobs") == len(blobs)
     assert 0 < found.value("rejectd_disk_free_bytes") <= found.value("rejectd_disk_size_bytes")
     assert found.value("rejectd_uploads_open") == 0
+    assert found.value("rejectd_event_listeners") == 0
     assert found.value("rejectd_store_up") == 1
     assert found.value("rejectd_store_errors_total") == 0
     assert found.value("rejectd_blob_errors_total") == 0
