@@ -18,7 +18,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_thresholds,       &ctl_ransac,      &ctl_global_thresholds,
     &ctl_validation_curve, &ctl_interpolate, &ctl_status,
     &ctl_cancel,           &ctl_download,    &ctl_devices,
-    &ctl_simulate,
+    &ctl_health,           &ctl_simulate,
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
@@ -48,12 +48,45 @@ int ctl_failure_of(const char *path, const struct rejectd_error *error)
     return rejectd_status_http(error->status) >= 500 ? CTL_UNREACHABLE : CTL_REFUSED;
 }
 
+/* The first line of a file, which a newline may end. */
+static enum rejectd_status read_token(const char *path, char *token, int size,
+                                      struct rejectd_error *error)
+{
+    FILE *file = fopen(path, "re");
+    const bool read = file != NULL && fgets(token, size, file) != NULL;
+    if (file != NULL)
+        fclose(file);
+    token[read ? strcspn(token, "\r\n") : 0] = '\0';
+    return token[0] != '\0'
+               ? REJECTD_OK
+               : REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "token",
+                              "$REJECTD_TOKEN_FILE: %s has no token, or cannot be read", path);
+}
+
+/* Never an argument: every user of the machine can read those. */
+static enum rejectd_status authorize(struct rejectd_client *client, struct rejectd_error *error)
+{
+    char text[256];
+    const char *token = getenv("REJECTD_TOKEN");
+    const char *path = getenv("REJECTD_TOKEN_FILE");
+    if ((token == NULL || token[0] == '\0') && path != NULL && path[0] != '\0') {
+        const enum rejectd_status status = read_token(path, text, sizeof text, error);
+        if (status != REJECTD_OK)
+            return status;
+        token = text;
+    }
+    return token == NULL || token[0] == '\0' ? REJECTD_OK
+                                             : rejectd_client_authorize(client, token, error);
+}
+
 enum rejectd_status ctl_open_client(const struct ctl *ctl, struct rejectd_client **client,
                                     struct rejectd_error *error)
 {
     enum rejectd_status status = rejectd_client_open(ctl->server, client, error);
     if (status == REJECTD_OK && ctl->ca != NULL)
         status = rejectd_client_trust(*client, ctl->ca, error);
+    if (status == REJECTD_OK)
+        status = authorize(*client, error);
     if (status != REJECTD_OK) {
         rejectd_client_close(*client);
         *client = NULL;
@@ -192,6 +225,8 @@ static void print_help(FILE *stream)
           "                 $REJECTD_CA, or those of the system)\n"
           "  --json         print JSON, for scripts\n"
           "  --help\n\n"
+          "A token that the daemon asks for is read from $REJECTD_TOKEN, or from the file that\n"
+          "$REJECTD_TOKEN_FILE names.\n\n"
           "Exit codes: 0 done, 1 the job failed or was cancelled, 2 wrong usage, 3 the server\n"
           "refused, 4 the server cannot be reached or failed.\n",
           stream);

@@ -50,6 +50,9 @@ enum rejectd_status rejectd_client_open(const char *url, struct rejectd_client *
  * is in it, is talked to. Without it those that the system trusts count. */
 enum rejectd_status rejectd_client_trust(struct rejectd_client *client, const char *path,
                                          struct rejectd_error *error);
+/* Sends this token with every request: whoever has it asks in its user's name. */
+enum rejectd_status rejectd_client_authorize(struct rejectd_client *client, const char *token,
+                                             struct rejectd_error *error);
 void rejectd_client_close(struct rejectd_client *client); /* NULL is allowed */
 
 /* Creates a dataset from its JSON (POST /v1/datasets). */

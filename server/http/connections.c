@@ -42,7 +42,7 @@ struct connection {
 };
 
 struct connections {
-    const struct config *config;
+    _Atomic(const struct config *) config;
     struct tls *tls;
     struct address_list unlimited;
     size_t limit;
@@ -92,6 +92,11 @@ enum rejectd_status connections_open(const struct config *config, struct tls *tl
     pthread_mutex_init(&made->lock, NULL);
     *connections = made;
     return REJECTD_OK;
+}
+
+void connections_configure(struct connections *connections, const struct config *config)
+{
+    connections->config = config;
 }
 
 void connections_close(struct connections *connections)

@@ -41,6 +41,9 @@ enum connection_refusal {
  * connections_close(). */
 enum rejectd_status connections_open(const struct config *config, struct tls *tls,
                                      struct connections **connections, struct rejectd_error *error);
+/* Takes timeouts, rates and limits of addresses and memory from other settings, borrowed, from now
+ * on. Any thread. */
+void connections_configure(struct connections *connections, const struct config *config);
 /* When none is left. NULL is allowed. */
 void connections_close(struct connections *connections);
 

@@ -33,8 +33,13 @@
 #include <unistd.h>
 
 #include "server/clock.h"
+#include "server/http/account.h"
 #include "server/http/admission.h"
+#include "server/http/authorize.h"
+#include "server/http/conditions.h"
 #include "server/http/connections.h"
+#include "server/http/handlers.h"
+#include "server/http/limits.h"
 #include "server/http/request.h"
 #include "server/http/tls.h"
 
@@ -54,6 +59,8 @@ struct http_server {
     struct connections *connections;
     struct tls *tls;   /* NULL: none */
     double next_sweep; /* clock_monotonic() */
+    struct request_ids ids;
+    struct handlers handlers;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     size_t n_suspended;
@@ -113,9 +120,11 @@ bool request_may_wait(const struct request *request)
 static void refuse(struct request *request, const struct rejectd_error *error)
 {
     char allow[sizeof request->response.allow];
+    const int retry_after = request->response.retry_after;
     memcpy(allow, request->response.allow, sizeof allow);
     respond_problem(&request->response, error);
     memcpy(request->response.allow, allow, sizeof allow);
+    request->response.retry_after = retry_after;
     request->phase = REQUEST_REFUSED;
 }
 
@@ -155,7 +164,22 @@ static enum MHD_Result send_answer(struct request *request)
     const struct response *response = &request->response;
     const bool ends = response->stream.read == NULL || response->stream.bytes != MHD_SIZE_UNKNOWN;
     connection_enter(request->record, ends ? CONNECTION_ANSWERING : CONNECTION_WORKING, 0.0);
+    conditions_apply(request, &request->response);
+    account_answer(request);
     return response_queue(&request->response, request->connection);
+}
+
+/* New work is for another time, or another daemon; what is there can be looked at and ended. */
+static enum rejectd_status check_draining(const struct request *request,
+                                          struct rejectd_error *error)
+{
+    const char *method = request->route->method;
+    const bool brings_work = strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0;
+    if (!request_may_wait(request) || (brings_work && atomic_load(&request->service->draining))) {
+        return REJECTD_FAIL(error, REJECTD_UNAVAILABLE, "",
+                            "the service is stopping; try again in a moment");
+    }
+    return REJECTD_OK;
 }
 
 static enum rejectd_status check_connection(const struct request *request,
@@ -197,14 +221,22 @@ static enum MHD_Result begin(struct request *request, const char *method, const 
 {
     struct rejectd_error error = {0};
     bool close_after = false;
+    request->is_head = strcmp(method, "HEAD") == 0;
+    account_begin(request, method);
     enum rejectd_status status = admission_check(request, method, version, &close_after, &error);
     if (status == REJECTD_OK && check_connection(request, &error) != REJECTD_OK) {
         status = error.status;
         close_after = true;
     }
-    if (status == REJECTD_OK && !request_may_wait(request)) {
-        status = REJECTD_FAIL(&error, REJECTD_UNAVAILABLE, "", "the service is stopping");
+    if (status == REJECTD_OK && check_draining(request, &error) != REJECTD_OK) {
+        status = error.status;
         close_after = true;
+    }
+    if (status == REJECTD_OK) {
+        status = authorize(request, &error);
+    }
+    if (status == REJECTD_OK) {
+        status = limits_check(request, &error);
     }
     if (status == REJECTD_OK) {
         status = begin_body(request, &error);
@@ -289,25 +321,40 @@ static enum MHD_Result answer(struct request *request)
     return MHD_YES;
 }
 
+/* What libmicrohttpd calls for. After it the request may be on another thread. */
+static enum MHD_Result go_on(struct request *request, const char *method, const char *version,
+                             const char *bytes, size_t *count)
+{
+    if (request->phase == REQUEST_NEW) {
+        return begin(request, method, version);
+    }
+    if (*count > 0) {
+        const size_t before = *count;
+        const enum MHD_Result result = take_piece(request, bytes, count);
+        request->account.bytes_in += before - *count;
+        return result;
+    }
+    return answer(request);
+}
+
 static enum MHD_Result access_handler(void *context, struct MHD_Connection *connection,
                                       const char *url, const char *method, const char *version,
                                       const char *upload_data, size_t *upload_data_size,
                                       void **request_context)
 {
+    struct http_server *server = context;
     struct request *request = *request_context;
-    (void)context;
     (void)url;
     if (request == NULL) {
         return MHD_NO;
     }
+    const size_t handler = handlers_enter(&server->handlers, clock_monotonic());
     if (request->phase == REQUEST_NEW) {
         request->connection = connection;
-        return begin(request, method, version);
     }
-    if (*upload_data_size > 0) {
-        return take_piece(request, upload_data, upload_data_size);
-    }
-    return answer(request);
+    const enum MHD_Result result = go_on(request, method, version, upload_data, upload_data_size);
+    handlers_leave(&server->handlers, handler);
+    return result;
 }
 
 static struct connection *record_of(struct MHD_Connection *connection)
@@ -354,6 +401,7 @@ static void *new_request(void *context, const char *uri, struct MHD_Connection *
         read_uri(request, uri);
         request->server = server;
         request->service = server->service;
+        request_ids_make(&server->ids, request->request_id);
         request->started = clock_monotonic();
         request->waiter.wake = wake_callback;
         request->waiter.context = request;
@@ -368,10 +416,10 @@ static void completed(void *context, struct MHD_Connection *connection, void **r
     const struct http_server *server = context;
     const struct config *config = server->service->config;
     (void)connection;
-    (void)code;
     if (request == NULL) {
         return;
     }
+    account_end(request, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     /* The next one may take its time to begin, but then not to go on. */
     connection_enter(request->record, CONNECTION_IDLE,
                      (double)(config->idle_timeout + config->header_timeout));
@@ -628,6 +676,7 @@ enum rejectd_status http_start(struct service *service, struct http_server **ser
     }
     made->service = service;
     made->socket = -1;
+    request_ids_init(&made->ids);
     pthread_mutex_init(&made->lock, NULL);
     pthread_cond_init(&made->changed, NULL);
     enum rejectd_status status = open_front(made, error);
@@ -649,6 +698,16 @@ enum rejectd_status http_start(struct service *service, struct http_server **ser
 const char *http_url(const struct http_server *server)
 {
     return server->url;
+}
+
+double http_longest_handler(const struct http_server *server)
+{
+    return handlers_longest(&server->handlers, clock_monotonic());
+}
+
+void http_configure(struct http_server *server)
+{
+    connections_configure(server->connections, server->service->config);
 }
 
 void http_drain(struct http_server *server)

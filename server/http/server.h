@@ -25,6 +25,13 @@ void http_tick(struct http_server *server);
 enum rejectd_status http_reload_certificate(struct http_server *server,
                                             struct rejectd_error *error);
 
+/* Takes what can change from the service's settings, which have been replaced. */
+void http_configure(struct http_server *server);
+
+/* For how many seconds the longest of its threads' handlers has run. They never wait: more than a
+ * few seconds mean that it is stuck. */
+double http_longest_handler(const struct http_server *server);
+
 /* No new connections; requests that wait are answered, later ones get 503. */
 void http_drain(struct http_server *server);
 
