@@ -68,7 +68,7 @@ class TestAbsoluteForm:
 
     def test_own(self, api):
         assert self.get(api, "http://lab/healthz", "lab") == [200]
-        assert self.get(api, "HTTPS://lab:8765/v1/jobs?limit=1", "LAB:8765") == [200]
+        assert self.get(api, "HTTPS://localhost:8765/v1/jobs?limit=1", "LOCALHOST:8765") == [200]
         assert self.get(api, "http://lab", "lab") == [404]
 
     @pytest.mark.parametrize("target", ["http://evil/healthz", "http:///healthz", "http://lab@evil/healthz",
