@@ -108,6 +108,9 @@ static enum rejectd_status open_storage(struct daemon *daemon, struct rejectd_er
     char path[CONFIG_TEXT_SIZE];
     enum rejectd_status status = data_dir_take(service->config->data_dir, &daemon->lock, error);
     if (status == REJECTD_OK) {
+        status = data_dir_check_store(service->config->data_dir, error);
+    }
+    if (status == REJECTD_OK) {
         status = path_in(service->config, "store.sqlite", path, error);
     }
     if (status == REJECTD_OK) {
