@@ -164,6 +164,21 @@ def test_a_lost_blob_is_an_error(own_daemon):
     assert figures(daemon.api).value("rejectd_blob_errors_total") >= 1
 
 
+def test_a_damaged_blob_is_an_error_and_counted_no_more(own_daemon):
+    daemon = own_daemon()
+    dataset = daemon.api.upload(description(), noise())
+    daemon.stop()
+    with (daemon.data / "blobs" / dataset["sha256"]).open("r+b") as file:
+        file.write(b"\0" * 8)
+    daemon.start()
+    assert figures(daemon.api).value("rejectd_blobs") == 1
+    job = daemon.api.finish(daemon.api.submit({"type": "fit", "dataset": dataset["id"]})["id"])
+    assert job["state"] == "failed"
+    found = figures(daemon.api)
+    assert found.value("rejectd_blob_errors_total") == 1
+    assert found.value("rejectd_blobs") == found.value("rejectd_blob_bytes") == 0
+
+
 @pytest.mark.skipif(not MODULE.exists(), reason="the fake devices are not built")
 def test_devices(own_daemon, tmp_path):
     gpus = Gpus(own_daemon, tmp_path, n=2).ready()
