@@ -66,6 +66,7 @@ struct request {
     struct executor_task task;
     struct waiter waiter;
     struct response response;
+    bool cut; /* refused, and its body not read */
 
     /* Under the server's lock. */
     bool suspended;

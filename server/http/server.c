@@ -32,6 +32,7 @@
 
 #include "server/clock.h"
 #include "server/http/admission.h"
+#include "server/http/linger.h"
 #include "server/http/request.h"
 
 enum {
@@ -45,6 +46,7 @@ struct http_server {
     struct MHD_Daemon *daemon;
     int socket; /* -1: libmicrohttpd's */
     char url[320];
+    struct http_linger *linger;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     size_t n_suspended;
@@ -147,6 +149,7 @@ static enum MHD_Result begin(struct request *request, const char *method, const 
     refuse(request, &error);
     if (close_after || request->content_length > DROPPED_BODY) {
         request->response.close = true;
+        request->cut = true;
         return response_queue(&request->response, request->connection);
     }
     return MHD_YES;
@@ -266,11 +269,15 @@ static void completed(void *context, struct MHD_Connection *connection, void **r
                       enum MHD_RequestTerminationCode code)
 {
     struct request *request = *request_context;
-    (void)context;
-    (void)connection;
+    const struct http_server *server = context;
     (void)code;
     if (request == NULL) {
         return;
+    }
+    if (request->cut) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        linger_add(server->linger, info->connect_fd);
     }
     waiters_remove(request->service->waiters, &request->waiter);
     upload_close(request->upload);
@@ -374,7 +381,10 @@ enum rejectd_status http_start(struct service *service, struct http_server **ser
     made->socket = -1;
     pthread_mutex_init(&made->lock, NULL);
     pthread_cond_init(&made->changed, NULL);
-    enum rejectd_status status = open_socket(made, error);
+    enum rejectd_status status = linger_open(&made->linger, error);
+    if (status == REJECTD_OK) {
+        status = open_socket(made, error);
+    }
     if (status == REJECTD_OK) {
         /* The logger must be the first option. */
         made->daemon = MHD_start_daemon(
@@ -430,6 +440,7 @@ void http_stop(struct http_server *server)
         pthread_mutex_unlock(&server->lock);
         MHD_stop_daemon(server->daemon);
     }
+    linger_close(server->linger);
     if (server->socket >= 0) {
         close(server->socket);
     }
