@@ -13,6 +13,8 @@
 
 #include <rejectd/error.h>
 #include <rejectd/types.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "server/blobs/sha256.h"
 
@@ -75,6 +77,19 @@ void blobs_unmap(struct blob_map *map); /* all-zero is allowed */
 enum rejectd_status blobs_open_file(struct blobs *blobs, const char *sha256, int *fd,
                                     uint64_t *size, struct rejectd_error *error);
 
+/* Reads the blob and compares it with its name; STORAGE when it is missing, unreadable or has
+ * another content. Changes nothing. */
+enum rejectd_status blobs_check(struct blobs *blobs, const char *sha256,
+                                struct rejectd_error *error);
+
+/*
+ * Reads the blob and compares it with its name, unless that was done since blobs_open(), or it was
+ * written since then as samples (check_finite). STORAGE when it is missing, unreadable or has
+ * another content; in the last case it is moved to "quarantine" beside the directory.
+ */
+enum rejectd_status blobs_verify(struct blobs *blobs, const char *sha256,
+                                 struct rejectd_error *error);
+
 /*
  * Keeps publication and removal apart: held from blob_writer_publish() until the record that
  * refers to the blob is committed, and from the commit that drops a reference until the blob is
@@ -89,6 +104,17 @@ enum rejectd_status blobs_open_scratch(struct blobs *blobs, int *fd, struct reje
 
 /* Removes a blob; it isn't an error when there is none. */
 void blobs_remove(struct blobs *blobs, const char *sha256);
+
+/* What the blobs take, and what the disk has left. The blobs are counted from blobs_sweep() on. */
+struct blobs_usage {
+    uint64_t bytes;
+    uint64_t n_blobs;
+    uint64_t n_errors; /* failures of the file system */
+    bool has_disk;     /* else the rest isn't known */
+    uint64_t disk_free;
+    uint64_t disk_size;
+};
+void blobs_look(struct blobs *blobs, struct blobs_usage *usage);
 
 /* Removes what was left unpublished by a crash, and every blob for which `needed` is false. Must
  * not run beside writers. *n_removed may be NULL. */

@@ -129,7 +129,7 @@ class ProxyApi(Api):
     def request(self, method, path, body=None, headers=None, timeout=120):
         connection = self.proxy.connect()
         try:
-            connection.request(method, path, body=body, headers=headers or {})
+            connection.request(method, path, body=body, headers=self.with_token(headers))
             return Response(connection.getresponse())
         finally:
             connection.close()

@@ -19,7 +19,10 @@ def need(kind):
 def proxy(request, daemon, tmp_path_factory):
     need(request.param)
     proxy = Proxy(request.param, tmp_path_factory.mktemp(request.param), daemon.port)
+    # Who comes through a proxy is not on this machine, and needs a token.
+    proxy.api.token = daemon.api.token = daemon.add_token("anna")
     yield proxy
+    daemon.api.token = None
     proxy.stop()
 
 
@@ -58,6 +61,7 @@ class TestService:
         dataset = proxy.api.create(description(*shape))
         connection = proxy.connect()
         connection.putrequest("PUT", f"/v1/datasets/{dataset['id']}/samples")
+        connection.putheader("Authorization", f"Bearer {proxy.api.token}")
         connection.putheader("Content-Type", "application/octet-stream")
         connection.putheader("Content-Length", str(len(data)))
         connection.endheaders(data[:-1000])

@@ -18,7 +18,7 @@ def test_answer_arrives(api, megabytes):
 
 
 def head(length):
-    return (f"PUT {UNKNOWN} HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+    return (f"PUT {UNKNOWN} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n"
             f"Content-Length: {length}\r\n\r\n").encode()  # fmt: skip
 
 
