@@ -331,3 +331,11 @@ void events_wake_all(struct events *events)
 {
     wake_before(events, __builtin_inf());
 }
+
+size_t events_n_listeners(struct events *events)
+{
+    pthread_mutex_lock(&events->lock);
+    const size_t n = events->n_listeners;
+    pthread_mutex_unlock(&events->lock);
+    return n;
+}

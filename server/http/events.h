@@ -44,6 +44,9 @@ enum rejectd_status events_open(uint64_t first_id, size_t most_listeners, struct
                                 struct rejectd_error *error);
 void events_close(struct events *events); /* NULL is allowed */
 
+/* How many listen now. */
+size_t events_n_listeners(struct events *events);
+
 /* True when a publication would reach anybody, now or later. */
 bool events_wanted(struct events *events, const char *job);
 /* Copies one line of text (line ends become spaces). Nothing happens when it isn't wanted, or when

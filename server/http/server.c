@@ -404,6 +404,7 @@ static void *new_request(void *context, const char *uri, struct MHD_Connection *
         request->server = server;
         request->service = server->service;
         request_ids_make(&server->ids, request->request_id);
+        request->account.method = "other"; /* until the headers are there */
         request->started = clock_monotonic();
         request->waiter.wake = wake_callback;
         request->waiter.context = request;

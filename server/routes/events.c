@@ -195,6 +195,7 @@ void job_send_events(struct request *request, struct response *response)
         respond_problem(response, &error);
         return;
     }
+    request->account.waits = true;
     const struct response_stream stream = {
         .read = stream_read, .close = leave_it, .context = request, .bytes = MHD_SIZE_UNKNOWN};
     respond_stream(response, "text/event-stream", &stream);
