@@ -98,6 +98,7 @@ struct request {
     struct waiter waiter;
     struct event_stream *events; /* that it listens to; NULL: none */
     struct response response;
+    bool cut; /* refused, and its body not read */
 
     /* Under the server's lock. */
     bool suspended;
