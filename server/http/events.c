@@ -207,14 +207,6 @@ void events_release_order(struct events *events)
     pthread_mutex_unlock(&events->order);
 }
 
-bool events_have_listeners(struct events *events)
-{
-    pthread_mutex_lock(&events->lock);
-    const bool some = events->n_listeners > 0;
-    pthread_mutex_unlock(&events->lock);
-    return some;
-}
-
 bool events_wanted(struct events *events, const char *job)
 {
     pthread_mutex_lock(&events->lock);
@@ -434,4 +426,12 @@ void events_wake_due(struct events *events, double now)
 void events_wake_all(struct events *events)
 {
     wake_before(events, __builtin_inf());
+}
+
+size_t events_n_listeners(struct events *events)
+{
+    pthread_mutex_lock(&events->lock);
+    const size_t n = events->n_listeners;
+    pthread_mutex_unlock(&events->lock);
+    return n;
 }

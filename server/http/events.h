@@ -58,8 +58,9 @@ void events_close(struct events *events); /* NULL is allowed */
 void events_hold_order(struct events *events);
 void events_release_order(struct events *events);
 
-/* True while anybody listens to anything. */
-bool events_have_listeners(struct events *events);
+/* How many listen now. */
+size_t events_n_listeners(struct events *events);
+
 /* True when a publication would reach anybody, now or later. */
 bool events_wanted(struct events *events, const char *job);
 /* Copies one line of text (line ends become spaces). Nothing happens when it isn't wanted, or when

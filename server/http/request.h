@@ -65,7 +65,7 @@ enum request_phase {
 
 /* What account.h tells of a request. */
 struct request_account {
-    char method[16];
+    const char *method;  /* "other" for one that isn't known; static text */
     int status;          /* of the answer; 0: none yet */
     const char *problem; /* its kind; NULL: none */
     bool waits;          /* on purpose, as ?wait= does: its time says nothing about the service */
@@ -98,6 +98,7 @@ struct request {
     struct waiter waiter;
     struct event_stream *events; /* that it listens to; NULL: none */
     struct response response;
+    bool cut; /* refused, and its body not read */
 
     /* Under the server's lock. */
     bool suspended;

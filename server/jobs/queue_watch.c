@@ -132,7 +132,7 @@ static void look(struct queue_watch *watch)
 void queue_watch_tick(struct queue_watch *watch, double now)
 {
     struct events *events = watch->options.events;
-    if (now < watch->next || !events_have_listeners(events)) {
+    if (now < watch->next || events_n_listeners(events) == 0) {
         return;
     }
     events_hold_order(events);

@@ -237,6 +237,7 @@ static enum rejectd_status open_stream(struct request *request, struct rejectd_e
 
 static void respond_events(struct request *request, struct response *response)
 {
+    request->account.waits = true;
     const struct response_stream stream = {
         .read = stream_read, .close = leave_it, .context = request, .bytes = MHD_SIZE_UNKNOWN};
     respond_stream(response, "text/event-stream", &stream);

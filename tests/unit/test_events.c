@@ -193,10 +193,10 @@ START_TEST(test_queue_tells_what_may_be_seen)
     struct listener *listener = NULL;
     int woken = 0;
     events_publish_queue(events, &anna, EVENT_JOB, "nobody");
-    ck_assert(!events_queue_wanted(events) && !events_have_listeners(events));
+    ck_assert(!events_queue_wanted(events) && events_n_listeners(events) == 0);
     ck_assert_int_eq(events_join_queue(events, 0, count, sees_own, &woken, &listener, &error),
                      REJECTD_OK);
-    ck_assert(events_queue_wanted(events) && events_have_listeners(events));
+    ck_assert(events_queue_wanted(events) && events_n_listeners(events) == 1);
     ck_assert(!events_wanted(events, "jb_a"));
     const uint64_t begin = expect_none(listener, EVENTS_GAP);
     events_publish(events, "jb_a", EVENT_JOB, "of a job that nobody listens to");
