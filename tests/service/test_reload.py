@@ -1,5 +1,6 @@
 """SIGHUP: what can change does, what can't is named, and a wrong file changes nothing."""
 
+import time
 import signal
 import threading
 
@@ -59,6 +60,7 @@ def test_limits_change(reloading):
 def test_log_level_changes(reloading):
     service = reloading("log-level = info\n")
     service.daemon.api.get("/healthz", headers={"X-Request-Id": "before"})
+    time.sleep(0.5)  # it is logged, or not, after the answer was read
     service.reload("log-level = debug\n")
     service.daemon.api.get("/healthz", headers={"X-Request-Id": "after"})
     of = lambda identity: [e for e in lines(service.daemon, "request") if e["request_id"] == identity]
