@@ -29,9 +29,11 @@ extern "C" {
     X(LENGTH_REQUIRED, 411, "length-required", "The request needs a Content-Length")               \
     X(TOO_LARGE, 413, "too-large", "The request is larger than the limit")                         \
     X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported-media-type", "The content type is not accepted")   \
+    X(RANGE_NOT_SATISFIABLE, 416, "range-not-satisfiable", "There are no such bytes")              \
     X(INVALID_VALUE, 422, "invalid-value", "A field has a value that is not accepted")             \
     X(INVALID_SAMPLES, 422, "invalid-samples", "The samples do not match their description")       \
     X(UNSUITABLE_DATASET, 422, "unsuitable-dataset", "The dataset does not allow this job")        \
+    X(DIGEST_MISMATCH, 422, "digest-mismatch", "The body is not what its digest says")             \
     X(CANCELLED, 409, "cancelled", "The work was cancelled")                                       \
     X(OUT_OF_MEMORY, 503, "out-of-memory", "Not enough memory for this request now")               \
     X(UNAVAILABLE, 503, "unavailable", "The service cannot take this request now")                 \

@@ -1,0 +1,69 @@
+/*
+ * Values of HTTP header fields that say which part of what is sent, in which coding, and what its
+ * digest is: RFC 9110 (Range, Content-Range, If-None-Match, Content-Encoding), RFC 9530
+ * (Content-Digest, Repr-Digest) and RFC 3230 (Digest). They come from anybody: nothing is taken
+ * that is not exactly as it should be.
+ */
+#ifndef PROTOCOL_HTTP_FIELDS_H
+#define PROTOCOL_HTTP_FIELDS_H
+
+#include <rejectd/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    HTTP_DIGEST_BYTES = 32,
+    HTTP_DIGEST_TEXT_SIZE = 64, /* "sha-256=:<base64>:" and NUL */
+};
+
+/* "bytes 0-99/500": `first` to `last`, both included, of `total` bytes; first <= last < total. */
+struct http_piece {
+    uint64_t first, last, total;
+};
+
+/* Content-Range of a request. INVALID_REQUEST at "Content-Range" for all but the form above. */
+enum rejectd_status http_read_content_range(const char *text, struct http_piece *piece,
+                                            struct rejectd_error *error);
+
+enum http_range {
+    HTTP_RANGE_WHOLE, /* no range that is understood, or several: the whole is sent */
+    HTTP_RANGE_PART,
+    HTTP_RANGE_NOT_THERE, /* none of it lies within the `total` bytes */
+};
+
+/* Range ("bytes=0-99", "bytes=100-", "bytes=-100") of something of `total` bytes. *piece is filled
+ * for HTTP_RANGE_PART alone. */
+enum http_range http_read_range(const char *text, uint64_t total, struct http_piece *piece);
+
+/* True when the If-None-Match list has the entity tag, written with its quotes, or is "*". Weak and
+ * strong tags are equal here, as the RFC says. */
+bool http_tag_is_listed(const char *list, const char *tag);
+
+enum http_coding {
+    HTTP_IDENTITY,
+    HTTP_GZIP,
+    HTTP_ZSTD,
+};
+
+/* Content-Encoding; NULL is HTTP_IDENTITY. UNSUPPORTED_MEDIA_TYPE at "Content-Encoding" for others,
+ * and for several on top of each other. */
+enum rejectd_status http_read_coding(const char *text, enum http_coding *coding,
+                                     struct rejectd_error *error);
+
+#define HTTP_CODINGS_ACCEPTED "zstd, gzip"
+
+/*
+ * SHA-256 out of a Content-Digest or Repr-Digest ("sha-256=:<base64>:"), or, with `old`, a Digest
+ * ("SHA-256=<base64>"), `name`. Others beside it are left alone; INVALID_REQUEST at `name` when
+ * there is none, or when it isn't 32 bytes.
+ */
+enum rejectd_status http_read_digest(const char *name, const char *text, bool old,
+                                     unsigned char digest[HTTP_DIGEST_BYTES],
+                                     struct rejectd_error *error);
+
+/* "sha-256=:<base64>:" */
+void http_write_digest(const unsigned char digest[HTTP_DIGEST_BYTES],
+                       char out[HTTP_DIGEST_TEXT_SIZE]);
+
+#endif
