@@ -17,7 +17,9 @@ static const size_t max_text = (size_t)1 << 30; /* of an answer that is kept in 
 
 struct rejectd_client {
     CURL *curl;
-    char *url; /* without a slash at the end */
+    char *url;   /* without a slash at the end */
+    char *ca;    /* path; NULL: the system's */
+    char *token; /* NULL: none */
 };
 
 /* One request and where its answer goes. */
@@ -52,12 +54,44 @@ enum rejectd_status rejectd_client_open(const char *url, struct rejectd_client *
     return REJECTD_OK;
 }
 
+enum rejectd_status rejectd_client_trust(struct rejectd_client *client, const char *path,
+                                         struct rejectd_error *error)
+{
+    if (access(path, R_OK) != 0)
+        return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "ca", "%s cannot be read: %s", path,
+                            strerror(errno));
+    char *copy = strdup(path);
+    if (copy == NULL)
+        return REJECTD_FAIL_MEMORY(error, strlen(path));
+    free(client->ca);
+    client->ca = copy;
+    return REJECTD_OK;
+}
+
+enum rejectd_status rejectd_client_authorize(struct rejectd_client *client, const char *token,
+                                             struct rejectd_error *error)
+{
+    const size_t length = strlen(token);
+    for (size_t i = 0; i < length; i++)
+        if (token[i] <= 0x20 || token[i] >= 0x7f)
+            return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "token",
+                                "the token has blanks or other characters that no token has");
+    char *copy = strdup(token);
+    if (copy == NULL)
+        return REJECTD_FAIL_MEMORY(error, length);
+    free(client->token);
+    client->token = copy;
+    return REJECTD_OK;
+}
+
 void rejectd_client_close(struct rejectd_client *client)
 {
     if (client == NULL)
         return;
     curl_easy_cleanup(client->curl);
     free(client->url);
+    free(client->ca);
+    free(client->token);
     free(client);
 }
 
@@ -124,6 +158,14 @@ static void prepare(struct rejectd_client *client, struct exchange *exchange, co
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 10L);
+    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (client->ca != NULL)
+        curl_easy_setopt(curl, CURLOPT_CAINFO, client->ca);
+    /* libcurl sends it to this server alone, not to where a redirection leads. */
+    if (client->token != NULL) {
+        curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+        curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, client->token);
+    }
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, exchange);
     if (exchange->transfer != NULL && exchange->transfer->report != NULL) {

@@ -86,11 +86,11 @@ char *device_list_to_json(const struct device_view *views, size_t n_views, const
     return buffer_take(&text, NULL);
 }
 
-char *readiness_to_json(const struct device_view *views, size_t n_views, bool ready)
+char *readiness_to_json(const struct device_view *views, size_t n_views, const char *status)
 {
     struct buffer text;
     buffer_init(&text, max_text);
-    buffer_append_format(&text, "{\"status\":\"%s\",\"devices\":{", ready ? "ok" : "not ready");
+    buffer_append_format(&text, "{\"status\":\"%s\",\"devices\":{", status);
     for (size_t i = 0; i < n_views; i++) {
         buffer_append_text(&text, i > 0 ? "," : "");
         json_append_string(&text, views[i].id);

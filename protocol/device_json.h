@@ -56,6 +56,7 @@ struct device_view {
     char job[RESOURCE_ID_SIZE]; /* that runs on it; "" (null) for none */
     uint64_t jobs_done;         /* since the daemon started, as all that is counted here */
     uint64_t restarts;
+    uint64_t evictions; /* datasets that it dropped for others; not shown */
     size_t n_residents;
     struct resident_view residents[DEVICE_MAX_RESIDENTS];
 };
@@ -63,7 +64,7 @@ struct device_view {
 /* {"devices": [...], "cuda": note}. */
 char *device_list_to_json(const struct device_view *views, size_t n_views, const char *cuda_note);
 
-/* {"status": "ok", "devices": {"cpu": "ready", ...}}. */
-char *readiness_to_json(const struct device_view *views, size_t n_views, bool ready);
+/* {"status": "ok", "devices": {"cpu": "ready", ...}}. status: "ok", "not ready" or "draining". */
+char *readiness_to_json(const struct device_view *views, size_t n_views, const char *status);
 
 #endif

@@ -42,8 +42,6 @@ static bool take_bytes(const char **text)
     return there;
 }
 
-/* ---- ranges ---- */
-
 enum rejectd_status http_read_content_range(const char *text, struct http_piece *piece,
                                             struct rejectd_error *error)
 {
@@ -59,58 +57,6 @@ enum rejectd_status http_read_content_range(const char *text, struct http_piece 
                                 "is \"%.80s\"; accepted: bytes FIRST-LAST/TOTAL, as "
                                 "bytes 0-1048575/4000000, with FIRST <= LAST < TOTAL",
                                 text);
-}
-
-enum http_range http_read_range(const char *text, uint64_t total, struct http_piece *piece)
-{
-    const char *at = skip_space(text);
-    uint64_t first = 0, last = 0;
-    *piece = (struct http_piece){0};
-    if (!take_bytes(&at) || !take(&at, '='))
-        return HTTP_RANGE_WHOLE;
-    at = skip_space(at);
-    const bool has_first = read_number(&at, &first);
-    if (!take(&at, '-'))
-        return HTTP_RANGE_WHOLE;
-    const bool has_last = read_number(&at, &last);
-    if (*skip_space(at) != '\0' || (!has_first && !has_last) ||
-        (has_first && has_last && last < first))
-        return HTTP_RANGE_WHOLE;
-    if (!has_first) { /* the last bytes */
-        if (last == 0 || total == 0)
-            return HTTP_RANGE_NOT_THERE;
-        first = last < total ? total - last : 0;
-        last = total - 1;
-    } else if (first >= total) {
-        return HTTP_RANGE_NOT_THERE;
-    } else if (!has_last || last >= total) {
-        last = total - 1;
-    }
-    *piece = (struct http_piece){first, last, total};
-    return HTTP_RANGE_PART;
-}
-
-/* ---- entity tags ---- */
-
-bool http_tag_is_listed(const char *list, const char *tag)
-{
-    const size_t length = strlen(tag);
-    const char *at = skip_space(list);
-    if (at[0] == '*' && *skip_space(at + 1) == '\0')
-        return true;
-    while (*at != '\0') {
-        at += strncmp(at, "W/", 2) == 0 ? 2 : 0;
-        const char *end = at[0] == '"' ? strchr(at + 1, '"') : NULL;
-        if (end == NULL)
-            return false;
-        if ((size_t)(end + 1 - at) == length && memcmp(at, tag, length) == 0)
-            return true;
-        at = skip_space(end + 1);
-        if (*at != ',')
-            return false;
-        at += strspn(at, ", \t");
-    }
-    return false;
 }
 
 /* ---- codings ---- */

@@ -1,7 +1,7 @@
 /*
  * Values of HTTP header fields that say which part of what is sent, in which coding, and what its
- * digest is: RFC 9110 (Range, Content-Range, If-None-Match, Content-Encoding), RFC 9530
- * (Content-Digest, Repr-Digest) and RFC 3230 (Digest). They come from anybody: nothing is taken
+ * digest is: RFC 9110 (Content-Range, Content-Encoding), RFC 9530 (Content-Digest, Repr-Digest) and
+ * RFC 3230 (Digest). They come from anybody: nothing is taken
  * that is not exactly as it should be.
  */
 #ifndef PROTOCOL_HTTP_FIELDS_H
@@ -25,20 +25,6 @@ struct http_piece {
 /* Content-Range of a request. INVALID_REQUEST at "Content-Range" for all but the form above. */
 enum rejectd_status http_read_content_range(const char *text, struct http_piece *piece,
                                             struct rejectd_error *error);
-
-enum http_range {
-    HTTP_RANGE_WHOLE, /* no range that is understood, or several: the whole is sent */
-    HTTP_RANGE_PART,
-    HTTP_RANGE_NOT_THERE, /* none of it lies within the `total` bytes */
-};
-
-/* Range ("bytes=0-99", "bytes=100-", "bytes=-100") of something of `total` bytes. *piece is filled
- * for HTTP_RANGE_PART alone. */
-enum http_range http_read_range(const char *text, uint64_t total, struct http_piece *piece);
-
-/* True when the If-None-Match list has the entity tag, written with its quotes, or is "*". Weak and
- * strong tags are equal here, as the RFC says. */
-bool http_tag_is_listed(const char *list, const char *tag);
 
 enum http_coding {
     HTTP_IDENTITY,

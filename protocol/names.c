@@ -55,6 +55,12 @@ const char *const dataset_state_names[DATASET_STATE_COUNT] = {
 #undef NAME
 };
 
+const char *const visibility_names[VISIBILITY_COUNT] = {
+#define NAME(symbol, name) [VISIBILITY_##symbol] = name,
+    VISIBILITY_LIST(NAME)
+#undef NAME
+};
+
 static const char *const artifact_names[ARTIFACT_COUNT] = {
 #define NAME(symbol, name) [ARTIFACT_##symbol] = name,
     ARTIFACT_LIST(NAME)
@@ -91,6 +97,19 @@ const char *dataset_state_name(enum dataset_state state)
 const char *job_state_name(enum job_state state)
 {
     return job_state_names[state];
+}
+
+const char *visibility_name(enum visibility visibility)
+{
+    return visibility_names[visibility];
+}
+
+bool visibility_from_name(const char *name, enum visibility *visibility)
+{
+    int i = find(name, visibility_names, VISIBILITY_COUNT);
+    if (i < VISIBILITY_COUNT)
+        *visibility = (enum visibility)i;
+    return i < VISIBILITY_COUNT;
 }
 
 const char *artifact_name(enum artifact artifact)

@@ -6,6 +6,7 @@
 
 #include "protocol/resource_json.h"
 
+extern const char *const visibility_names[VISIBILITY_COUNT];
 extern const char *const channel_type_names[REJECTD_CHANNEL_TYPE_COUNT];
 extern const char *const dtype_names[2];
 extern const char *const threshold_method_names[REJECTD_THRESHOLD_METHOD_COUNT];

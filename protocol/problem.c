@@ -12,6 +12,11 @@ static const char type_prefix[] = "/problems/";
 
 char *problem_to_json(const struct rejectd_error *error)
 {
+    return problem_to_json_of(error, "");
+}
+
+char *problem_to_json_of(const struct rejectd_error *error, const char *request_id)
+{
     struct buffer text;
     buffer_init(&text, 1 << 16);
     buffer_append_text(&text, "{\"type\":\"");
@@ -24,6 +29,10 @@ char *problem_to_json(const struct rejectd_error *error)
     if (error->field[0] != 0) {
         buffer_append_text(&text, ",\"field\":");
         json_append_string(&text, error->field);
+    }
+    if (request_id[0] != 0) {
+        buffer_append_text(&text, ",\"request_id\":");
+        json_append_string(&text, request_id);
     }
     buffer_append_text(&text, "}");
     return buffer_take(&text, NULL);

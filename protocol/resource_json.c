@@ -23,6 +23,12 @@ static void append_string_field(struct buffer *text, const char *key, const char
     json_append_string_or_null(text, value);
 }
 
+static void append_ownership(struct buffer *text, const struct ownership *ownership)
+{
+    append_string_field(text, "owner", ownership->owner);
+    append_string_field(text, "visibility", visibility_names[ownership->visibility]);
+}
+
 /* Appends the members of a JSON object that is known to be well-formed, as far as `end` when that
  * is not NULL, and the closing brace. */
 static void splice_object(struct buffer *text, const char *object, const char *end)
@@ -51,6 +57,7 @@ static void append_dataset(struct buffer *text, const struct dataset_view *view,
     const char *description = view->description_json != NULL ? view->description_json : "{}";
     buffer_append_text(text, "{\"id\":");
     json_append_string(text, view->id);
+    append_ownership(text, &view->ownership);
     append_string_field(text, "state", dataset_state_names[view->state]);
     append_string_field(text, "sha256", view->sha256);
     append_string_field(text, "created_at", view->created_at);
@@ -78,6 +85,7 @@ static void append_job(struct buffer *text, const struct job_view *view)
 {
     buffer_append_text(text, "{\"id\":");
     json_append_string(text, view->id);
+    append_ownership(text, &view->ownership);
     append_string_field(text, "type", job_type_names[view->type]);
     append_string_field(text, "dataset", view->dataset);
     append_string_field(text, "model", view->model);
@@ -98,6 +106,7 @@ static void append_job(struct buffer *text, const struct job_view *view)
     append_string_field(text, "started_at", view->started_at);
     append_string_field(text, "finished_at", view->finished_at);
     append_job_error(text, &view->error);
+    append_string_field(text, "request_id", view->request_id);
     if (view->state == JOB_STATE_SUCCEEDED)
         buffer_append_format(text, ",\"result\":\"/v1/jobs/%s/result\"}", view->id);
     else
@@ -108,6 +117,7 @@ static void append_model(struct buffer *text, const struct model_view *view)
 {
     buffer_append_text(text, "{\"id\":");
     json_append_string(text, view->id);
+    append_ownership(text, &view->ownership);
     append_string_field(text, "job", view->job);
     append_string_field(text, "dataset", view->dataset);
     append_string_field(text, "created_at", view->created_at);

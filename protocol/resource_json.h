@@ -22,6 +22,8 @@ enum {
     RESOURCE_TIME_SIZE = 32,
     RESOURCE_SHA256_SIZE = 65, /* hex and NUL */
     RESOURCE_STAGE_SIZE = 32,
+    RESOURCE_REQUEST_SIZE = 65, /* the id of a request, and NUL */
+    RESOURCE_USER_SIZE = 65,
     RESOURCE_MAX_LIST = 1000, /* entries of a list */
 };
 
@@ -65,21 +67,55 @@ enum artifact {
         ARTIFACT_COUNT
 };
 
+/* X(symbol, name on the wire): who but its owner sees a resource */
+#define VISIBILITY_LIST(X)                                                                         \
+    X(PRIVATE, "private")                                                                          \
+    X(LAB, "lab")
+
+enum visibility {
+#define VISIBILITY_ENUM(symbol, name) VISIBILITY_##symbol,
+    VISIBILITY_LIST(VISIBILITY_ENUM)
+#undef VISIBILITY_ENUM
+        VISIBILITY_COUNT
+};
+
+/* Whose a resource is. Part of every view, as "owner" and "visibility". */
+struct ownership {
+    char owner[RESOURCE_USER_SIZE]; /* "" (null): made while there were no users */
+    enum visibility visibility;
+};
+
 /* Static storage; valid for every value of the enums. */
 const char *artifact_name(enum artifact artifact);
 const char *dataset_state_name(enum dataset_state state);
 const char *job_state_name(enum job_state state);
 const char *job_type_name(enum job_type type);
+const char *visibility_name(enum visibility visibility);
 bool job_state_is_final(enum job_state state);
 /* False when there is no such name; *state is then unchanged. */
 bool dataset_state_from_name(const char *name, enum dataset_state *state);
 bool job_state_from_name(const char *name, enum job_state *state);
 bool artifact_from_name(const char *name, enum artifact *artifact);
+bool visibility_from_name(const char *name, enum visibility *visibility);
 bool job_type_from_name(const char *name, enum job_type *type);
+
+/* What PATCH changes: absent fields stay. */
+struct ownership_change {
+    bool has_owner;
+    bool has_visibility;
+    struct ownership to;
+};
+enum rejectd_status ownership_change_from_json(const char *text, size_t length,
+                                               struct ownership_change *change,
+                                               struct rejectd_error *error);
+/* A name that an owner may have. */
+#define USER_NAME_ACCEPTED "1 to 64 of a-z, 0-9, and . _ @ -"
+bool user_name_is_valid(const char *name);
 
 /* A dataset: GET /v1/datasets/{id}. */
 struct dataset_view {
     char id[RESOURCE_ID_SIZE]; /* "ds_..." */
+    struct ownership ownership;
     enum dataset_state state;
     char sha256[RESOURCE_SHA256_SIZE]; /* of the samples, hex; "" (null) while they are awaited */
     char created_at[RESOURCE_TIME_SIZE];
@@ -105,6 +141,7 @@ void dataset_list_free(struct dataset_view *views, size_t n_views);
 /* A job: GET /v1/jobs/{id}. "result" is the path of the result once it succeeded, else null. */
 struct job_view {
     char id[RESOURCE_ID_SIZE]; /* "jb_..." */
+    struct ownership ownership;
     enum job_type type;
     char dataset[RESOURCE_ID_SIZE]; /* "ds_..." */
     char model[RESOURCE_ID_SIZE];   /* "md_..." that is applied; "" (null) for a fit */
@@ -119,7 +156,8 @@ struct job_view {
     char created_at[RESOURCE_TIME_SIZE];
     char started_at[RESOURCE_TIME_SIZE];
     char finished_at[RESOURCE_TIME_SIZE];
-    struct rejectd_error error; /* why it failed; status REJECTD_OK: null */
+    struct rejectd_error error;             /* why it failed; status REJECTD_OK: null */
+    char request_id[RESOURCE_REQUEST_SIZE]; /* of the request that made it; "" (null): not known */
 };
 
 void job_view_clear(struct job_view *view);
@@ -134,7 +172,8 @@ void job_list_free(struct job_view *views, size_t n_views);
 
 /* A fitted model: GET /v1/models/{id}. */
 struct model_view {
-    char id[RESOURCE_ID_SIZE];      /* "md_..." */
+    char id[RESOURCE_ID_SIZE]; /* "md_..." */
+    struct ownership ownership;
     char job[RESOURCE_ID_SIZE];     /* the fit that made it */
     char dataset[RESOURCE_ID_SIZE]; /* that it was fitted to */
     char created_at[RESOURCE_TIME_SIZE];

@@ -49,6 +49,56 @@ cleanup:
     return text;
 }
 
+static enum rejectd_status read_ownership(const struct json_object *root,
+                                          struct ownership *ownership)
+{
+    int visibility = VISIBILITY_PRIVATE;
+    enum rejectd_status status =
+        json_read_text(root, "owner", ownership->owner, sizeof ownership->owner);
+    if (status == REJECTD_OK)
+        status =
+            json_read_name(root, "visibility", visibility_names, VISIBILITY_COUNT, &visibility);
+    ownership->visibility = (enum visibility)visibility;
+    return status;
+}
+
+static enum rejectd_status read_change(const struct json_object *root,
+                                       struct ownership_change *change)
+{
+    enum rejectd_status status = JSON_CHECK_FIELDS(root, "owner", "visibility");
+    if (status == REJECTD_OK)
+        status = read_ownership(root, &change->to);
+    change->has_owner = json_field(root, "owner") != NULL;
+    change->has_visibility = json_field(root, "visibility") != NULL;
+    if (status == REJECTD_OK && change->has_owner && !user_name_is_valid(change->to.owner))
+        status = json_fail(root, "owner", "is no name of a user; accepted: " USER_NAME_ACCEPTED);
+    if (status == REJECTD_OK && !change->has_owner && !change->has_visibility)
+        status = json_fail(root, "visibility", "is missing; there is nothing to change");
+    return status;
+}
+
+enum rejectd_status ownership_change_from_json(const char *text, size_t length,
+                                               struct ownership_change *change,
+                                               struct rejectd_error *error)
+{
+    json_t *value;
+    *change = (struct ownership_change){0};
+    enum rejectd_status status = json_parse(text, length, JSON_FROM_CLIENT, &value, error);
+    if (status != REJECTD_OK)
+        return status;
+    const struct json_object root = {.value = value, .path = "", .error = error};
+    status = read_change(&root, change);
+    json_decref(value);
+    return status;
+}
+
+bool user_name_is_valid(const char *name)
+{
+    const size_t length = strlen(name);
+    return length > 0 && length < RESOURCE_USER_SIZE &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._@-") == length;
+}
+
 static enum rejectd_status read_dataset(const struct json_object *root, void *out)
 {
     struct dataset_view *view = out;
@@ -61,6 +111,7 @@ static enum rejectd_status read_dataset(const struct json_object *root, void *ou
     enum rejectd_status status;
     if ((status = json_require(root, "id")) != 0 || (status = json_require(root, "state")) != 0 ||
         (status = json_read_text(root, "id", view->id, sizeof view->id)) != 0 ||
+        (status = read_ownership(root, &view->ownership)) != 0 ||
         (status = json_read_name(root, "state", dataset_state_names, DATASET_STATE_COUNT,
                                  &state)) != 0 ||
         (status = json_read_text(root, "sha256", view->sha256, sizeof view->sha256)) != 0 ||
@@ -83,6 +134,7 @@ static enum rejectd_status read_job_names(const struct json_object *root, struct
     if ((status = json_require(root, "id")) != 0 || (status = json_require(root, "type")) != 0 ||
         (status = json_require(root, "state")) != 0 ||
         (status = json_read_text(root, "id", view->id, sizeof view->id)) != 0 ||
+        (status = read_ownership(root, &view->ownership)) != 0 ||
         (status = json_read_name(root, "type", job_type_names, JOB_TYPE_COUNT, &type)) != 0 ||
         (status = json_read_name(root, "state", job_state_names, JOB_STATE_COUNT, &state)) != 0 ||
         (status = json_read_text(root, "dataset", view->dataset, sizeof view->dataset)) != 0 ||
@@ -124,8 +176,10 @@ static enum rejectd_status read_job(const struct json_object *root, void *out)
             0 ||
         (status = json_read_text(root, "started_at", view->started_at, sizeof view->started_at)) !=
             0 ||
-        (status =
-             json_read_text(root, "finished_at", view->finished_at, sizeof view->finished_at)) != 0)
+        (status = json_read_text(root, "finished_at", view->finished_at,
+                                 sizeof view->finished_at)) != 0 ||
+        (status = json_read_text(root, "request_id", view->request_id, sizeof view->request_id)) !=
+            0)
         return status;
     json_t *problem = json_field(root, "error");
     if (json_is_object(problem))
@@ -143,6 +197,7 @@ static enum rejectd_status read_model(const struct json_object *root, void *out)
     enum rejectd_status status;
     if ((status = json_require(root, "id")) != 0 ||
         (status = json_read_text(root, "id", view->id, sizeof view->id)) != 0 ||
+        (status = read_ownership(root, &view->ownership)) != 0 ||
         (status = json_read_text(root, "job", view->job, sizeof view->job)) != 0 ||
         (status = json_read_text(root, "dataset", view->dataset, sizeof view->dataset)) != 0 ||
         (status = json_read_text(root, "created_at", view->created_at, sizeof view->created_at)) !=

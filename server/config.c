@@ -18,13 +18,14 @@
 enum setting_type {
     SETTING_TEXT,
     SETTING_INTEGER,
-    SETTING_BYTES, /* an integer that may end in K, M, G or T (powers of 1024) */
+    SETTING_BYTES,       /* an integer that may end in K, M, G or T (powers of 1024) */
+    SETTING_RELOADS = 8, /* added to one of them: a reload applies it, others need a restart */
 };
 
 struct setting {
     const char *name; /* as in the file and, after "--", as a flag */
-    enum setting_type type;
-    size_t offset; /* in struct config */
+    unsigned type;    /* enum setting_type */
+    size_t offset;    /* in struct config */
     const char *initial;
     int64_t least;
     int64_t most;
@@ -56,31 +57,65 @@ static const struct setting settings[] = {
      "seconds after which a GPU's process that doesn't answer is replaced"},
     {"device-stall", SETTING_INTEGER, AT(device_stall), "600", 1, 86400, NULL,
      "seconds after which a GPU's process whose job gets nowhere is replaced"},
-    {"max-upload-bytes", SETTING_BYTES, AT(max_upload_bytes), "64G", 1, (int64_t)1 << 50, NULL,
-     "largest samples of one dataset"},
-    {"max-json-bytes", SETTING_BYTES, AT(max_json_bytes), "64M", 1024, (int64_t)1 << 30, NULL,
-     "largest JSON body"},
-    {"max-uploads", SETTING_INTEGER, AT(max_uploads), "16", 1, 1024, NULL,
+    {"max-upload-bytes", SETTING_BYTES | SETTING_RELOADS, AT(max_upload_bytes), "64G", 1,
+     (int64_t)1 << 50, NULL, "largest samples of one dataset"},
+    {"max-json-bytes", SETTING_BYTES | SETTING_RELOADS, AT(max_json_bytes), "64M", 1024,
+     (int64_t)1 << 30, NULL, "largest JSON body"},
+    {"max-body-memory", SETTING_BYTES | SETTING_RELOADS, AT(max_body_memory), "512M", 1 << 20,
+     (int64_t)1 << 40, NULL,
+     "memory for the JSON bodies of all requests together; beyond it they are answered 503"},
+    {"max-uploads", SETTING_INTEGER | SETTING_RELOADS, AT(max_uploads), "16", 1, 1024, NULL,
      "uploads of samples at the same time"},
+    {"user-requests-per-second", SETTING_INTEGER | SETTING_RELOADS, AT(user_requests_per_second),
+     "0", 0, 1000000, NULL, "most requests of one user; 0: as many as come"},
+    {"user-queued-jobs", SETTING_INTEGER | SETTING_RELOADS, AT(user_queued_jobs), "1000", 0,
+     1000000, NULL, "most jobs of one user that wait at the same time; 0: any number"},
+    {"user-bytes", SETTING_BYTES | SETTING_RELOADS, AT(user_bytes), "0", 0, (int64_t)1 << 50, NULL,
+     "most samples of all datasets of one user; 0: as many as the disk takes"},
     {"http-threads", SETTING_INTEGER, AT(http_threads), "4", 2, 64, NULL,
      "threads that answer requests"},
-    {"connection-limit", SETTING_INTEGER, AT(connection_limit), "512", 8, 65536, NULL,
-     "connections at the same time"},
+    {"connection-limit", SETTING_INTEGER, AT(connection_limit), "4096", 8, 65536, NULL,
+     "connections at the same time; more are answered 503"},
+    {"connections-per-address", SETTING_INTEGER | SETTING_RELOADS, AT(connections_per_address),
+     "256", 0, 65536, NULL,
+     "connections of one client at the same time; more are answered 503; 0: any number"},
+    {"unlimited-addresses", SETTING_TEXT, AT(unlimited_addresses), "127.0.0.0/8, ::1", 0, 0, NULL,
+     "clients for which that doesn't count, as a proxy: 10.0.0.7, 172.16.0.0/12"},
     {"idle-timeout", SETTING_INTEGER, AT(idle_timeout), "60", 1, 3600, NULL,
      "seconds after which a silent connection is closed"},
-    {"request-timeout", SETTING_INTEGER, AT(request_timeout), "120", 1, 86400, NULL,
-     "seconds within which a JSON body must have arrived"},
+    {"header-timeout", SETTING_INTEGER | SETTING_RELOADS, AT(header_timeout), "20", 1, 3600, NULL,
+     "seconds within which the headers of a request must have arrived"},
+    {"request-timeout", SETTING_INTEGER | SETTING_RELOADS, AT(request_timeout), "120", 1, 86400,
+     NULL, "seconds within which a JSON body must have arrived"},
+    {"min-rate", SETTING_BYTES | SETTING_RELOADS, AT(min_rate), "1K", 0, (int64_t)1 << 30, NULL,
+     "bytes per second at which bodies must come and answers be taken; 0: any"},
+    {"rate-window", SETTING_INTEGER | SETTING_RELOADS, AT(rate_window), "30", 1, 3600, NULL,
+     "seconds over which that is measured"},
+    {"tls-certificate", SETTING_TEXT, AT(tls_certificate), "", 0, 0, NULL,
+     "PEM file of the certificate and the chain below it, to answer with TLS (https)"},
+    {"tls-key", SETTING_TEXT, AT(tls_key), "", 0, 0, NULL,
+     "PEM file of its key; both are read again at SIGHUP"},
     {"convert-program", SETTING_TEXT, AT(convert_program), "", 0, 0, NULL,
      "what reads and writes .set and .h5 files (default: rejectd-convert beside rejectd)"},
-    {"convert-seconds", SETTING_INTEGER, AT(convert_seconds), "300", 1, 86400, NULL,
-     "seconds after which it is stopped"},
-    {"convert-memory", SETTING_BYTES, AT(convert_memory), "4G", (int64_t)64 << 20, (int64_t)1 << 50,
-     NULL, "most memory that it may take, beside four times the size of its file"},
-    {"log-level", SETTING_TEXT, AT(log_level), "info", 0, 0, "debug|info|warning|error",
-     "least level of what is logged to stderr"},
+    {"convert-seconds", SETTING_INTEGER | SETTING_RELOADS, AT(convert_seconds), "300", 1, 86400,
+     NULL, "seconds after which it is stopped"},
+    {"convert-memory", SETTING_BYTES | SETTING_RELOADS, AT(convert_memory), "4G", (int64_t)64 << 20,
+     (int64_t)1 << 50, NULL,
+     "most memory that it may take, beside four times the size of its file"},
+    {"drain-seconds", SETTING_INTEGER | SETTING_RELOADS, AT(drain_seconds), "30", 0, 86400, NULL,
+     "seconds that running jobs have to end after SIGTERM, before they go back to the queue"},
+    {"nvml-library", SETTING_TEXT, AT(nvml_library), "libnvidia-ml.so.1", 0, 0, NULL,
+     "what tells /metrics of GPUs, when it is there; none: isn't asked"},
+    {"log-level", SETTING_TEXT | SETTING_RELOADS, AT(log_level), "info", 0, 0,
+     "debug|info|warning|error", "least level of what is logged to stderr"},
 };
 
 enum { N_SETTINGS = sizeof settings / sizeof settings[0] };
+
+static enum setting_type type_of(const struct setting *setting)
+{
+    return (enum setting_type)(setting->type & ~(unsigned)SETTING_RELOADS);
+}
 
 static char *text_of(struct config *config, const struct setting *setting)
 {
@@ -158,7 +193,7 @@ static enum rejectd_status set_number(struct config *config, const struct settin
     bool valid = end != value && errno == 0;
     int64_t number = parsed;
     const char *suffix =
-        valid && *end != '\0' && setting->type == SETTING_BYTES ? strchr(suffixes, *end) : NULL;
+        valid && *end != '\0' && type_of(setting) == SETTING_BYTES ? strchr(suffixes, *end) : NULL;
     if (suffix != NULL) {
         const int64_t unit = (int64_t)1 << (10 * (suffix - suffixes + 1));
         valid = !__builtin_mul_overflow(number, unit, &number);
@@ -170,7 +205,7 @@ static enum rejectd_status set_number(struct config *config, const struct settin
                             "%s: %s is \"%.64s\"; accepted: an integer from %lld to %lld%s", where,
                             setting->name, value, (long long)setting->least,
                             (long long)setting->most,
-                            setting->type == SETTING_BYTES ? ", with K, M, G or T" : "");
+                            type_of(setting) == SETTING_BYTES ? ", with K, M, G or T" : "");
     }
     *number_of(config, setting) = number;
     return REJECTD_OK;
@@ -179,8 +214,8 @@ static enum rejectd_status set_number(struct config *config, const struct settin
 static enum rejectd_status set(struct config *config, const struct setting *setting,
                                const char *where, const char *value, struct rejectd_error *error)
 {
-    return setting->type == SETTING_TEXT ? set_text(config, setting, where, value, error)
-                                         : set_number(config, setting, where, value, error);
+    return type_of(setting) == SETTING_TEXT ? set_text(config, setting, where, value, error)
+                                            : set_number(config, setting, where, value, error);
 }
 
 /* ---- file ---- */
@@ -425,6 +460,28 @@ static enum rejectd_status default_data_dir(struct config *config, char *const *
     return REJECTD_OK;
 }
 
+/* What one setting alone can't tell. */
+static enum rejectd_status check_together(const struct config *config, struct rejectd_error *error)
+{
+    char host[256];
+    int port;
+    if ((config->tls_certificate[0] == '\0') != (config->tls_key[0] == '\0')) {
+        const char *missing = config->tls_key[0] == '\0' ? "tls-key" : "tls-certificate";
+        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, missing,
+                            "%s is missing; accepted are both tls-certificate and tls-key, or "
+                            "none of them",
+                            missing);
+    }
+    /* Three quarters of it are for bodies that are large; see connections_take_memory(). */
+    if (config->max_json_bytes > config->max_body_memory - config->max_body_memory / 4) {
+        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "max-body-memory",
+                            "max-body-memory is %lld; accepted is at least 4/3 of max-json-bytes, "
+                            "which is %lld",
+                            (long long)config->max_body_memory, (long long)config->max_json_bytes);
+    }
+    return config_listen_address(config, host, &port, error);
+}
+
 enum rejectd_status config_load(int argc, char *const *argv, char *const *environment,
                                 struct config *config, enum config_action *action,
                                 struct rejectd_error *error)
@@ -452,9 +509,7 @@ enum rejectd_status config_load(int argc, char *const *argv, char *const *enviro
         status = default_data_dir(config, environment, error);
     }
     if (status == REJECTD_OK) {
-        char host[256];
-        int port;
-        status = config_listen_address(config, host, &port, error);
+        status = check_together(config, error);
     }
     return status;
 }
@@ -491,12 +546,39 @@ enum rejectd_status config_listen_address(const struct config *config, char host
     return REJECTD_OK;
 }
 
+bool config_reload(const struct config *old, const struct config *fresh, struct config *merged,
+                   void (*tell)(void *context, const char *name, bool applied), void *context)
+{
+    struct config from = *fresh;
+    bool any = false;
+    *merged = *old;
+    for (size_t i = 0; i < N_SETTINGS; i++) {
+        const struct setting *setting = &settings[i];
+        const bool applied = (setting->type & SETTING_RELOADS) != 0;
+        const bool is_text = type_of(setting) == SETTING_TEXT;
+        char *to_text = text_of(merged, setting);
+        const bool changed = is_text ? strcmp(to_text, text_of(&from, setting)) != 0
+                                     : *number_of(merged, setting) != *number_of(&from, setting);
+        if (changed && applied && is_text) {
+            memcpy(to_text, text_of(&from, setting), CONFIG_TEXT_SIZE);
+        } else if (changed && applied) {
+            *number_of(merged, setting) = *number_of(&from, setting);
+        }
+        if (changed) {
+            tell(context, setting->name, applied);
+        }
+        any = any || (changed && applied);
+    }
+    return any;
+}
+
 void config_help(FILE *stream)
 {
     fputs("Usage: rejectd [--config FILE] [--SETTING VALUE]... [--check-config | --version | "
           "--help]\n\n"
           "Serves autoreject over HTTP: upload M/EEG epochs, get thresholds, labels and repaired\n"
-          "data. Stops cleanly on SIGTERM; jobs that were running continue at the next start.\n\n"
+          "data. On SIGTERM running jobs are finished within drain-seconds; the rest runs at the\n"
+          "next start. On SIGHUP the configuration file is read again.\n\n"
           "Settings, from the configuration file, then the environment, then the flags:\n",
           stream);
     for (size_t i = 0; i < N_SETTINGS; i++) {
@@ -505,7 +587,7 @@ void config_help(FILE *stream)
         fprintf(stream, "  --%s VALUE, %s\n      %s", settings[i].name, name, settings[i].help);
         if (settings[i].choices != NULL) {
             fprintf(stream, ": %s", settings[i].choices);
-        } else if (settings[i].type != SETTING_TEXT) {
+        } else if (type_of(&settings[i]) != SETTING_TEXT) {
             fprintf(stream, " (%lld to %lld)", (long long)settings[i].least,
                     (long long)settings[i].most);
         }
@@ -525,7 +607,7 @@ void config_print(const struct config *config, FILE *stream)
 {
     for (size_t i = 0; i < N_SETTINGS; i++) {
         const char *member = (const char *)config + settings[i].offset;
-        if (settings[i].type == SETTING_TEXT) {
+        if (type_of(&settings[i]) == SETTING_TEXT) {
             fprintf(stream, "%s = %s\n", settings[i].name, member);
         } else {
             int64_t number;

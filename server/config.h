@@ -18,6 +18,8 @@ struct config {
     char store[CONFIG_TEXT_SIZE];
     char backend[CONFIG_TEXT_SIZE];
     char log_level[CONFIG_TEXT_SIZE];
+    int64_t drain_seconds;
+    char nvml_library[CONFIG_TEXT_SIZE];
     char cuda_module[CONFIG_TEXT_SIZE];
     int64_t device_memory;
     int64_t device_timeout;
@@ -26,10 +28,21 @@ struct config {
     int64_t max_upload_bytes;
     int64_t max_json_bytes;
     int64_t max_uploads;
+    int64_t user_requests_per_second;
+    int64_t user_queued_jobs;
+    int64_t user_bytes;
     int64_t http_threads;
     int64_t connection_limit;
     int64_t idle_timeout;
     int64_t request_timeout;
+    int64_t header_timeout;
+    int64_t min_rate; /* bytes per second */
+    int64_t rate_window;
+    int64_t connections_per_address;
+    char unlimited_addresses[CONFIG_TEXT_SIZE];
+    int64_t max_body_memory;
+    char tls_certificate[CONFIG_TEXT_SIZE]; /* both or none */
+    char tls_key[CONFIG_TEXT_SIZE];
     char convert_program[CONFIG_TEXT_SIZE];
     int64_t convert_seconds;
     int64_t convert_memory;
@@ -56,6 +69,14 @@ enum rejectd_status config_load(int argc, char *const *argv, char *const *enviro
 /* The host and port of config.listen; host without the brackets of an IPv6 address. */
 enum rejectd_status config_listen_address(const struct config *config, char host[256], int *port,
                                           struct rejectd_error *error);
+
+/*
+ * What a running daemon does with settings that were read again: *merged is the old ones with those
+ * of the fresh ones that can be applied. `tell` is called for each that has
+ * changed. False when none of them can be applied.
+ */
+bool config_reload(const struct config *old, const struct config *fresh, struct config *merged,
+                   void (*tell)(void *context, const char *name, bool applied), void *context);
 
 void config_help(FILE *stream);
 /* The settings as a configuration file. */

@@ -9,7 +9,10 @@
 #include "server/clock.h"
 #include "server/data_dir.h"
 #include "server/devices/device_list.h"
+#include "server/http/request.h"
 #include "server/http/server.h"
+#include "server/notify.h"
+#include "server/pulse.h"
 
 enum {
     COMMIT_THREADS = 2,
@@ -17,8 +20,18 @@ enum {
     MOST_GPUS = DEVICE_LIST_MOST,
 };
 
+/* Settings that are in force, or were: somebody may still read them. */
+struct snapshot {
+    struct config config;
+    struct snapshot *older;
+};
+
 struct daemon {
-    int lock; /* of the data directory; -1: none */
+    struct snapshot *settings; /* the latest first; owned */
+    struct notify notify;
+    struct pulse *pulse;
+    double drained_at; /* clock_monotonic(): when running jobs are given up */
+    int lock;          /* of the data directory; -1: none */
     struct log log;
     struct waiters waiters;
     struct service service;
@@ -191,6 +204,7 @@ static enum rejectd_status start_jobs(struct daemon *daemon, struct rejectd_erro
         .blobs = service->blobs,
         .board = service->board,
         .log = &daemon->log,
+        .metrics = service->metrics,
         .backend = rejectd_compute_description(backend),
         .ended = job_ended,
         .context = daemon,
@@ -214,12 +228,36 @@ static enum rejectd_status start_jobs(struct daemon *daemon, struct rejectd_erro
     return status;
 }
 
+static enum rejectd_status open_metrics(struct service *service, struct rejectd_error *error)
+{
+    const size_t n = route_count();
+    struct metrics_route *routes = calloc(n, sizeof *routes);
+    if (routes == NULL) {
+        return REJECTD_FAIL_MEMORY(error, n * sizeof *routes);
+    }
+    for (size_t i = 0; i < n; i++) {
+        routes[i] = (struct metrics_route){route_at(i)->method, route_at(i)->path};
+    }
+    enum rejectd_status status = metrics_open(routes, n, &service->metrics, error);
+    free(routes);
+    if (status == REJECTD_OK) {
+        status = nvml_open(service->config->nvml_library, &service->nvml, error);
+    }
+    return status;
+}
+
 static enum rejectd_status start(struct daemon *daemon, struct rejectd_error *error)
 {
     struct service *service = &daemon->service;
     enum rejectd_status status = open_storage(daemon, error);
     if (status == REJECTD_OK) {
         status = recover(daemon, error);
+    }
+    if (status == REJECTD_OK) {
+        status = open_metrics(service, error);
+    }
+    if (status == REJECTD_OK) {
+        status = rate_limiter_open(&service->rates, error);
     }
     if (status == REJECTD_OK) {
         status = executor_open(COMMIT_THREADS, &service->commits, error);
@@ -236,11 +274,37 @@ static enum rejectd_status start(struct daemon *daemon, struct rejectd_error *er
     if (status == REJECTD_OK) {
         status = http_start(service, &daemon->http, error);
     }
+    if (status == REJECTD_OK) {
+        status = pulse_open(&daemon->notify, service, daemon->http, &daemon->pulse, error);
+    }
     return status;
 }
 
-enum rejectd_status daemon_start(const struct config *config, struct daemon **daemon,
-                                 struct rejectd_error *error)
+static const char *journal_of(char *const *environment)
+{
+    static const char name[] = "JOURNAL_STREAM=";
+    while (*environment != NULL && strncmp(*environment, name, sizeof name - 1) != 0) {
+        environment++;
+    }
+    return *environment == NULL ? NULL : *environment + sizeof name - 1;
+}
+
+/* False without memory. */
+static bool use_settings(struct daemon *daemon, const struct config *config)
+{
+    struct snapshot *snapshot = malloc(sizeof *snapshot);
+    if (snapshot == NULL) {
+        return false;
+    }
+    *snapshot = (struct snapshot){.config = *config, .older = daemon->settings};
+    daemon->settings = snapshot;
+    daemon->service.config = &snapshot->config;
+    log_set_level(&daemon->log, least_level(config->log_level));
+    return true;
+}
+
+enum rejectd_status daemon_start(const struct config *config, char *const *environment,
+                                 struct daemon **daemon, struct rejectd_error *error)
 {
     *daemon = NULL;
     struct daemon *made = calloc(1, sizeof *made);
@@ -248,13 +312,15 @@ enum rejectd_status daemon_start(const struct config *config, struct daemon **da
         return REJECTD_FAIL_MEMORY(error, sizeof *made);
     }
     made->lock = -1;
-    made->log = (struct log){.fd = STDERR_FILENO, .least = least_level(config->log_level)};
+    log_init(&made->log, STDERR_FILENO, LOG_LEVEL_INFO, journal_of(environment));
+    notify_open(&made->notify, environment);
     waiters_init(&made->waiters);
-    made->service.config = config;
     made->service.log = &made->log;
     made->service.waiters = &made->waiters;
     made->service.gpus = made->gpus;
-    const enum rejectd_status status = start(made, error);
+    const enum rejectd_status status = use_settings(made, config)
+                                           ? start(made, error)
+                                           : REJECTD_FAIL_MEMORY(error, sizeof *made->settings);
     if (status != REJECTD_OK) {
         daemon_stop(made);
         return status;
@@ -274,7 +340,80 @@ const char *daemon_url(const struct daemon *daemon)
 
 void daemon_tick(struct daemon *daemon)
 {
-    waiters_wake_expired(&daemon->waiters, clock_monotonic());
+    const double now = clock_monotonic();
+    waiters_wake_expired(&daemon->waiters, now);
+    http_tick(daemon->http);
+    pulse_tick(daemon->pulse, now);
+}
+
+void daemon_ready(struct daemon *daemon)
+{
+    notify_send(&daemon->notify, "READY=1\nSTATUS=listening on %s", http_url(daemon->http));
+}
+
+/* ---- reload ---- */
+
+static void log_setting(void *context, const char *name, bool applied)
+{
+    const struct daemon *daemon = context;
+    log_write_fields(&daemon->log, applied ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
+                     applied ? "setting-changed" : "restart-needed",
+                     LOG_FIELDS(LOG_TEXT("setting", name)), "%s %s", name,
+                     applied ? "has changed" : "has changed, which takes effect at the next start");
+}
+
+static void reload_settings(struct daemon *daemon, const struct config *fresh)
+{
+    struct config merged;
+    const struct config *old = daemon->service.config;
+    if (!config_reload(old, fresh, &merged, log_setting, daemon)) {
+        return;
+    }
+    if (!use_settings(daemon, &merged)) {
+        log_write(&daemon->log, LOG_LEVEL_ERROR, "reload-failed", "no memory for settings");
+        return;
+    }
+    converter_configure(daemon->service.converter, daemon->service.config);
+    http_configure(daemon->http);
+}
+
+void daemon_reload(struct daemon *daemon, const struct config *fresh,
+                   const struct rejectd_error *error)
+{
+    struct rejectd_error certificate;
+    notify_reloading(&daemon->notify);
+    if (fresh != NULL) {
+        reload_settings(daemon, fresh);
+        log_write(&daemon->log, LOG_LEVEL_INFO, "reloaded", "the settings were read again");
+    } else {
+        log_write(&daemon->log, LOG_LEVEL_ERROR, "reload-failed", "the old settings stay: %s",
+                  error->message);
+    }
+    http_reload_certificate(daemon->http, &certificate); /* the log has its error */
+    daemon_ready(daemon);
+}
+
+/* ---- the end ---- */
+
+void daemon_drain(struct daemon *daemon)
+{
+    struct service *service = &daemon->service;
+    const int64_t seconds = service->config->drain_seconds;
+    atomic_store(&service->draining, true);
+    scheduler_drain(service->scheduler);
+    daemon->drained_at = clock_monotonic() + (double)seconds;
+    const size_t n = scheduler_n_running(service->scheduler);
+    notify_send(&daemon->notify, "STOPPING=1\nSTATUS=%zu jobs have %lld s to end", n,
+                (long long)seconds);
+    log_write_fields(&daemon->log, LOG_LEVEL_INFO, "draining",
+                     LOG_FIELDS(LOG_NUMBER("jobs", n), LOG_NUMBER("seconds", seconds)),
+                     "%zu jobs run; they have %lld s to end", n, (long long)seconds);
+}
+
+bool daemon_is_drained(const struct daemon *daemon)
+{
+    return scheduler_n_running(daemon->service.scheduler) == 0 ||
+           clock_monotonic() >= daemon->drained_at;
 }
 
 void daemon_stop(struct daemon *daemon)
@@ -287,6 +426,7 @@ void daemon_stop(struct daemon *daemon)
         log_write(&daemon->log, LOG_LEVEL_INFO, "stopping", "requests and jobs are ended");
         http_drain(daemon->http);
     }
+    pulse_close(daemon->pulse);
     converter_stop(service->converter);
     pool_stop(daemon->pool);
     http_stop(daemon->http);
@@ -297,12 +437,21 @@ void daemon_stop(struct daemon *daemon)
         gpu_worker_close(daemon->gpus[i]);
     }
     device_board_close(service->board);
+    rate_limiter_close(service->rates);
+    metrics_close(service->metrics);
+    nvml_close(service->nvml);
     if (service->store != NULL) {
         service->store->functions->close(service->store);
     }
     converter_close(service->converter);
     blobs_close(service->blobs);
     waiters_destroy(&daemon->waiters);
+    notify_close(&daemon->notify);
+    while (daemon->settings != NULL) {
+        struct snapshot *older = daemon->settings->older;
+        free(daemon->settings);
+        daemon->settings = older;
+    }
     if (daemon->lock >= 0) {
         close(daemon->lock);
     }

@@ -15,7 +15,7 @@ static enum rejectd_status fail(const char *path, const char *what, int number,
                         path, what, strerror(number));
 }
 
-static enum rejectd_status make(const char *path, struct rejectd_error *error)
+enum rejectd_status data_dir_make(const char *path, struct rejectd_error *error)
 {
     char partial[1024 + 1];
     const size_t length = strlen(path);
@@ -37,7 +37,7 @@ static enum rejectd_status make(const char *path, struct rejectd_error *error)
 enum rejectd_status data_dir_take(const char *path, int *lock, struct rejectd_error *error)
 {
     *lock = -1;
-    enum rejectd_status status = make(path, error);
+    enum rejectd_status status = data_dir_make(path, error);
     if (status != REJECTD_OK) {
         return status;
     }

@@ -4,8 +4,11 @@
 
 #include <rejectd/error.h>
 
+/* Makes the directory and its parents where they are missing, readable by the user alone. */
+enum rejectd_status data_dir_make(const char *path, struct rejectd_error *error);
+
 /*
- * Makes the directory and its parents where they are missing, readable by the user alone, and
+ * Makes the directory, and
  * locks it against other daemons until close(*lock).
  */
 enum rejectd_status data_dir_take(const char *path, int *lock, struct rejectd_error *error);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <uv.h>
 
+#include "server/commands/token.h"
 #include "server/daemon.h"
 #include "server/devices/worker_main.h"
 
@@ -17,23 +18,57 @@ extern char **environ;
 
 enum { EXIT_SETTINGS = 2 };
 
+/* What was started, and with what. */
+struct serving {
+    int argc;
+    char **argv;
+    struct daemon *daemon;
+    bool draining;
+};
+
+/* The first time running jobs may end; the second time they may not. */
 static void on_signal(uv_signal_t *handle, int number)
 {
+    struct serving *serving = handle->data;
+    const bool again = serving->draining;
     (void)number;
-    uv_stop(handle->loop);
+    serving->draining = true;
+    if (!again) {
+        daemon_drain(serving->daemon);
+    }
+    if (again || daemon_is_drained(serving->daemon)) {
+        uv_stop(handle->loop);
+    }
+}
+
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    const struct serving *serving = handle->data;
+    struct config fresh;
+    struct rejectd_error error = {0};
+    enum config_action action;
+    (void)number;
+    const enum rejectd_status status =
+        config_load(serving->argc, serving->argv, environ, &fresh, &action, &error);
+    daemon_reload(serving->daemon, status == REJECTD_OK ? &fresh : NULL, &error);
 }
 
 static void on_tick(uv_timer_t *handle)
 {
-    daemon_tick(handle->data);
+    const struct serving *serving = handle->data;
+    daemon_tick(serving->daemon);
+    if (serving->draining && daemon_is_drained(serving->daemon)) {
+        uv_stop(handle->loop);
+    }
 }
 
-/* Returns after SIGTERM or SIGINT. */
-static int run_loop(struct daemon *daemon)
+/* Returns after SIGTERM or SIGINT, when running jobs have ended or their time is over. */
+static int run_loop(struct serving *serving)
 {
     uv_loop_t loop;
     uv_signal_t terminate;
     uv_signal_t interrupt;
+    uv_signal_t hangup;
     uv_timer_t tick;
     int failed = uv_loop_init(&loop);
     if (failed != 0) {
@@ -41,23 +76,29 @@ static int run_loop(struct daemon *daemon)
     }
     uv_signal_init(&loop, &terminate);
     uv_signal_init(&loop, &interrupt);
+    uv_signal_init(&loop, &hangup);
     uv_timer_init(&loop, &tick);
-    tick.data = daemon;
+    terminate.data = interrupt.data = hangup.data = tick.data = serving;
     failed = uv_signal_start(&terminate, on_signal, SIGTERM);
     if (failed == 0) {
         failed = uv_signal_start(&interrupt, on_signal, SIGINT);
+    }
+    if (failed == 0) {
+        failed = uv_signal_start(&hangup, on_hangup, SIGHUP);
     }
     if (failed == 0) {
         failed = uv_timer_start(&tick, on_tick, DAEMON_TICK_MS, DAEMON_TICK_MS);
     }
     if (failed == 0) {
         /* Whoever started us may now connect, or send a signal. */
-        printf("rejectd listening on %s\n", daemon_url(daemon));
+        printf("rejectd listening on %s\n", daemon_url(serving->daemon));
         fflush(stdout);
+        daemon_ready(serving->daemon);
         uv_run(&loop, UV_RUN_DEFAULT);
     }
     uv_close((uv_handle_t *)&terminate, NULL);
     uv_close((uv_handle_t *)&interrupt, NULL);
+    uv_close((uv_handle_t *)&hangup, NULL);
     uv_close((uv_handle_t *)&tick, NULL);
     uv_run(&loop, UV_RUN_DEFAULT);
     uv_loop_close(&loop);
@@ -79,16 +120,17 @@ static void prepare_process(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-static int serve(const struct config *config)
+static int serve(const struct config *config, int argc, char **argv)
 {
     struct rejectd_error error = {0};
-    struct daemon *daemon = NULL;
+    struct serving serving = {.argc = argc, .argv = argv};
     prepare_process();
-    if (daemon_start(config, &daemon, &error) != REJECTD_OK) {
+    signal(SIGHUP, SIG_IGN); /* until there are settings to read again */
+    if (daemon_start(config, environ, &serving.daemon, &error) != REJECTD_OK) {
         return fail(&error, EXIT_FAILURE);
     }
-    const int failed = run_loop(daemon);
-    daemon_stop(daemon);
+    const int failed = run_loop(&serving);
+    daemon_stop(serving.daemon);
     if (failed != 0) {
         fprintf(stderr, "rejectd: the event loop cannot be started: %s\n", uv_strerror(failed));
     }
@@ -125,12 +167,19 @@ int main(int argc, char **argv)
         return worker_main(argc - 1, argv + 1, &error) == REJECTD_OK ? EXIT_SUCCESS
                                                                      : fail(&error, EXIT_SETTINGS);
     }
+    if (argc > 1 && strcmp(argv[1], "token") == 0) {
+        prepare_process();
+        const enum rejectd_status status = token_command(argc - 1, argv + 1, environ, &error);
+        return status == REJECTD_OK
+                   ? EXIT_SUCCESS
+                   : fail(&error, status == REJECTD_INVALID_VALUE ? EXIT_SETTINGS : EXIT_FAILURE);
+    }
     if (config_load(argc, argv, environ, &config, &action, &error) != REJECTD_OK) {
         return fail(&error, EXIT_SETTINGS);
     }
     switch (action) {
     case CONFIG_RUN:
-        return serve(&config);
+        return serve(&config, argc, argv);
     case CONFIG_CHECK:
         config_print(&config, stdout);
         break;

@@ -10,13 +10,17 @@
 #include "server/devices/device_board.h"
 #include "server/devices/gpu_worker.h"
 #include "server/executor.h"
+#include "server/http/rate_limiter.h"
 #include "server/http/waiters.h"
 #include "server/jobs/scheduler.h"
 #include "server/log.h"
+#include "server/metrics/metrics.h"
+#include "server/metrics/nvml.h"
 #include "server/store/store.h"
 
 struct service {
-    const struct config *config;
+    /* A snapshot that never changes, replaced as a whole by a reload; an old one stays valid. */
+    _Atomic(const struct config *) config;
     const struct log *log;
     struct store *store;
     struct blobs *blobs;
@@ -26,9 +30,13 @@ struct service {
     struct gpu_worker **gpus; /* [n_gpus] */
     size_t n_gpus;
     struct waiters *waiters;
-    struct executor *commits; /* requests that parse or commit */
-    struct executor *uploads; /* ends of uploads, which may wait long for the disk */
-    atomic_int n_uploads;     /* that are open */
+    struct rate_limiter *rates; /* of users */
+    struct executor *commits;   /* requests that parse or commit */
+    struct executor *uploads;   /* ends of uploads, which may wait long for the disk */
+    atomic_int n_uploads;       /* that are open */
+    atomic_bool draining;       /* it takes no new work, because it will end soon */
+    struct metrics *metrics;
+    struct nvml *nvml;
 };
 
 #endif

@@ -28,7 +28,7 @@
 
 #include <rejectd/compute.h>
 
-enum { BACKEND_VERSION = 3 };
+enum { BACKEND_VERSION = 4 };
 
 /* The samples a session works on: a view, valid as long as the session. */
 struct backend_samples {

@@ -195,6 +195,11 @@ size_t rejectd_device_residents(const struct rejectd_device *device,
                                   : device->module->residents(device->opened, residents, capacity);
 }
 
+uint64_t rejectd_device_evictions(const struct rejectd_device *device)
+{
+    return device->opened == NULL ? 0 : device->module->evictions(device->opened);
+}
+
 void rejectd_device_forget(const struct rejectd_device *device, const char *content)
 {
     if (device->opened != NULL)

@@ -39,6 +39,7 @@ struct backend_module {
     size_t (*residents)(struct backend_device *device, struct rejectd_resident *residents,
                         size_t capacity);
     void (*forget)(struct backend_device *device, const char *content);
+    uint64_t (*evictions)(struct backend_device *device); /* as rejectd_device_evictions() */
 };
 
 typedef const struct backend_module *backend_module_function(void);

@@ -74,7 +74,7 @@ static int run_devices(struct ctl *ctl, int argc, char **argv)
     struct rejectd_error error;
     char *text = NULL;
     size_t length;
-    enum rejectd_status status = rejectd_client_open(ctl->server, &client, &error);
+    enum rejectd_status status = ctl_open_client(ctl, &client, &error);
     if (status == REJECTD_OK)
         status = rejectd_client_get(client, "/v1/devices", &text, &length, &error);
     if (status == REJECTD_OK && (ctl->json || !print_readable(text, length)))

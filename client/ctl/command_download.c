@@ -244,7 +244,7 @@ static int run_download(struct ctl *ctl, int argc, char **argv)
     struct rejectd_error error;
     if (!to_stdout && split_target(&d, target) != CTL_OK)
         return CTL_USAGE;
-    if (rejectd_client_open(ctl->server, &d.client, &error) != REJECTD_OK)
+    if (ctl_open_client(ctl, &d.client, &error) != REJECTD_OK)
         return ctl_failure(&error);
     code = to_stdout ? download_to_stdout(&d) : download_to_files(&d);
     rejectd_client_close(d.client);

@@ -58,7 +58,7 @@ static int run_status(struct ctl *ctl, int argc, char **argv)
     struct rejectd_error error;
     char *text = NULL;
     size_t length;
-    enum rejectd_status status = rejectd_client_open(ctl->server, &client, &error);
+    enum rejectd_status status = ctl_open_client(ctl, &client, &error);
     if (status == REJECTD_OK)
         status = rejectd_client_get(client, path, &text, &length, &error);
     if (status == REJECTD_OK && (ctl->json || !print_readable(id, text, length)))
@@ -78,7 +78,7 @@ static int run_cancel(struct ctl *ctl, int argc, char **argv)
     char path[128];
     if (strncmp(argv[optind], "jb_", 3) != 0 || !ctl_resource_path(argv[optind], path))
         return ctl_usage("cancel needs the id of a job, jb_...");
-    enum rejectd_status status = rejectd_client_open(ctl->server, &client, &error);
+    enum rejectd_status status = ctl_open_client(ctl, &client, &error);
     if (status == REJECTD_OK)
         status = rejectd_client_cancel(client, argv[optind], &error);
     rejectd_client_close(client);

@@ -34,7 +34,7 @@ static int run_upload(struct ctl *ctl, int argc, char **argv)
     source.path = argv[optind];
     struct rejectd_client *client;
     struct rejectd_error error;
-    if (rejectd_client_open(ctl->server, &client, &error) != REJECTD_OK)
+    if (ctl_open_client(ctl, &client, &error) != REJECTD_OK)
         return ctl_failure(&error);
     char id[REJECTD_ID_SIZE];
     const bool is_model = is_h5(source.path);

@@ -16,6 +16,7 @@ enum {
 
 struct ctl {
     const char *server; /* URL */
+    const char *ca;     /* PEM file of who vouches for an https server; NULL: the system's */
     bool json;          /* print JSON for scripts, and no progress */
     bool bar;           /* standard error is a terminal: draw progress */
 };
@@ -29,18 +30,27 @@ struct ctl_command {
 
 extern const struct ctl_command ctl_upload, ctl_fit, ctl_apply, ctl_thresholds, ctl_ransac,
     ctl_global_thresholds, ctl_validation_curve, ctl_interpolate, ctl_status, ctl_cancel,
-    ctl_download, ctl_devices, ctl_simulate;
+    ctl_download, ctl_devices, ctl_health, ctl_simulate;
 
 /* Options that every command has; add them to a command's own and pass what getopt_long returns to
  * ctl_common_option(), which is false when it was none of them. */
 #define CTL_COMMON_OPTIONS                                                                         \
     {"server", required_argument, NULL, CTL_OPTION_SERVER},                                        \
+        {"ca", required_argument, NULL, CTL_OPTION_CA},                                            \
+        {"insecure", no_argument, NULL, CTL_OPTION_INSECURE},                                      \
         {"json", no_argument, NULL, CTL_OPTION_JSON},                                              \
         {"help", no_argument, NULL, CTL_OPTION_HELP},                                              \
     {                                                                                              \
         NULL, 0, NULL, 0                                                                           \
     }
-enum { CTL_OPTION_SERVER = 1000, CTL_OPTION_JSON, CTL_OPTION_HELP, CTL_OPTION_OWN };
+enum {
+    CTL_OPTION_SERVER = 1000,
+    CTL_OPTION_CA,
+    CTL_OPTION_INSECURE,
+    CTL_OPTION_JSON,
+    CTL_OPTION_HELP,
+    CTL_OPTION_OWN
+};
 
 /* Handles server, json; *exit_code is >= 0 when the command is to end (help, unknown option). */
 bool ctl_common_option(struct ctl *ctl, const struct ctl_command *command, int option,
@@ -50,6 +60,10 @@ bool ctl_common_option(struct ctl *ctl, const struct ctl_command *command, int o
  * arguments. -1: go on; else the exit code. */
 int ctl_take_common(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv,
                     int least, int most);
+
+/* A client for the server that the options name: rejectd_client_close(). */
+enum rejectd_status ctl_open_client(const struct ctl *ctl, struct rejectd_client **client,
+                                    struct rejectd_error *error);
 
 /* Path of the resource that an id names; false after a message. */
 bool ctl_resource_path(const char *id, char path[128]);

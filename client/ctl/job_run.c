@@ -343,7 +343,7 @@ int job_run(const struct job_command *job, struct ctl *ctl, int argc, char **arg
     if (code < 0) {
         /* A log that cannot be read is known before anything is uploaded. */
         code = s.reject_log != NULL ? edited_log_read(s.reject_log, &log) : CTL_OK;
-        if (code == CTL_OK && rejectd_client_open(ctl->server, &client, &error) != REJECTD_OK)
+        if (code == CTL_OK && ctl_open_client(ctl, &client, &error) != REJECTD_OK)
             code = ctl_failure(&error);
         if (code == CTL_OK)
             code = run_on_server(job, ctl, &s, client, &log);

@@ -18,7 +18,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_thresholds,       &ctl_ransac,      &ctl_global_thresholds,
     &ctl_validation_curve, &ctl_interpolate, &ctl_status,
     &ctl_cancel,           &ctl_download,    &ctl_devices,
-    &ctl_simulate,
+    &ctl_health,           &ctl_simulate,
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
@@ -48,6 +48,59 @@ int ctl_failure_of(const char *path, const struct rejectd_error *error)
     return rejectd_status_http(error->status) >= 500 ? CTL_UNREACHABLE : CTL_REFUSED;
 }
 
+/* The first line of a file, which a newline may end. */
+static enum rejectd_status read_token(const char *path, char *token, int size,
+                                      struct rejectd_error *error)
+{
+    FILE *file = fopen(path, "re");
+    const bool read = file != NULL && fgets(token, size, file) != NULL;
+    if (file != NULL)
+        fclose(file);
+    token[read ? strcspn(token, "\r\n") : 0] = '\0';
+    return token[0] != '\0'
+               ? REJECTD_OK
+               : REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "token",
+                              "$REJECTD_TOKEN_FILE: %s has no token, or cannot be read", path);
+}
+
+/* Never an argument: every user of the machine can read those. */
+static enum rejectd_status authorize(struct rejectd_client *client, struct rejectd_error *error)
+{
+    char text[256];
+    const char *token = getenv("REJECTD_TOKEN");
+    const char *path = getenv("REJECTD_TOKEN_FILE");
+    if ((token == NULL || token[0] == '\0') && path != NULL && path[0] != '\0') {
+        const enum rejectd_status status = read_token(path, text, sizeof text, error);
+        if (status != REJECTD_OK)
+            return status;
+        token = text;
+    }
+    return token == NULL || token[0] == '\0' ? REJECTD_OK
+                                             : rejectd_client_authorize(client, token, error);
+}
+
+enum rejectd_status ctl_open_client(const struct ctl *ctl, struct rejectd_client **client,
+                                    struct rejectd_error *error)
+{
+    enum rejectd_status status = rejectd_client_open(ctl->server, client, error);
+    if (status == REJECTD_OK && ctl->ca != NULL)
+        status = rejectd_client_trust(*client, ctl->ca, error);
+    if (status == REJECTD_OK)
+        status = authorize(*client, error);
+    if (status != REJECTD_OK) {
+        rejectd_client_close(*client);
+        *client = NULL;
+    }
+    return status;
+}
+
+/* Whoever could read along could also answer in the server's place. */
+static int refuse_insecure(void)
+{
+    return ctl_usage("there is no --insecure; --ca FILE, or $REJECTD_CA, names the certificate "
+                     "that vouches for the server, which may be the server's own");
+}
+
 bool ctl_common_option(struct ctl *ctl, const struct ctl_command *command, int option,
                        int *exit_code)
 {
@@ -55,6 +108,12 @@ bool ctl_common_option(struct ctl *ctl, const struct ctl_command *command, int o
     switch (option) {
     case CTL_OPTION_SERVER:
         ctl->server = optarg;
+        return true;
+    case CTL_OPTION_CA:
+        ctl->ca = optarg;
+        return true;
+    case CTL_OPTION_INSECURE:
+        *exit_code = refuse_insecure();
         return true;
     case CTL_OPTION_JSON:
         ctl->json = true;
@@ -155,15 +214,19 @@ char *ctl_read_file(const char *path, size_t *length)
 
 static void print_help(FILE *stream)
 {
-    fputs("usage: rejectctl [--server URL] COMMAND [OPTION]... [ARGUMENT]...\n\n"
+    fputs("usage: rejectctl [--server URL] [--ca FILE] COMMAND [OPTION]... [ARGUMENT]...\n\n"
           "Commands (rejectctl COMMAND --help tells more):\n",
           stream);
     for (size_t i = 0; i < N_COMMANDS; i++)
         fprintf(stream, "  %-18s %s\n", commands[i]->name, commands[i]->summary);
     fputs("\nOptions of every command:\n"
           "  --server URL   the daemon (default: $REJECTD_SERVER, or http://127.0.0.1:8765)\n"
+          "  --ca FILE      PEM certificates that vouch for an https:// daemon (default:\n"
+          "                 $REJECTD_CA, or those of the system)\n"
           "  --json         print JSON, for scripts\n"
           "  --help\n\n"
+          "A token that the daemon asks for is read from $REJECTD_TOKEN, or from the file that\n"
+          "$REJECTD_TOKEN_FILE names.\n\n"
           "Exit codes: 0 done, 1 the job failed or was cancelled, 2 wrong usage, 3 the server\n"
           "refused, 4 the server cannot be reached or failed.\n",
           stream);
@@ -172,7 +235,7 @@ static void print_help(FILE *stream)
 /* Options of every command may also come before it. Returns how many arguments they take. */
 static int leading_options(struct ctl *ctl, int argc, char **argv)
 {
-    static const char server[] = "--server";
+    static const char server[] = "--server", ca[] = "--ca";
     int taken = 1;
     for (; taken < argc; taken++) {
         const char *argument = argv[taken];
@@ -180,6 +243,10 @@ static int leading_options(struct ctl *ctl, int argc, char **argv)
             ctl->server = argv[++taken];
         else if (strncmp(argument, "--server=", sizeof server) == 0)
             ctl->server = argument + sizeof server;
+        else if (strcmp(argument, ca) == 0 && taken + 1 < argc)
+            ctl->ca = argv[++taken];
+        else if (strncmp(argument, "--ca=", sizeof ca) == 0)
+            ctl->ca = argument + sizeof ca;
         else if (strcmp(argument, "--json") == 0) {
             ctl->json = true;
             ctl->bar = false;
@@ -192,7 +259,11 @@ static int leading_options(struct ctl *ctl, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct ctl ctl = {.server = getenv("REJECTD_SERVER"), .bar = isatty(STDERR_FILENO) == 1};
+    struct ctl ctl = {.server = getenv("REJECTD_SERVER"),
+                      .ca = getenv("REJECTD_CA"),
+                      .bar = isatty(STDERR_FILENO) == 1};
+    if (ctl.ca != NULL && ctl.ca[0] == '\0')
+        ctl.ca = NULL;
     if (ctl.server == NULL || ctl.server[0] == '\0')
         ctl.server = "http://127.0.0.1:8765";
     const int taken = leading_options(&ctl, argc, argv);
@@ -202,6 +273,8 @@ int main(int argc, char **argv)
         print_help(stderr);
         return CTL_USAGE;
     }
+    if (strcmp(argv[1], "--insecure") == 0)
+        return refuse_insecure();
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
         print_help(stdout);
         return CTL_OK;

@@ -46,6 +46,13 @@ struct rejectd_job_status {
 /* url as "http://127.0.0.1:8765". *client is the caller's: rejectd_client_close(). */
 enum rejectd_status rejectd_client_open(const char *url, struct rejectd_client **client,
                                         struct rejectd_error *error);
+/* Of an https:// server: only who has a certificate that one in this PEM file vouches for, or that
+ * is in it, is talked to. Without it those that the system trusts count. */
+enum rejectd_status rejectd_client_trust(struct rejectd_client *client, const char *path,
+                                         struct rejectd_error *error);
+/* Sends this token with every request: whoever has it asks in its user's name. */
+enum rejectd_status rejectd_client_authorize(struct rejectd_client *client, const char *token,
+                                             struct rejectd_error *error);
 void rejectd_client_close(struct rejectd_client *client); /* NULL is allowed */
 
 /* Creates a dataset from its JSON (POST /v1/datasets). */

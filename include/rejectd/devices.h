@@ -73,6 +73,10 @@ void rejectd_device_memory(const struct rejectd_device *device, size_t *free_byt
 size_t rejectd_device_residents(const struct rejectd_device *device,
                                 struct rejectd_resident *residents, size_t capacity);
 
+/* How many datasets a device has dropped, since it was opened, because others needed their room.
+ * Any thread. */
+uint64_t rejectd_device_evictions(const struct rejectd_device *device);
+
 /* Frees what the device holds of a dataset: now, or when the session that uses it is closed. Any
  * thread. */
 void rejectd_device_forget(const struct rejectd_device *device, const char *content);

@@ -23,17 +23,20 @@ extern "C" {
     X(OK, 200, "ok", "Success")                                                                    \
     X(INVALID_JSON, 400, "invalid-json", "The body is not acceptable JSON")                        \
     X(INVALID_REQUEST, 400, "invalid-request", "The request is malformed")                         \
+    X(UNAUTHENTICATED, 401, "unauthenticated", "The request does not say who asks")                \
+    X(FORBIDDEN, 403, "forbidden", "This is not allowed to whoever asks")                          \
     X(NOT_FOUND, 404, "not-found", "There is no such resource")                                    \
     X(METHOD_NOT_ALLOWED, 405, "method-not-allowed", "The resource does not support this method")  \
     X(CONFLICT, 409, "conflict", "The resource is in another state than the request needs")        \
     X(LENGTH_REQUIRED, 411, "length-required", "The request needs a Content-Length")               \
     X(TOO_LARGE, 413, "too-large", "The request is larger than the limit")                         \
     X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported-media-type", "The content type is not accepted")   \
-    X(RANGE_NOT_SATISFIABLE, 416, "range-not-satisfiable", "There are no such bytes")              \
+    X(RANGE_NOT_SATISFIABLE, 416, "range-not-satisfiable", "There is nothing in this range")       \
     X(INVALID_VALUE, 422, "invalid-value", "A field has a value that is not accepted")             \
     X(INVALID_SAMPLES, 422, "invalid-samples", "The samples do not match their description")       \
     X(UNSUITABLE_DATASET, 422, "unsuitable-dataset", "The dataset does not allow this job")        \
     X(DIGEST_MISMATCH, 422, "digest-mismatch", "The body is not what its digest says")             \
+    X(TOO_MANY_REQUESTS, 429, "too-many-requests", "More than is allowed to whoever asks")         \
     X(CANCELLED, 409, "cancelled", "The work was cancelled")                                       \
     X(OUT_OF_MEMORY, 503, "out-of-memory", "Not enough memory for this request now")               \
     X(UNAVAILABLE, 503, "unavailable", "The service cannot take this request now")                 \

@@ -106,7 +106,8 @@ static void write_chunk(struct stage *stage, const unsigned char *bytes, size_t 
             continue;
         }
         if (n <= 0) {
-            stage->status = blobs_fail("the writing", "", n < 0 ? errno : ENOSPC, &stage->error);
+            stage->status =
+                blobs_fail(writer->blobs, "the writing", "", n < 0 ? errno : ENOSPC, &stage->error);
             return;
         }
         done += (size_t)n;
@@ -218,13 +219,13 @@ static enum rejectd_status create_file(struct blob_writer *writer, struct reject
     if (writer->fd < 0) {
         const int number = errno;
         writer->name[0] = '\0';
-        return blobs_fail("the creation", "", number, error);
+        return blobs_fail(writer->blobs, "the creation", "", number, error);
     }
     /* Only to know early that there is room; not every file system can reserve. */
     if (writer->options.expected_bytes > CHUNK_BYTES &&
         fallocate(writer->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)writer->options.expected_bytes) != 0 &&
         (errno == ENOSPC || errno == EDQUOT)) {
-        return blobs_fail("the reservation", "", errno, error);
+        return blobs_fail(writer->blobs, "the reservation", "", errno, error);
     }
     return REJECTD_OK;
 }
@@ -356,7 +357,7 @@ enum rejectd_status blob_writer_finish(struct blob_writer *writer, char sha256[S
         const bool synced =
             ftruncate(writer->fd, (off_t)writing->bytes) == 0 && fdatasync(writer->fd) == 0;
         if (!synced) {
-            writing->status = blobs_fail("the syncing", "", errno, &writing->error);
+            writing->status = blobs_fail(writer->blobs, "the syncing", "", errno, &writing->error);
         }
     }
     if (failed->status != REJECTD_OK) {
@@ -376,9 +377,16 @@ enum rejectd_status blob_writer_finish(struct blob_writer *writer, char sha256[S
 enum rejectd_status blob_writer_publish(struct blob_writer *writer, struct rejectd_error *error)
 {
     const int directory = writer->blobs->directory;
+    struct stat status;
+    const bool is_new =
+        fstatat(directory, writer->sha256, &status, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
     if (renameat(directory, writer->name, directory, writer->sha256) != 0) {
-        return blobs_fail("the publication", writer->sha256, errno, error);
+        return blobs_fail(writer->blobs, "the publication", writer->sha256, errno, error);
     }
     writer->name[0] = '\0';
+    if (is_new) {
+        atomic_fetch_add(&writer->blobs->bytes, (long long)writer->stages[WRITING].bytes);
+        atomic_fetch_add(&writer->blobs->n_blobs, 1);
+    }
     return REJECTD_OK;
 }

@@ -13,13 +13,15 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "server/blobs/blobs_private.h"
 
-enum rejectd_status blobs_fail(const char *what, const char *name, int number,
+enum rejectd_status blobs_fail(struct blobs *blobs, const char *what, const char *name, int number,
                                struct rejectd_error *error)
 {
+    atomic_fetch_add_explicit(&blobs->n_errors, 1, memory_order_relaxed);
     const bool full = number == ENOSPC || number == EDQUOT;
     return REJECTD_FAIL(error, full ? REJECTD_STORAGE_FULL : REJECTD_STORAGE, "",
                         "%s of blob %.80s failed: %s", what, name, strerror(number));
@@ -71,7 +73,7 @@ void blobs_unlock(struct blobs *blobs)
 enum rejectd_status blobs_sync(struct blobs *blobs, struct rejectd_error *error)
 {
     if (fsync(blobs->directory) != 0) {
-        return blobs_fail("the directory", "", errno, error);
+        return blobs_fail(blobs, "the directory", "", errno, error);
     }
     return REJECTD_OK;
 }
@@ -79,7 +81,7 @@ enum rejectd_status blobs_sync(struct blobs *blobs, struct rejectd_error *error)
 enum rejectd_status blobs_open_scratch(struct blobs *blobs, int *fd, struct rejectd_error *error)
 {
     *fd = openat(blobs->directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    return *fd >= 0 ? REJECTD_OK : blobs_fail("the making", "", errno, error);
+    return *fd >= 0 ? REJECTD_OK : blobs_fail(blobs, "the making", "", errno, error);
 }
 
 enum rejectd_status blobs_open_file(struct blobs *blobs, const char *sha256, int *fd,
@@ -88,13 +90,13 @@ enum rejectd_status blobs_open_file(struct blobs *blobs, const char *sha256, int
     struct stat status;
     *fd = openat(blobs->directory, sha256, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (*fd < 0) {
-        return blobs_fail("the opening", sha256, errno, error);
+        return blobs_fail(blobs, "the opening", sha256, errno, error);
     }
     if (fstat(*fd, &status) != 0) {
         const int number = errno;
         close(*fd);
         *fd = -1;
-        return blobs_fail("the reading", sha256, number, error);
+        return blobs_fail(blobs, "the reading", sha256, number, error);
     }
     *size = (uint64_t)status.st_size;
     return REJECTD_OK;
@@ -116,7 +118,7 @@ enum rejectd_status blobs_map(struct blobs *blobs, const char *sha256, size_t si
     } else if (size > 0) {
         void *data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
         if (data == MAP_FAILED) {
-            status = blobs_fail("the mapping", sha256, errno, error);
+            status = blobs_fail(blobs, "the mapping", sha256, errno, error);
         } else {
             map->data = data;
             map->size = size;
@@ -141,7 +143,36 @@ void blobs_unmap(struct blob_map *map)
 
 void blobs_remove(struct blobs *blobs, const char *sha256)
 {
-    unlinkat(blobs->directory, sha256, 0);
+    struct stat status;
+    const bool known = fstatat(blobs->directory, sha256, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    if (unlinkat(blobs->directory, sha256, 0) == 0 && known) {
+        atomic_fetch_sub(&blobs->bytes, (long long)status.st_size);
+        atomic_fetch_sub(&blobs->n_blobs, 1);
+    }
+}
+
+static void count_blob(struct blobs *blobs, const char *sha256)
+{
+    struct stat status;
+    if (fstatat(blobs->directory, sha256, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+        atomic_fetch_add(&blobs->bytes, (long long)status.st_size);
+        atomic_fetch_add(&blobs->n_blobs, 1);
+    }
+}
+
+void blobs_look(struct blobs *blobs, struct blobs_usage *usage)
+{
+    struct statvfs disk;
+    *usage = (struct blobs_usage){
+        .n_errors = atomic_load(&blobs->n_errors),
+        .bytes = (uint64_t)atomic_load(&blobs->bytes),
+        .n_blobs = (uint64_t)atomic_load(&blobs->n_blobs),
+        .has_disk = fstatvfs(blobs->directory, &disk) == 0,
+    };
+    if (usage->has_disk) {
+        usage->disk_free = (uint64_t)disk.f_bavail * disk.f_frsize;
+        usage->disk_size = (uint64_t)disk.f_blocks * disk.f_frsize;
+    }
 }
 
 static bool is_digest(const char *name)
@@ -162,7 +193,7 @@ enum rejectd_status blobs_sweep(struct blobs *blobs,
         if (fd >= 0) {
             close(fd);
         }
-        return blobs_fail("the listing", "", number, error);
+        return blobs_fail(blobs, "the listing", "", number, error);
     }
     const struct dirent *entry;
     while ((entry = readdir(directory)) != NULL) {
@@ -172,6 +203,8 @@ enum rejectd_status blobs_sweep(struct blobs *blobs,
         /* Files that are none of ours are left alone. */
         if (temporary || (is_digest(name) && !needed(context, name))) {
             count += unlinkat(blobs->directory, name, 0) == 0;
+        } else if (is_digest(name)) {
+            count_blob(blobs, name);
         }
     }
     closedir(directory);

@@ -13,6 +13,8 @@
 
 #include <rejectd/error.h>
 #include <rejectd/types.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "server/blobs/sha256.h"
 
@@ -89,6 +91,17 @@ enum rejectd_status blobs_open_scratch(struct blobs *blobs, int *fd, struct reje
 
 /* Removes a blob; it isn't an error when there is none. */
 void blobs_remove(struct blobs *blobs, const char *sha256);
+
+/* What the blobs take, and what the disk has left. The blobs are counted from blobs_sweep() on. */
+struct blobs_usage {
+    uint64_t bytes;
+    uint64_t n_blobs;
+    uint64_t n_errors; /* failures of the file system */
+    bool has_disk;     /* else the rest isn't known */
+    uint64_t disk_free;
+    uint64_t disk_size;
+};
+void blobs_look(struct blobs *blobs, struct blobs_usage *usage);
 
 /* Removes what was left unpublished by a crash, and every blob for which `needed` is false. Must
  * not run beside writers. *n_removed may be NULL. */

@@ -41,7 +41,7 @@ enum {
 };
 
 struct converter {
-    const struct config *config;
+    _Atomic(const struct config *) config;
     const struct log *log;
     char program[CONFIG_TEXT_SIZE];
     char directory[CONFIG_TEXT_SIZE];
@@ -91,6 +91,11 @@ enum rejectd_status converter_open(const struct config *config, const struct log
     }
     *converter = made;
     return REJECTD_OK;
+}
+
+void converter_configure(struct converter *converter, const struct config *config)
+{
+    converter->config = config;
 }
 
 void converter_stop(struct converter *converter)

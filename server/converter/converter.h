@@ -24,6 +24,8 @@ struct converter;
 enum rejectd_status converter_open(const struct config *config, const struct log *log,
                                    const char *directory, struct converter **converter,
                                    struct rejectd_error *error);
+/* Takes its bounds from other settings, borrowed, from now on. Any thread. */
+void converter_configure(struct converter *converter, const struct config *config);
 /* Kills what runs, and lets nothing run any more: UNAVAILABLE. NULL is allowed. */
 void converter_stop(struct converter *converter);
 void converter_close(struct converter *converter); /* when nothing runs; NULL is allowed */

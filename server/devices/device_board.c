@@ -18,6 +18,7 @@ enum { MOST_TEXT = 1 << 20 };
 struct board_device {
     struct device_view view; /* its state is never BUSY: that is a READY one with a job */
     bool awaited;
+    uint64_t evictions_told; /* by the process that it has now, in all */
 };
 
 struct device_board {
@@ -141,6 +142,7 @@ void device_board_count_restart(struct device_board *board, const char *id)
     struct board_device *device = find(board, id);
     if (device != NULL) {
         device->view.restarts++;
+        device->evictions_told = 0;
     }
     pthread_mutex_unlock(&board->lock);
 }
@@ -154,6 +156,11 @@ void device_board_set_contents(struct device_board *board, const char *id,
         device->view.memory_budget = contents->memory_budget;
         device->view.memory_free = contents->memory_free;
         device->view.n_residents = contents->n_residents;
+        /* Fewer than before: they are of another process. */
+        const uint64_t before =
+            contents->evictions < device->evictions_told ? 0 : device->evictions_told;
+        device->view.evictions += contents->evictions - before;
+        device->evictions_told = contents->evictions;
         memcpy(device->view.residents, contents->residents,
                contents->n_residents * sizeof contents->residents[0]);
     }

@@ -294,6 +294,7 @@ enum rejectd_status gpu_worker_run(void *context, struct pool_job *job,
     if (status != REJECTD_OK) {
         return status;
     }
+    worker->claim = &run.job->claim;
     worker->progressed = worker->heard = clock_monotonic();
     status = send_job(&run, fd, error);
     close(fd);
@@ -310,6 +311,7 @@ enum rejectd_status gpu_worker_run(void *context, struct pool_job *job,
         worker->n_failures = 0;
         status = run.told;
     }
+    worker->claim = NULL;
     if (run.own != REJECTD_OK) {
         *error = run.own_error;
         status = run.own;

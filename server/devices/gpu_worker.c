@@ -162,9 +162,14 @@ void gpu_worker_give_up(struct gpu_worker *worker, struct rejectd_error *why)
     const double delay = delay_after(worker->n_failures);
     worker->start_at = now + delay;
     const bool failed = worker->n_failures >= FAILED_AFTER;
-    log_write(options->log, failed ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "device-lost",
-              "%s: %s (failure %d in a row); it is started again in %.0f s", options->device,
-              reason, worker->n_failures, delay);
+    const struct store_claim *claim = worker->claim;
+    log_write_fields(options->log, failed ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "device-lost",
+                     LOG_FIELDS(LOG_TEXT("device", options->device),
+                                LOG_TEXT("job", claim == NULL ? NULL : claim->job),
+                                LOG_TEXT("request_id", claim == NULL ? NULL : claim->request_id),
+                                LOG_NUMBER("failures", worker->n_failures)),
+                     "%s: %s (failure %d in a row); it is started again in %.0f s", options->device,
+                     reason, worker->n_failures, delay);
     device_board_set_state(options->board, options->device,
                            failed ? DEVICE_FAILED : DEVICE_RESTARTING, worker->n_failures <= 1,
                            reason);
@@ -197,8 +202,10 @@ static void become_ready(struct gpu_worker *worker)
     const struct gpu_worker_options *options = &worker->options;
     worker->ready = true;
     worker->ready_since = clock_monotonic();
-    log_write(options->log, LOG_LEVEL_INFO, "device-ready", "%s, process %d", options->device,
-              (int)worker->process.pid);
+    log_write_fields(
+        options->log, LOG_LEVEL_INFO, "device-ready",
+        LOG_FIELDS(LOG_TEXT("device", options->device), LOG_NUMBER("pid", worker->process.pid)),
+        "%s, process %d", options->device, (int)worker->process.pid);
     device_board_set_state(options->board, options->device, DEVICE_READY, true, "");
 }
 

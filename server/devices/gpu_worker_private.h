@@ -14,13 +14,14 @@ struct gpu_worker {
     struct gpu_worker_options options;
     struct pool_runner runner;
     struct worker_process process;
-    bool ready;         /* its device is open */
-    double ready_since; /* as all times, clock_monotonic() */
-    double heard;       /* when it last said anything */
-    double pinged;      /* when it was last asked */
-    double progressed;  /* when its job, or its start, last got anywhere */
-    double start_at;    /* when to start it (again) */
-    int n_failures;     /* in a row */
+    bool ready;                      /* its device is open */
+    double ready_since;              /* as all times, clock_monotonic() */
+    double heard;                    /* when it last said anything */
+    double pinged;                   /* when it was last asked */
+    double progressed;               /* when its job, or its start, last got anywhere */
+    double start_at;                 /* when to start it (again) */
+    int n_failures;                  /* in a row */
+    const struct store_claim *claim; /* of the job that runs; NULL: none */
     bool started_before;
     struct device_view contents; /* scratch for what it says of its device */
     char *cleaned;               /* [WORKER_MAX_CLEANED] likewise for samples; owned */

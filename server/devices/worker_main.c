@@ -290,6 +290,7 @@ enum rejectd_status worker_main(int argc, char *const *argv, struct rejectd_erro
     /* Who stops the service tells all of its processes; this one ends with the daemon's. */
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     worker.channel.fd = (int)number_of(flags.channel);
     worker.memory = (size_t)number_of(flags.memory);
     pthread_mutex_init(&worker.sending, NULL);

@@ -77,6 +77,7 @@ void worker_status_pack(const struct rejectd_device *device, struct worker_statu
     rejectd_device_memory(device, &free_bytes, &budget);
     status->free_bytes = free_bytes;
     status->budget = budget;
+    status->evictions = rejectd_device_evictions(device);
     size_t n = rejectd_device_residents(device, residents, DEVICE_MAX_RESIDENTS);
     n = n < DEVICE_MAX_RESIDENTS ? n : DEVICE_MAX_RESIDENTS;
     status->n_residents = (uint32_t)n;
@@ -96,6 +97,7 @@ bool worker_status_unpack(struct worker_status *status, struct device_view *cont
     }
     contents->memory_free = status->free_bytes;
     contents->memory_budget = status->budget;
+    contents->evictions = status->evictions;
     contents->n_residents = status->n_residents;
     for (size_t i = 0; i < status->n_residents; i++) {
         struct worker_resident *resident = &status->residents[i];

@@ -64,6 +64,7 @@ struct worker_resident {
 struct worker_status {
     uint64_t free_bytes;
     uint64_t budget;
+    uint64_t evictions; /* since the process started */
     uint32_t n_residents;
     struct worker_resident residents[DEVICE_MAX_RESIDENTS];
 };

@@ -5,58 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
-enum { MOST_HEADER_BYTES = 16 << 10 };
-
-/* Headers that must come at most once. */
-struct header_counts {
-    size_t bytes; /* of all names and values */
-    int content_length;
-    int transfer_encoding;
-    int host;
-};
-
-static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, const char *name,
-                                    const char *value)
-{
-    struct header_counts *counts = context;
-    (void)kind;
-    counts->bytes += strlen(name) + (value == NULL ? 0 : strlen(value));
-    counts->content_length += strcasecmp(name, "Content-Length") == 0;
-    counts->transfer_encoding += strcasecmp(name, "Transfer-Encoding") == 0;
-    counts->host += strcasecmp(name, "Host") == 0;
-    return MHD_YES;
-}
-
-/* libmicrohttpd accepts what follows; a proxy in front may frame it differently, and then one
- * client's body is another one's request. */
-static enum rejectd_status check_framing(const struct request *request, const char *version,
-                                         const struct header_counts *counts,
-                                         struct rejectd_error *error)
-{
-    if (counts->bytes > MOST_HEADER_BYTES) {
-        return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "",
-                            "the headers have %zu bytes; accepted are at most %d", counts->bytes,
-                            MOST_HEADER_BYTES);
-    }
-    const char *coding = request_header(request, "Transfer-Encoding");
-    if (counts->content_length > 1) {
-        return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "Content-Length",
-                            "there is more than one Content-Length");
-    }
-    if (counts->transfer_encoding > 1 || (coding != NULL && strcasecmp(coding, "chunked") != 0)) {
-        return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "Transfer-Encoding",
-                            "the transfer coding isn't known; send a Content-Length instead");
-    }
-    if (counts->content_length > 0 && counts->transfer_encoding > 0) {
-        return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "Transfer-Encoding",
-                            "there are both Content-Length and Transfer-Encoding");
-    }
-    if (counts->host > 1 || (counts->host == 0 && strcmp(version, "HTTP/1.0") != 0)) {
-        return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "Host",
-                            "there must be exactly one Host header");
-    }
-    return REJECTD_OK;
-}
+#include "server/http/framing.h"
+#include "server/http/origin.h"
 
 static enum rejectd_status read_length(struct request *request, struct rejectd_error *error)
 {
@@ -67,7 +17,8 @@ static enum rejectd_status read_length(struct request *request, struct rejectd_e
     char *end;
     errno = 0;
     const unsigned long long length = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0) {
+    /* libmicrohttpd takes the largest number for "not known". */
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || length > INT64_MAX) {
         return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "Content-Length",
                             "the Content-Length isn't a number of bytes");
     }
@@ -115,6 +66,13 @@ bool admission_takes_file(const struct request *request)
     return body == BODY_FILE || (body == BODY_DATASET && content_type_among(request, file_types));
 }
 
+bool admission_collects(const struct request *request)
+{
+    const enum body_kind body = request->route->body;
+    return body == BODY_JSON || body == BODY_MODEL ||
+           (body == BODY_DATASET && !admission_takes_file(request));
+}
+
 static bool media_type_is_accepted(const struct request *request)
 {
     const bool missing = request_header(request, "Content-Type") == NULL;
@@ -154,27 +112,24 @@ static enum rejectd_status check_media_type(const struct request *request,
                         value == NULL ? "missing" : value, accepted[request->route->body]);
 }
 
-static enum rejectd_status check_body(const struct request *request,
-                                      const struct header_counts *counts,
+static enum rejectd_status check_body(const struct request *request, const struct framing *framing,
                                       struct rejectd_error *error)
 {
     const uint64_t most_json = (uint64_t)request->service->config->max_json_bytes;
     if (request->route->body == BODY_NONE) {
-        if (request->content_length > 0 || counts->transfer_encoding > 0) {
+        if (request->content_length > 0 || framing->transfer_encoding > 0) {
             return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "Content-Length",
                                 "this request takes no body");
         }
         return REJECTD_OK;
     }
-    if (counts->content_length == 0) {
+    if (framing->content_length == 0) {
         return REJECTD_FAIL(error, REJECTD_LENGTH_REQUIRED, "Content-Length",
                             "the body needs a Content-Length; chunked bodies aren't accepted");
     }
     const enum rejectd_status status = check_media_type(request, error);
-    const bool collected = request->route->body == BODY_JSON ||
-                           request->route->body == BODY_MODEL ||
-                           (request->route->body == BODY_DATASET && !admission_takes_file(request));
-    if (status == REJECTD_OK && collected && request->content_length > most_json) {
+    if (status == REJECTD_OK && admission_collects(request) &&
+        request->content_length > most_json) {
         return REJECTD_FAIL(
             error, REJECTD_TOO_LARGE, "", "the body has %llu bytes; accepted are at most %llu",
             (unsigned long long)request->content_length, (unsigned long long)most_json);
@@ -198,23 +153,48 @@ static enum rejectd_status find_route(struct request *request, const char *metho
     return REJECTD_FAIL(error, REJECTD_NOT_FOUND, "", "there is nothing at %.120s", request->path);
 }
 
+/* "GET http://host/path" names the same host as Host. */
+static enum rejectd_status check_authority(const struct request *request,
+                                           struct rejectd_error *error)
+{
+    const char *host = request_header(request, "Host");
+    if (request->authority[0] == '\0' ||
+        (host != NULL && strcasecmp(request->authority, host) == 0)) {
+        return REJECTD_OK;
+    }
+    return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "Host",
+                        "the URI names another host than the Host header");
+}
+
 enum rejectd_status admission_check(struct request *request, const char *method,
                                     const char *version, bool *close_after,
                                     struct rejectd_error *error)
 {
-    struct header_counts counts = {0};
-    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, count_header, &counts);
-    enum rejectd_status status = check_framing(request, version, &counts, error);
+    struct framing framing = {
+        .method = method,
+        .version = version,
+        .uri_length = request->uri_length,
+    };
+    enum rejectd_status status = framing_check(request->connection, &framing, error);
     if (status == REJECTD_OK) {
         status = read_length(request, error);
     }
     /* A body whose end isn't certain can't be skipped. */
-    *close_after = status != REJECTD_OK || counts.transfer_encoding > 0;
+    *close_after = status != REJECTD_OK || framing.transfer_encoding > 0;
+    if (status == REJECTD_OK) {
+        status = framing_check_uri(request->connection, request->path, error);
+    }
+    if (status == REJECTD_OK) {
+        status = check_authority(request, error);
+    }
+    if (status == REJECTD_OK) {
+        status = origin_check(request, method, error);
+    }
     if (status == REJECTD_OK) {
         status = find_route(request, method, error);
     }
     if (status == REJECTD_OK) {
-        status = check_body(request, &counts, error);
+        status = check_body(request, &framing, error);
     }
     return status;
 }

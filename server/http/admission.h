@@ -14,6 +14,8 @@ enum rejectd_status admission_check(struct request *request, const char *method,
 
 /* The body is a file that is to be streamed. */
 bool admission_takes_file(const struct request *request);
+/* The body is to be collected in memory. */
+bool admission_collects(const struct request *request);
 /* The content type says .npy. */
 bool admission_is_npy(const struct request *request);
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 const char *request_argument(const struct request *request, const char *name)
 {
@@ -51,6 +52,19 @@ enum rejectd_status request_wait(const struct request *request, double *seconds,
                             "wait is \"%.40s\"; accepted: 0 to %d seconds", text, LONGEST_WAIT);
     }
     *seconds = value;
+    return REJECTD_OK;
+}
+
+enum rejectd_status request_ownership(const struct request *request, struct ownership *ownership,
+                                      struct rejectd_error *error)
+{
+    const char *text = request_argument(request, "visibility");
+    *ownership = (struct ownership){.visibility = VISIBILITY_PRIVATE};
+    memcpy(ownership->owner, request->principal.user, sizeof ownership->owner);
+    if (text != NULL && !visibility_from_name(text, &ownership->visibility)) {
+        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "visibility",
+                            "visibility is \"%.40s\"; accepted: private, lab", text);
+    }
     return REJECTD_OK;
 }
 

@@ -9,10 +9,12 @@
 
 #include "base/buffer.h"
 #include "server/http/response.h"
+#include "server/identity/principal.h"
 #include "server/service.h"
 #include "server/uploads/file_upload.h"
 #include "server/uploads/upload.h"
 
+struct connection;
 struct http_server;
 struct request;
 
@@ -32,6 +34,15 @@ enum route_thread {
                       route */
 };
 
+/* Who is let in. A route with an id lets those in who see what it names, and change it only its
+ * owner (or an administrator). */
+enum route_access {
+    ACCESS_USER, /* whoever is known */
+    ACCESS_ADMIN,
+    ACCESS_OPEN,  /* everybody */
+    ACCESS_LOCAL, /* administrators, and whoever is on this machine */
+};
+
 struct route {
     const char *method;
     const char *path; /* "/v1/jobs/{}/result": {} is one segment, the id */
@@ -40,6 +51,7 @@ struct route {
     /* Answers. A ROUTE_HTTP route may leave the response empty to be called again after
      * request_wake(), which it has arranged. */
     void (*handle)(struct request *request, struct response *response);
+    enum route_access access;
 };
 
 enum request_phase {
@@ -50,17 +62,35 @@ enum request_phase {
     REQUEST_DONE,    /* the response is there */
 };
 
+/* What account.h tells of a request. */
+struct request_account {
+    char method[16];
+    int status;          /* of the answer; 0: none yet */
+    const char *problem; /* its kind; NULL: none */
+    bool waits;          /* on purpose, as ?wait= does: its time says nothing about the service */
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+};
+
 struct request {
     struct service *service;
     struct http_server *server;
     struct MHD_Connection *connection;
-    char path[160]; /* raw, without query; "" when it was longer */
+    struct connection *record; /* of it; NULL: none */
+    char path[160];            /* raw, without query; "" when it was longer */
+    char authority[128];       /* of "GET http://authority/path"; "" when there is none */
+    size_t uri_length;         /* with all of that */
     const struct route *route;
     char id[RESOURCE_ID_SIZE]; /* of the path */
+    char request_id[RESOURCE_REQUEST_SIZE];
+    struct request_account account;
+    struct principal principal;
+    bool is_head;
     enum request_phase phase;
     double started; /* clock_monotonic() */
     uint64_t content_length;
     struct buffer body;
+    uint64_t body_memory; /* that was taken for it */
     struct upload *upload;
     struct file_upload *file;
     struct executor_task task;
@@ -86,6 +116,9 @@ enum rejectd_status request_limit(const struct request *request, size_t *limit,
 /* ?wait=: seconds, 0 when it isn't there. */
 enum rejectd_status request_wait(const struct request *request, double *seconds,
                                  struct rejectd_error *error);
+/* Whose a resource becomes that this request makes: the principal's, with ?visibility=. */
+enum rejectd_status request_ownership(const struct request *request, struct ownership *ownership,
+                                      struct rejectd_error *error);
 /* After it a collected body is complete NUL-terminated text. */
 enum rejectd_status request_check_body(struct request *request, struct rejectd_error *error);
 /* A request header; NULL when it isn't there. */
@@ -94,6 +127,11 @@ const char *request_header(const struct request *request, const char *name);
 /* Finds the route for a method and path. NULL: *allow has the methods the path has, "" for none. */
 const struct route *route_find(const char *method, const char *path, char id[RESOURCE_ID_SIZE],
                                char allow[64]);
+
+/* The routes as they are numbered, in no other order than that of the table. */
+size_t route_count(void);
+const struct route *route_at(size_t index);
+size_t route_index(const struct route *route);
 
 void dataset_create(struct request *request, struct response *response);
 void dataset_add_file(struct request *request, struct response *response);
@@ -121,11 +159,15 @@ void model_create(struct request *request, struct response *response);
 void model_send_h5(struct request *request, struct response *response);
 void model_remove(struct request *request, struct response *response);
 
+void ownership_patch(struct request *request, struct response *response);
+
 void device_list_all(struct request *request, struct response *response);
 
 void meta_health(struct request *request, struct response *response);
 void meta_ready(struct request *request, struct response *response);
 void meta_openapi(struct request *request, struct response *response);
 void meta_root(struct request *request, struct response *response);
+
+void metrics_show(struct request *request, struct response *response);
 
 #endif

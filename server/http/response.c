@@ -1,5 +1,6 @@
 #include "server/http/response.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,16 +36,45 @@ static void respond_text(struct response *response, int status, const char *cont
 
 void respond_problem(struct response *response, const struct rejectd_error *error)
 {
-    char *text = problem_to_json(error);
-    if (text != NULL) {
-        respond_text(response, rejectd_status_http(error->status), problem_type, text);
+    const struct rejectd_error kept = *error; /* it may be the response's own */
+    response_clear(response);
+    response->status = rejectd_status_http(kept.status);
+    response->content_type = problem_type;
+    response->has_problem = true;
+    response->problem = kept;
+}
+
+/* Does nothing the second time. */
+static void prepare(struct response *response)
+{
+    if (!response->has_problem || response->body != NULL || response->constant_body != NULL) {
+        return;
+    }
+    response->body = problem_to_json_of(&response->problem, response->request_id);
+    if (response->body != NULL) {
+        response->length = strlen(response->body);
     } else {
-        response_clear(response);
         response->status = 503;
-        response->content_type = problem_type;
         response->constant_body = last_resort;
         response->length = sizeof last_resort - 1;
     }
+}
+
+void response_prepare(struct response *response, const char *request_id)
+{
+    snprintf(response->request_id, sizeof response->request_id, "%s", request_id);
+    prepare(response);
+}
+
+uint64_t response_body_bytes(const struct response *response)
+{
+    if (response->has_file) {
+        return response->file_bytes;
+    }
+    if (response->stream.read != NULL) {
+        return response->stream.bytes == MHD_SIZE_UNKNOWN ? 0 : response->stream.bytes;
+    }
+    return response->length;
 }
 
 void respond_json(struct response *response, int status, char *text)
@@ -94,6 +124,40 @@ void respond_stream(struct response *response, const char *content_type,
     response->status = 200;
     response->content_type = content_type;
     response->stream = *stream;
+}
+
+/* "sha-256=:...:" of RFC 9530; "" for what is no SHA-256. */
+static void write_digest(const char *sha256, char out[64])
+{
+    unsigned char digest[crypto_hash_sha256_BYTES];
+    char base64[sodium_base64_ENCODED_LEN(sizeof digest, sodium_base64_VARIANT_ORIGINAL)];
+    size_t length = 0;
+    out[0] = '\0';
+    if (sodium_hex2bin(digest, sizeof digest, sha256, strlen(sha256), NULL, &length, NULL) == 0 &&
+        length == sizeof digest) {
+        sodium_bin2base64(base64, sizeof base64, digest, sizeof digest,
+                          sodium_base64_VARIANT_ORIGINAL);
+        snprintf(out, 64, "sha-256=:%s:", base64);
+    }
+}
+
+void respond_tagged(struct response *response, const char *sha256)
+{
+    const char *body = response->body != NULL ? response->body : response->constant_body;
+    unsigned char hash[16];
+    char hex[2 * sizeof hash + 1];
+    if (response->status != 200) {
+        return;
+    }
+    if (sha256 != NULL) {
+        snprintf(response->etag, sizeof response->etag, "\"%s\"", sha256);
+        write_digest(sha256, response->repr_digest);
+    } else if (body != NULL) {
+        crypto_generichash(hash, sizeof hash, (const unsigned char *)body, response->length, NULL,
+                           0);
+        sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
+        snprintf(response->etag, sizeof response->etag, "\"%s\"", hex);
+    }
 }
 
 void respond_nothing(struct response *response)
@@ -147,11 +211,41 @@ static void add_file_headers(const struct response *response, struct MHD_Respons
     }
 }
 
+/* No page of ours runs scripts or loads anything, and none is shown inside another one. */
+static void add_page_headers(const struct response *response, struct MHD_Response *made)
+{
+    if (response->content_type != NULL && strncmp(response->content_type, "text/html", 9) == 0) {
+        MHD_add_response_header(made, "Content-Security-Policy",
+                                "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
+                                "form-action 'none'; frame-ancestors 'none'");
+        MHD_add_response_header(made, "X-Frame-Options", "DENY");
+        MHD_add_response_header(made, "Referrer-Policy", "no-referrer");
+    } else {
+        MHD_add_response_header(made, "Content-Security-Policy",
+                                "default-src 'none'; frame-ancestors 'none'");
+    }
+}
+
+static void add_tag_headers(const struct response *response, struct MHD_Response *made)
+{
+    if (response->etag[0] != '\0') {
+        MHD_add_response_header(made, "ETag", response->etag);
+    }
+    if (response->repr_digest[0] != '\0') {
+        MHD_add_response_header(made, "Repr-Digest", response->repr_digest);
+        MHD_add_response_header(made, "Accept-Ranges", "bytes");
+    }
+    if (response->content_range[0] != '\0') {
+        MHD_add_response_header(made, "Content-Range", response->content_range);
+    }
+}
+
 static struct MHD_Response *create(struct response *response)
 {
     struct MHD_Response *made;
     if (response->has_file) {
-        made = MHD_create_response_from_fd64(response->file_bytes, response->file);
+        made = MHD_create_response_from_fd_at_offset64(response->file_bytes, response->file,
+                                                       response->file_at);
         response->has_file = made == NULL;
     } else if (response->stream.read != NULL) {
         made = create_stream(response);
@@ -175,13 +269,20 @@ static struct MHD_Response *create(struct response *response)
 
 enum MHD_Result response_queue(struct response *response, struct MHD_Connection *connection)
 {
+    prepare(response);
     struct MHD_Response *made = create(response);
     enum MHD_Result result = MHD_NO;
     if (made != NULL) {
         MHD_add_response_header(made, "X-Content-Type-Options", "nosniff");
-        MHD_add_response_header(made, "Cache-Control", "no-store");
+        MHD_add_response_header(made, "Cache-Control",
+                                response->etag[0] != '\0' ? "private, no-cache" : "no-store");
+        MHD_add_response_header(made, "Cross-Origin-Resource-Policy", "same-origin");
+        add_page_headers(response, made);
         if (response->content_type != NULL) {
             MHD_add_response_header(made, "Content-Type", response->content_type);
+        }
+        if (response->request_id[0] != '\0') {
+            MHD_add_response_header(made, "X-Request-Id", response->request_id);
         }
         if (response->location[0] != '\0') {
             MHD_add_response_header(made, "Location", response->location);
@@ -190,8 +291,15 @@ enum MHD_Result response_queue(struct response *response, struct MHD_Connection 
             MHD_add_response_header(made, "Allow", response->allow);
         }
         add_file_headers(response, made);
-        if (response->status == 503) {
-            MHD_add_response_header(made, "Retry-After", "1");
+        add_tag_headers(response, made);
+        if (response->status == 401) {
+            MHD_add_response_header(made, "WWW-Authenticate", "Bearer realm=\"rejectd\"");
+        }
+        if (response->status == 503 || response->retry_after > 0) {
+            char seconds[16];
+            snprintf(seconds, sizeof seconds, "%d",
+                     response->retry_after > 0 ? response->retry_after : 1);
+            MHD_add_response_header(made, "Retry-After", seconds);
         }
         if (response->close) {
             MHD_add_response_header(made, "Connection", "close");

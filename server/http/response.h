@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "protocol/resource_json.h"
+
 /* A body that is made while it is sent. Called by one thread at a time, from the front to the end.
  */
 struct response_stream {
@@ -24,14 +26,22 @@ struct response {
     const char *constant_body;
     size_t length;
     bool has_file;
-    int file; /* owned */
+    int file;         /* owned */
+    uint64_t file_at; /* where in the file it begins, */
     uint64_t file_bytes;
     struct response_stream stream; /* read is NULL: none */
     char file_name[256];           /* that a client should save it as; "": none */
     size_t n_parts;                /* that the file has; 0: not told */
     char location[96];             /* "": none */
     char allow[64];
-    bool close; /* the connection, after it */
+    char etag[72];        /* with its quotes; "": none */
+    char repr_digest[64]; /* of the whole, when only a part is sent, too; "": none */
+    char content_range[72];
+    int retry_after;  /* seconds; 0: not told, but of 503, where it is 1 */
+    bool close;       /* the connection, after it */
+    bool has_problem; /* body or constant_body follow from it when it is prepared */
+    struct rejectd_error problem;
+    char request_id[RESOURCE_REQUEST_SIZE]; /* "": not told */
 };
 
 void response_clear(struct response *response); /* all-zero is allowed */
@@ -48,7 +58,15 @@ void respond_bytes(struct response *response, const char *content_type, char *by
 /* A stream that is taken over. */
 void respond_stream(struct response *response, const char *content_type,
                     const struct response_stream *stream);
+/* Gives an answer of 200 its ETag: the hash of its body, or the SHA-256 (hex) of a file, which is
+ * then told as its digest, too. Parts of a file can be asked for from then on. */
+void respond_tagged(struct response *response, const char *sha256);
 void respond_nothing(struct response *response); /* 204 */
+
+/* The answer is to the request of that id, which it tells; nothing about it changes from now on. */
+void response_prepare(struct response *response, const char *request_id);
+/* Of a prepared one: how long its body is; 0 when that isn't known before. */
+uint64_t response_body_bytes(const struct response *response);
 
 /* Queues it, and leaves it empty. */
 enum MHD_Result response_queue(struct response *response, struct MHD_Connection *connection);

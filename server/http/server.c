@@ -15,8 +15,8 @@
  * poll, not epoll: libmicrohttpd watches edges, and takes a short read for the end of what has
  * come, so that it misses a connection's end that arrived together with data.
  *
- * Known limit: the time for headers is bounded only by the idle timeout between their bytes. Put
- * a proxy in front of a daemon that listens to the world.
+ * Time. libmicrohttpd ends only what is silent; connections.h has the deadlines, and this file
+ * tells it what a connection is doing.
  */
 #include "server/http/server.h"
 
@@ -27,17 +27,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/clock.h"
+#include "server/http/account.h"
 #include "server/http/admission.h"
+#include "server/http/authorize.h"
+#include "server/http/conditions.h"
+#include "server/http/connections.h"
+#include "server/http/handlers.h"
+#include "server/http/limits.h"
 #include "server/http/request.h"
+#include "server/http/tls.h"
 
 enum {
-    CONNECTION_MEMORY = 128 << 10, /* headers, and twice the size of body pieces */
-    DROPPED_BODY = 4 << 20,        /* largest body of a refused request that is read */
-    BACKLOG = 128,
+    /* Headers, and twice the size of body pieces. A connection that has had an answer keeps all of
+     * it: with a thousand of them more would be felt, and no upload is faster for it. */
+    CONNECTION_MEMORY = 48 << 10,
+    DROPPED_BODY = 4 << 20, /* largest body of a refused request that is read */
+    BACKLOG = 1024,
 };
 
 struct http_server {
@@ -45,6 +56,11 @@ struct http_server {
     struct MHD_Daemon *daemon;
     int socket; /* -1: libmicrohttpd's */
     char url[320];
+    struct connections *connections;
+    struct tls *tls;   /* NULL: none */
+    double next_sweep; /* clock_monotonic() */
+    struct request_ids ids;
+    struct handlers handlers;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     size_t n_suspended;
@@ -104,10 +120,25 @@ bool request_may_wait(const struct request *request)
 static void refuse(struct request *request, const struct rejectd_error *error)
 {
     char allow[sizeof request->response.allow];
+    const int retry_after = request->response.retry_after;
     memcpy(allow, request->response.allow, sizeof allow);
     respond_problem(&request->response, error);
     memcpy(request->response.allow, allow, sizeof allow);
+    request->response.retry_after = retry_after;
     request->phase = REQUEST_REFUSED;
+}
+
+/* Room for a body that is kept in memory, of exactly its length. */
+static enum rejectd_status begin_collecting(struct request *request, struct rejectd_error *error)
+{
+    if (!connections_take_memory(request->server->connections, request->content_length)) {
+        return REJECTD_FAIL(error, REJECTD_UNAVAILABLE, "",
+                            "the bodies of other requests take all memory that there is for "
+                            "them; try again soon");
+    }
+    request->body_memory = request->content_length;
+    buffer_init(&request->body, (size_t)request->content_length);
+    return REJECTD_OK;
 }
 
 static enum rejectd_status begin_body(struct request *request, struct rejectd_error *error)
@@ -116,9 +147,8 @@ static enum rejectd_status begin_body(struct request *request, struct rejectd_er
         return file_upload_open(request->service, request->id, request->content_length,
                                 wake_callback, request, &request->file, error);
     }
-    if (request->route->body == BODY_JSON || request->route->body == BODY_DATASET ||
-        request->route->body == BODY_MODEL) {
-        buffer_init(&request->body, (size_t)request->service->config->max_json_bytes);
+    if (admission_collects(request)) {
+        return begin_collecting(request, error);
     }
     if (request->route->body == BODY_SAMPLES) {
         return upload_open(request->service, request->id, request->content_length,
@@ -128,27 +158,101 @@ static enum rejectd_status begin_body(struct request *request, struct rejectd_er
     return REJECTD_OK;
 }
 
+/* An answer with an end must be taken at the least rate. */
+static enum MHD_Result send_answer(struct request *request)
+{
+    const struct response *response = &request->response;
+    const bool ends = response->stream.read == NULL || response->stream.bytes != MHD_SIZE_UNKNOWN;
+    connection_enter(request->record, ends ? CONNECTION_ANSWERING : CONNECTION_WORKING, 0.0);
+    conditions_apply(request, &request->response);
+    account_answer(request);
+    return response_queue(&request->response, request->connection);
+}
+
+/* New work is for another time, or another daemon; what is there can be looked at and ended. */
+static enum rejectd_status check_draining(const struct request *request,
+                                          struct rejectd_error *error)
+{
+    const char *method = request->route->method;
+    const bool brings_work = strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0;
+    if (!request_may_wait(request) || (brings_work && atomic_load(&request->service->draining))) {
+        return REJECTD_FAIL(error, REJECTD_UNAVAILABLE, "",
+                            "the service is stopping; try again in a moment");
+    }
+    return REJECTD_OK;
+}
+
+static enum rejectd_status check_connection(const struct request *request,
+                                            struct rejectd_error *error)
+{
+    switch (connection_refused(request->record)) {
+    case CONNECTION_TOO_MANY:
+        return REJECTD_FAIL(error, REJECTD_UNAVAILABLE, "",
+                            "there are %zu connections already; try again soon",
+                            connections_limit(request->server->connections));
+    case CONNECTION_TOO_MANY_FOR:
+        return REJECTD_FAIL(error, REJECTD_UNAVAILABLE, "",
+                            "there are %lld connections from this address already",
+                            (long long)request->service->config->connections_per_address);
+    default:
+        return REJECTD_OK;
+    }
+}
+
+/* How long it may take for all of the body: a file takes as long as it must, at the least rate. */
+static void await_body(struct request *request)
+{
+    const bool streamed = request->upload != NULL || request->file != NULL;
+    const double seconds = (double)request->service->config->request_timeout;
+    const enum connection_phase phase =
+        request->content_length > 0 ? CONNECTION_BODY : CONNECTION_WORKING;
+    connection_enter(request->record, phase,
+                     streamed || phase == CONNECTION_WORKING ? 0.0 : seconds);
+}
+
+/* The client sends its body only when it's told to: it would be for nothing. */
+static bool awaits_permission(const struct request *request)
+{
+    const char *expect = request_header(request, "Expect");
+    return expect != NULL && strcasecmp(expect, "100-continue") == 0;
+}
+
 static enum MHD_Result begin(struct request *request, const char *method, const char *version)
 {
     struct rejectd_error error = {0};
     bool close_after = false;
+    request->is_head = strcmp(method, "HEAD") == 0;
+    account_begin(request, method);
     enum rejectd_status status = admission_check(request, method, version, &close_after, &error);
-    if (status == REJECTD_OK && !request_may_wait(request)) {
-        status = REJECTD_FAIL(&error, REJECTD_UNAVAILABLE, "", "the service is stopping");
+    if (status == REJECTD_OK && check_connection(request, &error) != REJECTD_OK) {
+        status = error.status;
         close_after = true;
+    }
+    if (status == REJECTD_OK && check_draining(request, &error) != REJECTD_OK) {
+        status = error.status;
+        close_after = true;
+    }
+    if (status == REJECTD_OK) {
+        status = authorize(request, &error);
+    }
+    if (status == REJECTD_OK) {
+        status = limits_check(request, &error);
     }
     if (status == REJECTD_OK) {
         status = begin_body(request, &error);
     }
     if (status == REJECTD_OK) {
         request->phase = REQUEST_BODY;
+        await_body(request);
         return MHD_YES;
     }
     refuse(request, &error);
-    if (close_after || request->content_length > DROPPED_BODY) {
+    if (close_after || request->content_length > DROPPED_BODY ||
+        (request->content_length > 0 && awaits_permission(request))) {
         request->response.close = true;
-        return response_queue(&request->response, request->connection);
+        return send_answer(request);
     }
+    await_body(request);
     return MHD_YES;
 }
 
@@ -176,10 +280,6 @@ static enum MHD_Result take_piece(struct request *request, const char *bytes, si
     if (streamed && request->phase == REQUEST_BODY) {
         return take_streamed(request, bytes, count);
     }
-    const double elapsed = clock_monotonic() - request->started;
-    if (elapsed > (double)request->service->config->request_timeout) {
-        return MHD_NO;
-    }
     if (request->phase == REQUEST_BODY) {
         buffer_append(&request->body, bytes, *count);
     }
@@ -198,13 +298,14 @@ static void work(void *context)
 static enum MHD_Result answer(struct request *request)
 {
     if (request->phase == REQUEST_REFUSED || request->phase == REQUEST_DONE) {
-        return response_queue(&request->response, request->connection);
+        return send_answer(request);
     }
+    connection_enter(request->record, CONNECTION_WORKING, 0.0);
     const enum route_thread thread = request->file != NULL ? ROUTE_UPLOADS : request->route->thread;
     if (thread == ROUTE_HTTP) {
         request->route->handle(request, &request->response);
         if (request->response.status != 0) {
-            return response_queue(&request->response, request->connection);
+            return send_answer(request);
         }
         suspend(request);
         return MHD_YES;
@@ -220,25 +321,68 @@ static enum MHD_Result answer(struct request *request)
     return MHD_YES;
 }
 
+/* What libmicrohttpd calls for. After it the request may be on another thread. */
+static enum MHD_Result go_on(struct request *request, const char *method, const char *version,
+                             const char *bytes, size_t *count)
+{
+    if (request->phase == REQUEST_NEW) {
+        return begin(request, method, version);
+    }
+    if (*count > 0) {
+        const size_t before = *count;
+        const enum MHD_Result result = take_piece(request, bytes, count);
+        request->account.bytes_in += before - *count;
+        return result;
+    }
+    return answer(request);
+}
+
 static enum MHD_Result access_handler(void *context, struct MHD_Connection *connection,
                                       const char *url, const char *method, const char *version,
                                       const char *upload_data, size_t *upload_data_size,
                                       void **request_context)
 {
+    struct http_server *server = context;
     struct request *request = *request_context;
-    (void)context;
     (void)url;
     if (request == NULL) {
         return MHD_NO;
     }
+    const size_t handler = handlers_enter(&server->handlers, clock_monotonic());
     if (request->phase == REQUEST_NEW) {
         request->connection = connection;
-        return begin(request, method, version);
     }
-    if (*upload_data_size > 0) {
-        return take_piece(request, upload_data, upload_data_size);
+    const enum MHD_Result result = go_on(request, method, version, upload_data, upload_data_size);
+    handlers_leave(&server->handlers, handler);
+    return result;
+}
+
+static struct connection *record_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info == NULL ? NULL : info->socket_context;
+}
+
+/* Splits "http://host/path?query"; what has no room stays "", or is one that no host has. */
+static void read_uri(struct request *request, const char *uri)
+{
+    const char *path = uri;
+    request->uri_length = strlen(uri);
+    if (strncasecmp(uri, "http://", 7) == 0 || strncasecmp(uri, "https://", 8) == 0) {
+        const char *authority = strstr(uri, "//") + 2;
+        const size_t length = strcspn(authority, "/?");
+        if (length > 0 && length < sizeof request->authority) {
+            memcpy(request->authority, authority, length);
+        } else {
+            request->authority[0] = '?';
+        }
+        path = authority + length;
     }
-    return answer(request);
+    const size_t length = strcspn(path, "?");
+    if (length < sizeof request->path) {
+        memcpy(request->path, path, length);
+    }
 }
 
 /* Called first of all, with the URI as it was sent: percent-decoding could turn an id into more
@@ -247,14 +391,17 @@ static void *new_request(void *context, const char *uri, struct MHD_Connection *
 {
     struct http_server *server = context;
     struct request *request = calloc(1, sizeof *request);
-    (void)connection;
+    struct connection *record = record_of(connection);
+    if (connection_refused(record) == CONNECTION_ACCEPTED) {
+        connection_enter(record, CONNECTION_HEADERS,
+                         (double)server->service->config->header_timeout);
+    }
     if (request != NULL) {
-        const size_t length = strcspn(uri, "?");
-        if (length < sizeof request->path) {
-            memcpy(request->path, uri, length);
-        }
+        request->record = record;
+        read_uri(request, uri);
         request->server = server;
         request->service = server->service;
+        request_ids_make(&server->ids, request->request_id);
         request->started = clock_monotonic();
         request->waiter.wake = wake_callback;
         request->waiter.context = request;
@@ -266,12 +413,17 @@ static void completed(void *context, struct MHD_Connection *connection, void **r
                       enum MHD_RequestTerminationCode code)
 {
     struct request *request = *request_context;
-    (void)context;
+    const struct http_server *server = context;
+    const struct config *config = server->service->config;
     (void)connection;
-    (void)code;
     if (request == NULL) {
         return;
     }
+    account_end(request, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    /* The next one may take its time to begin, but then not to go on. */
+    connection_enter(request->record, CONNECTION_IDLE,
+                     (double)(config->idle_timeout + config->header_timeout));
+    connections_give_memory(server->connections, request->body_memory);
     waiters_remove(request->service->waiters, &request->waiter);
     upload_close(request->upload);
     file_upload_close(request->file);
@@ -279,6 +431,94 @@ static void completed(void *context, struct MHD_Connection *connection, void **r
     response_clear(&request->response);
     free(request);
     *request_context = NULL;
+}
+
+/* ---- connections ---- */
+
+static void connection_changed(void *context, struct MHD_Connection *connection, void **record,
+                               enum MHD_ConnectionNotificationCode code)
+{
+    struct http_server *server = context;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *socket_info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        const union MHD_ConnectionInfo *client =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        if (socket_info != NULL && client != NULL) {
+            const struct address address = address_of(client->client_addr);
+            *record = connection_add(server->connections, socket_info->connect_fd, &address);
+        }
+    } else if (*record != NULL) {
+        if (server->tls != NULL) {
+            tls_give(server->tls, connection_identity(*record));
+        }
+        connection_remove(server->connections, *record);
+        *record = NULL;
+    }
+}
+
+/* GnuTLS asks for the certificate. libmicrohttpd leaves its connection with the session. */
+static int show_identity(gnutls_session_t session, const gnutls_datum_t *authorities,
+                         int n_authorities, const gnutls_pk_algorithm_t *algorithms,
+                         int n_algorithms, gnutls_pcert_st **chain, unsigned *length,
+                         gnutls_privkey_t *key)
+{
+    struct MHD_Connection *connection = gnutls_session_get_ptr(session);
+    struct connection *record = connection == NULL ? NULL : record_of(connection);
+    (void)authorities;
+    (void)n_authorities;
+    (void)algorithms;
+    (void)n_algorithms;
+    if (record == NULL) {
+        return -1;
+    }
+    if (connection_identity(record) == NULL) {
+        connection_set_identity(record, tls_take(connection_tls(record)));
+    }
+    tls_identity_show(connection_identity(record), chain, length, key);
+    return 0;
+}
+
+void http_tick(struct http_server *server)
+{
+    const double now = clock_monotonic();
+    if (now < server->next_sweep) {
+        return;
+    }
+    server->next_sweep = now + 1.0;
+    const size_t n = connections_sweep(server->connections, now);
+    if (n > 0) {
+        log_write(server->service->log, LOG_LEVEL_INFO, "slow-clients",
+                  "%zu connections were ended: they took too long", n);
+    }
+}
+
+/* ---- TLS ---- */
+
+static void log_expiry(const struct http_server *server, const char *event)
+{
+    const int64_t seconds = tls_expiry(server->tls) - (int64_t)time(NULL);
+    const double days = (double)seconds / 86400.0;
+    log_write(server->service->log, days < 14.0 ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, event,
+              seconds < 0 ? "the certificate ended %.1f days ago"
+                          : "the certificate ends in %.1f "
+                            "days",
+              seconds < 0 ? -days : days);
+}
+
+enum rejectd_status http_reload_certificate(struct http_server *server, struct rejectd_error *error)
+{
+    if (server->tls == NULL) {
+        return REJECTD_OK;
+    }
+    const enum rejectd_status status = tls_reload(server->tls, error);
+    if (status == REJECTD_OK) {
+        log_expiry(server, "certificate-reloaded");
+    } else {
+        log_write(server->service->log, LOG_LEVEL_ERROR, "certificate-refused",
+                  "%s; the old certificate stays", error->message);
+    }
+    return status;
 }
 
 /* ---- the daemon ---- */
@@ -356,15 +596,79 @@ static enum rejectd_status open_socket(struct http_server *server, struct reject
         return fail_listen(config, "its port can't be told", error);
     }
     const bool six = strchr(host, ':') != NULL;
-    snprintf(server->url, sizeof server->url, "http://%s%s%s:%s", six ? "[" : "", host,
+    snprintf(server->url, sizeof server->url, "%s://%s%s%s:%s",
+             config->tls_certificate[0] == '\0' ? "http" : "https", six ? "[" : "", host,
              six ? "]" : "", port_text);
     return REJECTD_OK;
+}
+
+/* What connections need before there are any. */
+static enum rejectd_status open_front(struct http_server *server, struct rejectd_error *error)
+{
+    const struct config *config = server->service->config;
+    enum rejectd_status status = REJECTD_OK;
+    if (config->tls_certificate[0] != '\0') {
+        status = tls_open(config->tls_certificate, config->tls_key, &server->tls, error);
+    }
+    if (status == REJECTD_OK) {
+        status = connections_open(config, server->tls, &server->connections, error);
+    }
+    if (status == REJECTD_OK && server->tls != NULL) {
+        log_expiry(server, "certificate-loaded");
+    }
+    if (status == REJECTD_OK &&
+        connections_limit(server->connections) < (size_t)config->connection_limit) {
+        log_write(server->service->log, LOG_LEVEL_WARNING, "few-files",
+                  "this process may open few files, so that it takes %zu connections, not %lld",
+                  connections_limit(server->connections), (long long)config->connection_limit);
+    }
+    return status;
+}
+
+static enum rejectd_status start_threads(struct http_server *server, struct rejectd_error *error)
+{
+    const struct config *config = server->service->config;
+    const size_t limit = connections_limit(server->connections);
+    unsigned flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    /* ISO C keeps functions and objects apart; libmicrohttpd and POSIX don't. */
+    union {
+        int (*function)(gnutls_session_t, const gnutls_datum_t *, int,
+                        const gnutls_pk_algorithm_t *, int, gnutls_pcert_st **, unsigned *,
+                        gnutls_privkey_t *);
+        void *plain;
+    } callback = {.function = show_identity};
+    union {
+        const char *constant;
+        void *plain;
+    } priorities = {.constant = tls_priorities};
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, callback.plain},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, priorities.plain},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    if (server->tls == NULL) {
+        tls[0] = tls[2];
+    } else {
+        flags |= MHD_USE_TLS;
+    }
+    /* The logger must be the first option. libmicrohttpd doesn't answer connections beyond its
+     * limit, which is also divided among the threads, so it gets a larger one than ours. */
+    server->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, access_handler, server, MHD_OPTION_EXTERNAL_LOGGER, log_message,
+        server, MHD_OPTION_LISTEN_SOCKET, server->socket, MHD_OPTION_THREAD_POOL_SIZE,
+        (unsigned)config->http_threads, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)(limit + limit / 4 + (size_t)config->http_threads), MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)config->idle_timeout, MHD_OPTION_URI_LOG_CALLBACK, new_request, server,
+        MHD_OPTION_NOTIFY_COMPLETED, completed, server, MHD_OPTION_NOTIFY_CONNECTION,
+        connection_changed, server, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+    return server->daemon != NULL ? REJECTD_OK
+                                  : fail_listen(config, "the HTTP threads can't be started", error);
 }
 
 enum rejectd_status http_start(struct service *service, struct http_server **server,
                                struct rejectd_error *error)
 {
-    const struct config *config = service->config;
     *server = NULL;
     struct http_server *made = calloc(1, sizeof *made);
     if (made == NULL) {
@@ -372,23 +676,15 @@ enum rejectd_status http_start(struct service *service, struct http_server **ser
     }
     made->service = service;
     made->socket = -1;
+    request_ids_init(&made->ids);
     pthread_mutex_init(&made->lock, NULL);
     pthread_cond_init(&made->changed, NULL);
-    enum rejectd_status status = open_socket(made, error);
+    enum rejectd_status status = open_front(made, error);
     if (status == REJECTD_OK) {
-        /* The logger must be the first option. */
-        made->daemon = MHD_start_daemon(
-            MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL,
-            NULL, access_handler, made, MHD_OPTION_EXTERNAL_LOGGER, log_message, made,
-            MHD_OPTION_LISTEN_SOCKET, made->socket, MHD_OPTION_THREAD_POOL_SIZE,
-            (unsigned)config->http_threads, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-            (size_t)CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT,
-            (unsigned)config->connection_limit, MHD_OPTION_CONNECTION_TIMEOUT,
-            (unsigned)config->idle_timeout, MHD_OPTION_URI_LOG_CALLBACK, new_request, made,
-            MHD_OPTION_NOTIFY_COMPLETED, completed, made, MHD_OPTION_END);
-        if (made->daemon == NULL) {
-            status = fail_listen(config, "the HTTP threads can't be started", error);
-        }
+        status = open_socket(made, error);
+    }
+    if (status == REJECTD_OK) {
+        status = start_threads(made, error);
     }
     if (status != REJECTD_OK) {
         http_stop(made);
@@ -402,6 +698,16 @@ enum rejectd_status http_start(struct service *service, struct http_server **ser
 const char *http_url(const struct http_server *server)
 {
     return server->url;
+}
+
+double http_longest_handler(const struct http_server *server)
+{
+    return handlers_longest(&server->handlers, clock_monotonic());
+}
+
+void http_configure(struct http_server *server)
+{
+    connections_configure(server->connections, server->service->config);
 }
 
 void http_drain(struct http_server *server)
@@ -433,6 +739,8 @@ void http_stop(struct http_server *server)
     if (server->socket >= 0) {
         close(server->socket);
     }
+    connections_close(server->connections);
+    tls_close(server->tls);
     pthread_cond_destroy(&server->changed);
     pthread_mutex_destroy(&server->lock);
     free(server);

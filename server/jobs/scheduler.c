@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "protocol/npy.h"
+#include "server/clock.h"
 #include "server/jobs/scheduler_private.h"
 
 static struct running *running_of(struct pool_job *job)
@@ -107,6 +108,9 @@ static struct running *claim_next(struct scheduler *scheduler, const char *devic
         running_free(running);
         return NULL;
     }
+    running->claimed_at = clock_monotonic();
+    metrics_count_claim(scheduler->options.metrics, running->claimed.claim.priority,
+                        running->claimed.claim.seconds_queued);
     running->next = scheduler->first;
     scheduler->first = running;
     device_board_begin_job(board, device, running->claimed.claim.job);
@@ -130,7 +134,7 @@ static struct running *wait_for_claim(struct scheduler *scheduler, const char *d
     int failed = 0;
     pthread_mutex_lock(&scheduler->lock);
     while (!scheduler->interrupted && failed == 0) {
-        running = claim_next(scheduler, device);
+        running = scheduler->draining ? NULL : claim_next(scheduler, device);
         if (running != NULL) {
             break;
         }
@@ -159,8 +163,9 @@ static struct pool_job *source_claim(void *context, const char *device, double s
         const struct store_claim *claim = &running->claimed.claim;
         struct rejectd_error error = {0};
         if (open_job(scheduler, running, &error) == REJECTD_OK) {
-            log_write(scheduler->options.log, LOG_LEVEL_INFO, "job-started", "%s on %s", claim->job,
-                      device);
+            running_log(scheduler, running, LOG_LEVEL_INFO, "job-started",
+                        "attempt %d, after %.3f s in the queue", claim->attempt,
+                        claim->seconds_queued);
             return &running->job;
         }
         const struct store_outcome outcome = {.state = JOB_STATE_FAILED, .error = &error};
@@ -273,6 +278,25 @@ struct job_source scheduler_source(struct scheduler *scheduler)
         .interrupt = source_interrupt,
         .context = scheduler,
     };
+}
+
+void scheduler_drain(struct scheduler *scheduler)
+{
+    pthread_mutex_lock(&scheduler->lock);
+    scheduler->draining = true;
+    pthread_mutex_unlock(&scheduler->lock);
+}
+
+size_t scheduler_n_running(struct scheduler *scheduler)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&scheduler->lock);
+    for (const struct running *running = scheduler->first; running != NULL;
+         running = running->next) {
+        n++;
+    }
+    pthread_mutex_unlock(&scheduler->lock);
+    return n;
 }
 
 void scheduler_wake(struct scheduler *scheduler)

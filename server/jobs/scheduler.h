@@ -11,6 +11,7 @@
 #include "server/devices/device_board.h"
 #include "server/jobs/job_products.h"
 #include "server/log.h"
+#include "server/metrics/metrics.h"
 #include "server/store/store.h"
 #include "worker/pool.h"
 
@@ -19,6 +20,7 @@ struct scheduler_options {
     struct blobs *blobs;
     struct device_board *board;
     const struct log *log;
+    struct metrics *metrics;
     const char *backend; /* what jobs are computed with on the processor, for their results */
     /* A job has reached a final state. Called on the thread that brought it there. */
     void (*ended)(void *context, const char *job);
@@ -42,6 +44,11 @@ void scheduler_close(struct scheduler *scheduler); /* after pool_stop(); NULL is
 
 /* The table to start a pool with. */
 struct job_source scheduler_source(struct scheduler *scheduler);
+
+/* No job is claimed from now on; those that run go on. */
+void scheduler_drain(struct scheduler *scheduler);
+/* How many jobs run. */
+size_t scheduler_n_running(struct scheduler *scheduler);
 
 /* A job was queued, or a device takes other jobs than before. */
 void scheduler_wake(struct scheduler *scheduler);

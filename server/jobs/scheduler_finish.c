@@ -9,13 +9,31 @@
  * there is one, and after the second loss for the processor. A job that a GPU has no room for goes
  * to the processor at once.
  */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "protocol/npy.h"
+#include "server/clock.h"
 #include "server/jobs/scheduler_private.h"
 
 static const char processor[] = "cpu";
+
+void running_log(const struct scheduler *scheduler, const struct running *running,
+                 enum log_level level, const char *event, const char *format, ...)
+{
+    const struct store_claim *claim = &running->claimed.claim;
+    char message[768];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    log_write_fields(scheduler->options.log, level, event,
+                     LOG_FIELDS(LOG_TEXT("job", claim->job), LOG_TEXT("device", running->device),
+                                LOG_TEXT("type", job_type_name(claim->type)),
+                                LOG_TEXT("request_id", claim->request_id)),
+                     "%s", message);
+}
 
 void running_end(struct scheduler *scheduler, struct running *running,
                  const struct store_outcome *outcome)
@@ -27,13 +45,15 @@ void running_end(struct scheduler *scheduler, struct running *running,
         store->functions->job_finish(store, claim->job, claim->fence, outcome, &error);
     if (status != REJECTD_OK) {
         /* The job stays running in the store and is dealt with at the next start. */
-        log_write(scheduler->options.log, LOG_LEVEL_ERROR, "finish-failed", "%s: %s", claim->job,
-                  error.message);
+        running_log(scheduler, running, LOG_LEVEL_ERROR, "finish-failed", "%s", error.message);
         return;
     }
-    log_write(scheduler->options.log, LOG_LEVEL_INFO, "job-ended", "%s %s%s%s", claim->job,
-              job_state_name(outcome->state), outcome->error == NULL ? "" : ": ",
-              outcome->error == NULL ? "" : outcome->error->message);
+    const double seconds = clock_monotonic() - running->claimed_at;
+    running_log(scheduler, running, LOG_LEVEL_INFO, "job-ended", "%s after %.3f s%s%s",
+                job_state_name(outcome->state), seconds, outcome->error == NULL ? "" : ": ",
+                outcome->error == NULL ? "" : log_error_text(outcome->error));
+    metrics_count_job(scheduler->options.metrics, claim->type, outcome->state, running->device,
+                      seconds);
     running->ended = true;
     scheduler->options.ended(scheduler->options.context, claim->job);
 }
@@ -160,15 +180,15 @@ static enum rejectd_status finish_success(struct scheduler *scheduler, struct ru
     return status;
 }
 
-static void release(struct scheduler *scheduler, const struct store_claim *claim)
+static void release(struct scheduler *scheduler, const struct running *running)
 {
+    const struct store_claim *claim = &running->claimed.claim;
     struct store *store = scheduler->options.store;
     struct rejectd_error error = {0};
     if (store->functions->job_release(store, claim->job, claim->fence, &error) != REJECTD_OK) {
-        log_write(scheduler->options.log, LOG_LEVEL_ERROR, "release-failed", "%s: %s", claim->job,
-                  error.message);
+        running_log(scheduler, running, LOG_LEVEL_ERROR, "release-failed", "%s", error.message);
     } else {
-        log_write(scheduler->options.log, LOG_LEVEL_INFO, "job-released", "%s", claim->job);
+        running_log(scheduler, running, LOG_LEVEL_INFO, "job-released", "it is queued again");
     }
 }
 
@@ -202,15 +222,16 @@ static bool try_again(struct scheduler *scheduler, struct running *running,
     }
     if (store->functions->job_retry(store, claim->job, claim->fence, &retry, &state, &error) !=
         REJECTD_OK) {
-        log_write(scheduler->options.log, LOG_LEVEL_ERROR, "retry-failed", "%s: %s", claim->job,
-                  error.message);
+        running_log(scheduler, running, LOG_LEVEL_ERROR, "retry-failed", "%s", error.message);
         return true; /* as with a failed end: dealt with at the next start */
     }
-    log_write(scheduler->options.log, LOG_LEVEL_WARNING, lost ? "job-lost" : "job-moved",
-              "%s on %s: %s; it is %s%s", claim->job, running->device, why->message,
-              job_state_name(state), retry.moved_to != NULL ? " for the processor" : "");
+    running_log(scheduler, running, LOG_LEVEL_WARNING, lost ? "job-lost" : "job-moved",
+                "%s; it is %s%s", why->message, job_state_name(state),
+                retry.moved_to != NULL ? " for the processor" : "");
     running->ended = job_state_is_final(state);
     if (running->ended) {
+        metrics_count_job(scheduler->options.metrics, claim->type, state, running->device,
+                          clock_monotonic() - running->claimed_at);
         scheduler->options.ended(scheduler->options.context, claim->job);
     }
     return true;
@@ -235,7 +256,7 @@ void running_finish(struct scheduler *scheduler, struct running *running,
         stored = (struct store_outcome){.state = JOB_STATE_CANCELLED};
         break;
     case POOL_RELEASED:
-        release(scheduler, &running->claimed.claim);
+        release(scheduler, running);
         store_it = false;
         break;
     }

@@ -10,7 +10,8 @@ struct running {
     struct pool_job job; /* first: a job of the pool is one of these */
     struct claimed_job claimed;
     char device[32];
-    bool ended; /* has reached a final state */
+    double claimed_at; /* clock_monotonic() */
+    bool ended;        /* has reached a final state */
     struct blob_map samples;
     struct blob_writer *writers[ARTIFACT_COUNT]; /* of the arrays it makes, as far as it has */
     struct running *next;                        /* the rest under the scheduler's lock */
@@ -24,8 +25,15 @@ struct scheduler {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool interrupted;
+    bool draining;
     struct running *first;
 };
+
+/* A line of the log about a job that was claimed: with its id, its device, and the request that
+ * made it. */
+void running_log(const struct scheduler *scheduler, const struct running *running,
+                 enum log_level level, const char *event, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
 
 /* Ends the claim in the store, as the pool says or as it must; the job stays listed. */
 void running_finish(struct scheduler *scheduler, struct running *running,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "protocol/dataset_json.h"
+#include "server/http/limits.h"
 #include "server/http/request.h"
 
 static void respond_dataset(struct response *response, int http, const struct dataset_view *dataset)
@@ -49,11 +50,12 @@ static enum rejectd_status insert_with_samples(struct service *service, const vo
     return status;
 }
 
-static enum rejectd_status insert(struct service *service,
+static enum rejectd_status insert(const struct request *request,
                                   const struct dataset_description *description,
                                   const void *samples, struct dataset_view *dataset,
                                   struct rejectd_error *error)
 {
+    struct service *service = request->service;
     struct store *store = service->store;
     const uint64_t most = (uint64_t)service->config->max_upload_bytes;
     dataset->bytes = dataset_sample_bytes(description);
@@ -62,6 +64,10 @@ static enum rejectd_status insert(struct service *service,
             error, REJECTD_TOO_LARGE, "n_epochs",
             "the samples of this dataset have %llu bytes; accepted are at most %llu",
             (unsigned long long)dataset->bytes, (unsigned long long)most);
+    }
+    const enum rejectd_status status = limits_check_bytes(request, dataset->bytes, error);
+    if (status != REJECTD_OK) {
+        return status;
     }
     dataset->description_json = dataset_to_json(description);
     if (dataset->description_json == NULL) {
@@ -78,8 +84,13 @@ static void commit_file(struct request *request, int http, struct response *resp
     const char *name = request_argument(request, "name");
     struct rejectd_error error = {0};
     struct dataset_view dataset = {0};
-    if (file_upload_commit(request->file, name == NULL ? "" : name, &dataset, &error) ==
-        REJECTD_OK) {
+    struct ownership ownership;
+    enum rejectd_status status = request_ownership(request, &ownership, &error);
+    if (status == REJECTD_OK) {
+        status = file_upload_commit(request->file, name == NULL ? "" : name, &ownership, &dataset,
+                                    &error);
+    }
+    if (status == REJECTD_OK) {
         respond_dataset(response, http, &dataset);
     } else {
         respond_problem(response, &error);
@@ -106,11 +117,14 @@ void dataset_create(struct request *request, struct response *response)
     void *samples = NULL;
     enum rejectd_status status = request_check_body(request, &error);
     if (status == REJECTD_OK) {
+        status = request_ownership(request, &dataset.ownership, &error);
+    }
+    if (status == REJECTD_OK) {
         status = dataset_from_json(request->body.data, request->body.length, &description, &samples,
                                    &error);
     }
     if (status == REJECTD_OK) {
-        status = insert(request->service, &description, samples, &dataset, &error);
+        status = insert(request, &description, samples, &dataset, &error);
     }
     if (status == REJECTD_OK) {
         respond_dataset(response, 201, &dataset);
@@ -155,10 +169,13 @@ void dataset_list_all(struct request *request, struct response *response)
     struct rejectd_error error = {0};
     struct dataset_view *datasets = NULL;
     size_t n_datasets = 0;
+    struct store_viewer viewer;
     size_t limit = 0;
     enum rejectd_status status = request_limit(request, &limit, &error);
     if (status == REJECTD_OK) {
-        status = store->functions->dataset_list(store, limit, &datasets, &n_datasets, &error);
+        status =
+            store->functions->dataset_list(store, principal_viewer(&request->principal, &viewer),
+                                           limit, &datasets, &n_datasets, &error);
     }
     if (status == REJECTD_OK) {
         respond_json(response, 200, dataset_list_to_json(datasets, n_datasets));

@@ -4,15 +4,15 @@
 
 #include "server/http/request.h"
 
-/* Names the datasets that have the samples a device keeps. */
-static enum rejectd_status name_residents(struct store *store, struct device_view *view,
-                                          struct rejectd_error *error)
+/* Names the datasets, of those that the viewer sees, that have the samples a device keeps. */
+static enum rejectd_status name_residents(struct store *store, const struct store_viewer *viewer,
+                                          struct device_view *view, struct rejectd_error *error)
 {
     enum rejectd_status status = REJECTD_OK;
     for (size_t i = 0; i < view->n_residents && status == REJECTD_OK; i++) {
         struct resident_view *resident = &view->residents[i];
-        status = store->functions->dataset_with_samples(store, resident->sha256, resident->datasets,
-                                                        RESIDENT_MAX_DATASETS,
+        status = store->functions->dataset_with_samples(store, viewer, resident->sha256,
+                                                        resident->datasets, RESIDENT_MAX_DATASETS,
                                                         &resident->n_datasets, error);
     }
     return status;
@@ -23,10 +23,12 @@ void device_list_all(struct request *request, struct response *response)
     const struct service *service = request->service;
     struct rejectd_error error = {0};
     struct device_view *views = NULL;
+    struct store_viewer viewer;
     size_t n_views = 0;
     enum rejectd_status status = device_board_copy(service->board, &views, &n_views, &error);
     for (size_t i = 0; i < n_views && status == REJECTD_OK; i++) {
-        status = name_residents(service->store, &views[i], &error);
+        status = name_residents(service->store, principal_viewer(&request->principal, &viewer),
+                                &views[i], &error);
     }
     if (status == REJECTD_OK) {
         respond_json(response, 200,
@@ -50,7 +52,7 @@ static bool can_run(const struct service *service, const struct device_view *vie
     return false;
 }
 
-/* Ready: the store answers, and there is a device to run jobs on. */
+/* Ready: the store answers, there is a device to run jobs on, and the end isn't near. */
 void meta_ready(struct request *request, struct response *response)
 {
     const struct service *service = request->service;
@@ -63,8 +65,10 @@ void meta_ready(struct request *request, struct response *response)
         status = device_board_copy(service->board, &views, &n_views, &error);
     }
     if (status == REJECTD_OK) {
-        const bool ready = can_run(service, views, n_views);
-        respond_json(response, ready ? 200 : 503, readiness_to_json(views, n_views, ready));
+        const char *name = can_run(service, views, n_views) ? "ok" : "not ready";
+        name = atomic_load(&service->draining) ? "draining" : name;
+        const int http = strcmp(name, "ok") == 0 ? 200 : 503;
+        respond_json(response, http, readiness_to_json(views, n_views, name));
     } else {
         error.status = REJECTD_UNAVAILABLE;
         respond_problem(response, &error);

@@ -1,9 +1,11 @@
 /* /v1/jobs */
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/clock.h"
+#include "server/http/authorize.h"
 #include "server/http/request.h"
 #include "server/jobs/job_check.h"
 
@@ -17,9 +19,58 @@ static void respond_job(struct response *response, int http, const struct job_vi
 
 /* ---- POST ---- */
 
-static enum rejectd_status insert(struct service *service, struct job_request *wanted,
+/* With an Idempotency-Key, a request that is sent again (because its answer was lost) is answered
+ * by the job that it made. key is NULL without one. */
+static enum rejectd_status read_submission(const struct request *request,
+                                           char sha256[RESOURCE_SHA256_SIZE],
+                                           struct store_submission *submission,
+                                           struct rejectd_error *error)
+{
+    enum { LONGEST_KEY = 255 };
+    unsigned char digest[crypto_hash_sha256_BYTES];
+    const char *key = request_header(request, "Idempotency-Key");
+    *submission = (struct store_submission){.key = key, .sha256 = sha256};
+    if (key == NULL) {
+        return REJECTD_OK;
+    }
+    const size_t length = strlen(key);
+    bool printable = length > 0 && length <= LONGEST_KEY;
+    for (size_t i = 0; i < length; i++) {
+        printable = printable && key[i] > 0x20 && key[i] < 0x7f;
+    }
+    if (!printable) {
+        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "Idempotency-Key",
+                            "the key is not accepted; accepted: 1 to %d printable ASCII characters "
+                            "without blanks",
+                            LONGEST_KEY);
+    }
+    crypto_hash_sha256(digest, (const unsigned char *)request->body.data, request->body.length);
+    sodium_bin2hex(sha256, RESOURCE_SHA256_SIZE, digest, sizeof digest);
+    return REJECTD_OK;
+}
+
+/* A job that an earlier request made has the id of that one. */
+static void log_queued(const struct request *request, const struct job_view *job)
+{
+    const bool is_new = strcmp(job->request_id, request->request_id) == 0;
+    log_write_fields(
+        request->service->log, LOG_LEVEL_INFO, is_new ? "job-queued" : "job-known",
+        LOG_FIELDS(LOG_TEXT("job", job->id), LOG_TEXT("type", job_type_name(job->type)),
+                   LOG_TEXT("dataset", job->dataset), LOG_NUMBER("priority", job->priority),
+                   LOG_TEXT("request_id", request->request_id)),
+        "%s", is_new ? "a new job" : "asked for again");
+}
+
+static enum rejectd_status insert(const struct request *request, struct job_request *wanted,
                                   struct job_view *job, struct rejectd_error *error)
 {
+    struct service *service = request->service;
+    struct store_submission submission;
+    char sha256[RESOURCE_SHA256_SIZE];
+    enum rejectd_status status = read_submission(request, sha256, &submission, error);
+    if (status != REJECTD_OK) {
+        return status;
+    }
     job->type = wanted->type;
     job->priority = wanted->priority;
     memcpy(job->dataset, wanted->dataset, sizeof job->dataset);
@@ -27,9 +78,11 @@ static enum rejectd_status insert(struct service *service, struct job_request *w
     memcpy(job->device, wanted->device, sizeof job->device);
     job->parameters_json = wanted->parameters_json;
     wanted->parameters_json = NULL;
-    const enum rejectd_status status =
-        service->store->functions->job_insert(service->store, job, error);
+    memcpy(job->request_id, request->request_id, sizeof job->request_id);
+    status = service->store->functions->job_insert(
+        service->store, submission.key == NULL ? NULL : &submission, job, error);
     if (status == REJECTD_OK) {
+        log_queued(request, job);
         scheduler_wake(service->scheduler);
     }
     return status;
@@ -46,10 +99,19 @@ void job_create(struct request *request, struct response *response)
         status = job_request_from_json(request->body.data, request->body.length, &wanted, &error);
     }
     if (status == REJECTD_OK) {
+        status = request_ownership(request, &job.ownership, &error);
+    }
+    if (status == REJECTD_OK) {
+        status = authorize_use(request, wanted.dataset, "dataset", &error);
+    }
+    if (status == REJECTD_OK && wanted.model[0] != '\0') {
+        status = authorize_use(request, wanted.model, "model", &error);
+    }
+    if (status == REJECTD_OK) {
         status = job_check(service->store, service->board, &wanted, &error);
     }
     if (status == REJECTD_OK) {
-        status = insert(service, &wanted, &job, &error);
+        status = insert(request, &wanted, &job, &error);
     }
     if (status == REJECTD_OK) {
         respond_job(response, 202, &job);
@@ -95,6 +157,7 @@ void job_show(struct request *request, struct response *response)
     if (status == REJECTD_OK && seconds > 0.0) {
         memcpy(waiter->job, request->id, sizeof waiter->job);
         waiter->deadline = request->started + seconds;
+        request->account.waits = true;
         waiters_add(service->waiters, waiter);
     }
     if (status == REJECTD_OK) {
@@ -119,10 +182,12 @@ void job_list_all(struct request *request, struct response *response)
     struct rejectd_error error = {0};
     struct job_view *jobs = NULL;
     size_t n_jobs = 0;
+    struct store_viewer viewer;
     size_t limit = 0;
     enum rejectd_status status = request_limit(request, &limit, &error);
     if (status == REJECTD_OK) {
-        status = store->functions->job_list(store, limit, &jobs, &n_jobs, &error);
+        status = store->functions->job_list(store, principal_viewer(&request->principal, &viewer),
+                                            limit, &jobs, &n_jobs, &error);
     }
     for (size_t i = 0; i < n_jobs; i++) {
         scheduler_show_progress(service->scheduler, &jobs[i]);
@@ -148,6 +213,7 @@ void job_remove(struct request *request, struct response *response)
         return;
     }
     if (job_state_is_final(job.state)) {
+        metrics_count_job(service->metrics, job.type, job.state, NULL, 0.0);
         waiters_wake_job(service->waiters, job.id);
     } else {
         scheduler_cancel(service->scheduler, job.id);
@@ -167,6 +233,7 @@ void job_show_result(struct request *request, struct response *response)
     struct store_result result = {0};
     if (store->functions->job_result(store, request->id, &result, &error) == REJECTD_OK) {
         respond_json(response, 200, result.json);
+        respond_tagged(response, NULL);
     } else {
         respond_problem(response, &error);
     }
@@ -191,6 +258,7 @@ static void send_array(struct request *request, enum artifact artifact, struct r
     }
     if (status == REJECTD_OK) {
         respond_file(response, "application/x-npy", file, bytes);
+        respond_tagged(response, sha256);
     } else {
         respond_problem(response, &error);
     }

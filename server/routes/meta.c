@@ -31,6 +31,7 @@ void meta_openapi(struct request *request, struct response *response)
 {
     (void)request;
     respond_constant(response, "application/yaml", openapi_yaml, openapi_yaml_length);
+    respond_tagged(response, NULL);
 }
 
 void meta_root(struct request *request, struct response *response)

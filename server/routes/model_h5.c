@@ -243,6 +243,9 @@ void model_create(struct request *request, struct response *response)
         status = normalise(text, length, &model.model_json, &error);
     }
     if (status == REJECTD_OK) {
+        status = request_ownership(request, &model.ownership, &error);
+    }
+    if (status == REJECTD_OK) {
         status = store->functions->model_insert(store, &model, &error);
     }
     scratch_remove(&folder);

@@ -7,10 +7,12 @@ void model_list_all(struct request *request, struct response *response)
     struct rejectd_error error = {0};
     struct model_view *models = NULL;
     size_t n_models = 0;
+    struct store_viewer viewer;
     size_t limit = 0;
     enum rejectd_status status = request_limit(request, &limit, &error);
     if (status == REJECTD_OK) {
-        status = store->functions->model_list(store, limit, &models, &n_models, &error);
+        status = store->functions->model_list(store, principal_viewer(&request->principal, &viewer),
+                                              limit, &models, &n_models, &error);
     }
     if (status == REJECTD_OK) {
         respond_json(response, 200, model_list_to_json(models, n_models));

@@ -5,38 +5,46 @@
 #include "server/http/request.h"
 
 static const struct route routes[] = {
-    {"POST", "/v1/datasets", BODY_DATASET, ROUTE_COMMITS, dataset_create},
-    {"GET", "/v1/datasets", BODY_NONE, ROUTE_HTTP, dataset_list_all},
-    {"GET", "/v1/datasets/{}", BODY_NONE, ROUTE_HTTP, dataset_show},
-    {"DELETE", "/v1/datasets/{}", BODY_NONE, ROUTE_COMMITS, dataset_remove},
-    {"POST", "/v1/datasets/{}/parts", BODY_FILE, ROUTE_UPLOADS, dataset_add_file},
-    {"PUT", "/v1/datasets/{}/samples", BODY_SAMPLES, ROUTE_UPLOADS, dataset_put_samples},
+    {"POST", "/v1/datasets", BODY_DATASET, ROUTE_COMMITS, dataset_create, ACCESS_USER},
+    {"GET", "/v1/datasets", BODY_NONE, ROUTE_HTTP, dataset_list_all, ACCESS_USER},
+    {"GET", "/v1/datasets/{}", BODY_NONE, ROUTE_HTTP, dataset_show, ACCESS_USER},
+    {"PATCH", "/v1/datasets/{}", BODY_JSON, ROUTE_COMMITS, ownership_patch, ACCESS_USER},
+    {"DELETE", "/v1/datasets/{}", BODY_NONE, ROUTE_COMMITS, dataset_remove, ACCESS_USER},
+    {"POST", "/v1/datasets/{}/parts", BODY_FILE, ROUTE_UPLOADS, dataset_add_file, ACCESS_USER},
+    {"PUT", "/v1/datasets/{}/samples", BODY_SAMPLES, ROUTE_UPLOADS, dataset_put_samples,
+     ACCESS_USER},
 
-    {"POST", "/v1/jobs", BODY_JSON, ROUTE_COMMITS, job_create},
-    {"GET", "/v1/jobs", BODY_NONE, ROUTE_HTTP, job_list_all},
-    {"GET", "/v1/jobs/{}", BODY_NONE, ROUTE_HTTP, job_show},
-    {"DELETE", "/v1/jobs/{}", BODY_NONE, ROUTE_COMMITS, job_remove},
-    {"GET", "/v1/jobs/{}/result", BODY_NONE, ROUTE_HTTP, job_show_result},
-    {"GET", "/v1/jobs/{}/result/labels.npy", BODY_NONE, ROUTE_HTTP, job_send_labels},
-    {"GET", "/v1/jobs/{}/result/cleaned.npy", BODY_NONE, ROUTE_HTTP, job_send_cleaned},
+    {"POST", "/v1/jobs", BODY_JSON, ROUTE_COMMITS, job_create, ACCESS_USER},
+    {"GET", "/v1/jobs", BODY_NONE, ROUTE_HTTP, job_list_all, ACCESS_USER},
+    {"GET", "/v1/jobs/{}", BODY_NONE, ROUTE_HTTP, job_show, ACCESS_USER},
+    {"PATCH", "/v1/jobs/{}", BODY_JSON, ROUTE_COMMITS, ownership_patch, ACCESS_USER},
+    {"DELETE", "/v1/jobs/{}", BODY_NONE, ROUTE_COMMITS, job_remove, ACCESS_USER},
+    {"GET", "/v1/jobs/{}/result", BODY_NONE, ROUTE_HTTP, job_show_result, ACCESS_USER},
+    {"GET", "/v1/jobs/{}/result/labels.npy", BODY_NONE, ROUTE_HTTP, job_send_labels, ACCESS_USER},
+    {"GET", "/v1/jobs/{}/result/cleaned.npy", BODY_NONE, ROUTE_HTTP, job_send_cleaned, ACCESS_USER},
 
-    {"GET", "/v1/jobs/{}/result/correlations.npy", BODY_NONE, ROUTE_HTTP, job_send_correlations},
-    {"GET", "/v1/jobs/{}/result/reject_log.npz", BODY_NONE, ROUTE_COMMITS, job_send_reject_log},
-    {"GET", "/v1/jobs/{}/result/cleaned-epo.fif", BODY_NONE, ROUTE_COMMITS, job_send_fif},
-    {"GET", "/v1/jobs/{}/result/cleaned.set", BODY_NONE, ROUTE_UPLOADS, job_send_set},
+    {"GET", "/v1/jobs/{}/result/correlations.npy", BODY_NONE, ROUTE_HTTP, job_send_correlations,
+     ACCESS_USER},
+    {"GET", "/v1/jobs/{}/result/reject_log.npz", BODY_NONE, ROUTE_COMMITS, job_send_reject_log,
+     ACCESS_USER},
+    {"GET", "/v1/jobs/{}/result/cleaned-epo.fif", BODY_NONE, ROUTE_COMMITS, job_send_fif,
+     ACCESS_USER},
+    {"GET", "/v1/jobs/{}/result/cleaned.set", BODY_NONE, ROUTE_UPLOADS, job_send_set, ACCESS_USER},
 
-    {"POST", "/v1/models", BODY_MODEL, ROUTE_UPLOADS, model_create},
-    {"GET", "/v1/models", BODY_NONE, ROUTE_HTTP, model_list_all},
-    {"GET", "/v1/models/{}", BODY_NONE, ROUTE_HTTP, model_show},
-    {"GET", "/v1/models/{}/model.h5", BODY_NONE, ROUTE_UPLOADS, model_send_h5},
-    {"DELETE", "/v1/models/{}", BODY_NONE, ROUTE_COMMITS, model_remove},
+    {"POST", "/v1/models", BODY_MODEL, ROUTE_UPLOADS, model_create, ACCESS_USER},
+    {"GET", "/v1/models", BODY_NONE, ROUTE_HTTP, model_list_all, ACCESS_USER},
+    {"GET", "/v1/models/{}", BODY_NONE, ROUTE_HTTP, model_show, ACCESS_USER},
+    {"GET", "/v1/models/{}/model.h5", BODY_NONE, ROUTE_UPLOADS, model_send_h5, ACCESS_USER},
+    {"PATCH", "/v1/models/{}", BODY_JSON, ROUTE_COMMITS, ownership_patch, ACCESS_USER},
+    {"DELETE", "/v1/models/{}", BODY_NONE, ROUTE_COMMITS, model_remove, ACCESS_USER},
 
-    {"GET", "/v1/devices", BODY_NONE, ROUTE_HTTP, device_list_all},
+    {"GET", "/v1/devices", BODY_NONE, ROUTE_HTTP, device_list_all, ACCESS_USER},
 
-    {"GET", "/healthz", BODY_NONE, ROUTE_HTTP, meta_health},
-    {"GET", "/readyz", BODY_NONE, ROUTE_HTTP, meta_ready},
-    {"GET", "/openapi.yaml", BODY_NONE, ROUTE_HTTP, meta_openapi},
-    {"GET", "/", BODY_NONE, ROUTE_HTTP, meta_root},
+    {"GET", "/healthz", BODY_NONE, ROUTE_HTTP, meta_health, ACCESS_OPEN},
+    {"GET", "/readyz", BODY_NONE, ROUTE_HTTP, meta_ready, ACCESS_OPEN},
+    {"GET", "/metrics", BODY_NONE, ROUTE_COMMITS, metrics_show, ACCESS_LOCAL},
+    {"GET", "/openapi.yaml", BODY_NONE, ROUTE_HTTP, meta_openapi, ACCESS_OPEN},
+    {"GET", "/", BODY_NONE, ROUTE_HTTP, meta_root, ACCESS_OPEN},
 };
 
 enum { N_ROUTES = sizeof routes / sizeof routes[0] };
@@ -86,4 +94,19 @@ const struct route *route_find(const char *method, const char *path, char id[RES
         }
     }
     return NULL;
+}
+
+size_t route_count(void)
+{
+    return N_ROUTES;
+}
+
+const struct route *route_at(size_t index)
+{
+    return &routes[index];
+}
+
+size_t route_index(const struct route *route)
+{
+    return (size_t)(route - routes);
 }

@@ -5,7 +5,8 @@
  *
  * Datasets and models are in sqlite_datasets.c, the files that datasets came from in
  * sqlite_parts.c, jobs as people see them in
- * sqlite_jobs.c, jobs as workers see them in sqlite_queue.c.
+ * sqlite_jobs.c, jobs as workers see them in sqlite_queue.c, tokens and whose what is in
+ * sqlite_identity.c.
  */
 #include "server/store/sqlite.h"
 
@@ -15,8 +16,7 @@
 
 #include "server/clock.h"
 
-/* migrations[v] brings version v to v + 1. */
-static const char *const migrations[] = {
+const char *const sqlite_migrations[] = {
     "CREATE TABLE datasets ("
     "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
     "  id TEXT NOT NULL UNIQUE,"
@@ -96,9 +96,48 @@ static const char *const migrations[] = {
     "ALTER TABLE jobs ADD COLUMN lost_on TEXT;"  /* the last device that lost it */
     "ALTER TABLE jobs ADD COLUMN warning_code TEXT;"
     "ALTER TABLE jobs ADD COLUMN warning_message TEXT;",
+
+    "ALTER TABLE datasets ADD COLUMN owner TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE datasets ADD COLUMN visibility TEXT NOT NULL DEFAULT 'private';"
+    "ALTER TABLE jobs RENAME COLUMN owner TO claimed_by;" /* the device that runs it */
+    "ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE jobs ADD COLUMN visibility TEXT NOT NULL DEFAULT 'private';"
+    "ALTER TABLE models ADD COLUMN owner TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE models ADD COLUMN visibility TEXT NOT NULL DEFAULT 'private';"
+    "CREATE INDEX datasets_owner ON datasets (owner);"
+    "CREATE INDEX jobs_owner ON jobs (owner);"
+    "CREATE INDEX models_owner ON models (owner);"
+    "CREATE TABLE tokens ("
+    "  id TEXT PRIMARY KEY,"
+    "  user TEXT NOT NULL,"
+    "  role TEXT NOT NULL CHECK (role IN ('user', 'admin')),"
+    "  hash BLOB NOT NULL,"
+    "  created_at INTEGER NOT NULL,"
+    "  expires_at INTEGER,"
+    "  revoked_at INTEGER) WITHOUT ROWID;",
+
+    /* Users take turns: see sqlite_queue.c. `served` counts claims. */
+    "CREATE TABLE shares (owner TEXT PRIMARY KEY, served INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE VIEW queue AS"
+    "  SELECT id AS job, row_number() OVER (ORDER BY turn, served, priority DESC, seq) - 1 AS "
+    "place FROM"
+    "  (SELECT id, priority, seq, ifnull(served, 0) AS served,"
+    "    row_number() OVER (PARTITION BY jobs.owner ORDER BY priority DESC, seq)"
+    "    + ifnull(running.n, 0) AS turn"
+    "    FROM jobs LEFT JOIN shares ON shares.owner = jobs.owner"
+    "    LEFT JOIN (SELECT owner, count(*) AS n FROM jobs WHERE state = 'running' GROUP BY owner)"
+    "      AS running ON running.owner = jobs.owner"
+    "    WHERE state = 'queued');"
+    "ALTER TABLE jobs ADD COLUMN idempotency_key TEXT;"
+    "ALTER TABLE jobs ADD COLUMN request_sha256 TEXT;" /* with idempotency_key: of what was posted
+                                                        */
+    "CREATE UNIQUE INDEX jobs_idempotency ON jobs (owner, idempotency_key)"
+    "  WHERE idempotency_key IS NOT NULL;",
+
+    "ALTER TABLE jobs ADD COLUMN request_id TEXT;", /* of who made it; NULL: not known */
 };
 
-enum { SCHEMA_VERSION = sizeof migrations / sizeof migrations[0] };
+const size_t sqlite_n_migrations = sizeof sqlite_migrations / sizeof sqlite_migrations[0];
 
 struct sqlite_store *sqlite_store_of(struct store *store)
 {
@@ -173,15 +212,15 @@ static enum rejectd_status migrate(struct sqlite_connection *connection,
         }
         status = query_end(&query);
     }
-    if (status == REJECTD_OK && (version < 0 || version > SCHEMA_VERSION)) {
+    if (status == REJECTD_OK && (version < 0 || version > (int64_t)sqlite_n_migrations)) {
         status = REJECTD_FAIL(error, REJECTD_STORAGE, "",
-                              "the store has schema version %lld; this rejectd knows up to %d",
-                              (long long)version, SCHEMA_VERSION);
+                              "the store has schema version %lld; this rejectd knows up to %zu",
+                              (long long)version, sqlite_n_migrations);
     }
-    for (; status == REJECTD_OK && version < SCHEMA_VERSION; version++) {
+    for (; status == REJECTD_OK && version < (int64_t)sqlite_n_migrations; version++) {
         char pragma[64];
         sqlite3_snprintf(sizeof pragma, pragma, "PRAGMA user_version = %d", (int)version + 1);
-        status = sqlite_run(connection, migrations[version], error);
+        status = sqlite_run(connection, sqlite_migrations[version], error);
         if (status == REJECTD_OK) {
             status = sqlite_run(connection, pragma, error);
         }
@@ -241,12 +280,21 @@ static const struct store_functions sqlite_functions = {
     .job_release = sqlite_job_release,
     .job_retry = sqlite_job_retry,
     .job_finish = sqlite_job_finish,
+    .queue_look = sqlite_queue_look,
     .job_result = sqlite_job_result,
     .recover = sqlite_recover,
     .model_insert = sqlite_model_insert,
     .model_get = sqlite_model_get,
     .model_list = sqlite_model_list,
     .model_delete = sqlite_model_delete,
+    .usage_get = sqlite_usage_get,
+    .ownership_get = sqlite_ownership_get,
+    .ownership_change = sqlite_ownership_change,
+    .token_insert = sqlite_token_insert,
+    .token_get = sqlite_token_get,
+    .token_list = sqlite_token_list,
+    .token_revoke = sqlite_token_revoke,
+    .token_any = sqlite_token_any,
     .blob_is_needed = sqlite_blob_is_needed,
 };
 
@@ -259,6 +307,7 @@ enum rejectd_status store_sqlite_open(const char *path, struct store **store,
         return REJECTD_FAIL_MEMORY(error, sizeof *made);
     }
     made->store.functions = &sqlite_functions;
+    made->writer.n_errors = made->reader.n_errors = &made->store.n_errors;
     enum rejectd_status status = sqlite_connect(&made->writer, path, error);
     if (status == REJECTD_OK) {
         status = sqlite_run(&made->writer,

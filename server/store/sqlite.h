@@ -12,6 +12,10 @@ struct sqlite_store {
     struct sqlite_connection reader;
 };
 
+/* sqlite_migrations[v] brings a file of version v to v + 1. */
+extern const char *const sqlite_migrations[];
+extern const size_t sqlite_n_migrations;
+
 struct sqlite_store *sqlite_store_of(struct store *store);
 
 /* One integer of a statement with one text parameter, or 0 without a row. Under the lock. */
@@ -41,29 +45,34 @@ enum rejectd_status sqlite_dataset_set_samples(struct store *store, const char *
                                                const char *sha256, struct rejectd_error *error);
 enum rejectd_status sqlite_dataset_get(struct store *store, const char *id,
                                        struct dataset_view *dataset, struct rejectd_error *error);
-enum rejectd_status sqlite_dataset_list(struct store *store, size_t limit,
-                                        struct dataset_view **datasets, size_t *n_datasets,
-                                        struct rejectd_error *error);
-enum rejectd_status sqlite_dataset_with_samples(struct store *store, const char *sha256,
-                                                char (*ids)[RESOURCE_ID_SIZE], size_t capacity,
-                                                size_t *n_ids, struct rejectd_error *error);
+enum rejectd_status sqlite_dataset_list(struct store *store, const struct store_viewer *viewer,
+                                        size_t limit, struct dataset_view **datasets,
+                                        size_t *n_datasets, struct rejectd_error *error);
+enum rejectd_status sqlite_dataset_with_samples(struct store *store,
+                                                const struct store_viewer *viewer,
+                                                const char *sha256, char (*ids)[RESOURCE_ID_SIZE],
+                                                size_t capacity, size_t *n_ids,
+                                                struct rejectd_error *error);
 enum rejectd_status sqlite_dataset_delete(struct store *store, const char *id,
                                           struct rejectd_error *error);
 enum rejectd_status sqlite_model_insert(struct store *store, struct model_view *model,
                                         struct rejectd_error *error);
 enum rejectd_status sqlite_model_get(struct store *store, const char *id, struct model_view *model,
                                      struct rejectd_error *error);
-enum rejectd_status sqlite_model_list(struct store *store, size_t limit, struct model_view **models,
-                                      size_t *n_models, struct rejectd_error *error);
+enum rejectd_status sqlite_model_list(struct store *store, const struct store_viewer *viewer,
+                                      size_t limit, struct model_view **models, size_t *n_models,
+                                      struct rejectd_error *error);
 enum rejectd_status sqlite_model_delete(struct store *store, const char *id,
                                         struct rejectd_error *error);
 
-enum rejectd_status sqlite_job_insert(struct store *store, struct job_view *job,
-                                      struct rejectd_error *error);
+enum rejectd_status sqlite_job_insert(struct store *store,
+                                      const struct store_submission *submission,
+                                      struct job_view *job, struct rejectd_error *error);
 enum rejectd_status sqlite_job_get(struct store *store, const char *id, struct job_view *job,
                                    struct rejectd_error *error);
-enum rejectd_status sqlite_job_list(struct store *store, size_t limit, struct job_view **jobs,
-                                    size_t *n_jobs, struct rejectd_error *error);
+enum rejectd_status sqlite_job_list(struct store *store, const struct store_viewer *viewer,
+                                    size_t limit, struct job_view **jobs, size_t *n_jobs,
+                                    struct rejectd_error *error);
 enum rejectd_status sqlite_job_cancel(struct store *store, const char *id, struct job_view *job,
                                       struct rejectd_error *error);
 enum rejectd_status sqlite_job_result(struct store *store, const char *id,
@@ -72,6 +81,8 @@ enum rejectd_status sqlite_job_result(struct store *store, const char *id,
 enum rejectd_status sqlite_job_claim(struct store *store, const struct store_taker *taker,
                                      bool *found, struct store_claim *claim,
                                      struct rejectd_error *error);
+enum rejectd_status sqlite_queue_look(struct store *store, struct store_queue *queue,
+                                      struct rejectd_error *error);
 enum rejectd_status sqlite_job_retry(struct store *store, const char *id, int64_t fence,
                                      const struct store_retry *retry, enum job_state *state,
                                      struct rejectd_error *error);
@@ -82,5 +93,31 @@ enum rejectd_status sqlite_job_finish(struct store *store, const char *id, int64
                                       struct rejectd_error *error);
 enum rejectd_status sqlite_recover(struct store *store, struct store_recovery *recovery,
                                    struct rejectd_error *error);
+
+enum rejectd_status sqlite_usage_get(struct store *store, const char *owner,
+                                     struct store_usage *usage, struct rejectd_error *error);
+enum rejectd_status sqlite_ownership_get(struct store *store, const char *id,
+                                         struct ownership *ownership, struct rejectd_error *error);
+enum rejectd_status sqlite_ownership_change(struct store *store, const char *id,
+                                            const struct ownership_change *change,
+                                            struct rejectd_error *error);
+enum rejectd_status sqlite_token_insert(struct store *store, const struct store_token *token,
+                                        struct rejectd_error *error);
+enum rejectd_status sqlite_token_get(struct store *store, const char *id, struct store_token *token,
+                                     struct rejectd_error *error);
+enum rejectd_status sqlite_token_list(struct store *store, struct store_token **tokens,
+                                      size_t *n_tokens, struct rejectd_error *error);
+enum rejectd_status sqlite_token_revoke(struct store *store, const char *id, int64_t now,
+                                        struct rejectd_error *error);
+enum rejectd_status sqlite_token_any(struct store *store, bool *any, struct rejectd_error *error);
+
+/* What a viewer sees: a condition over `owner` and `visibility` with two parameters, for
+ * query_bind_viewer(). */
+#define SQLITE_VISIBLE "(? OR owner = ? OR visibility = 'lab')"
+void query_bind_viewer(struct query *query, const struct store_viewer *viewer);
+
+/* The columns owner and visibility, in this order. */
+void query_read_ownership(struct query *query, struct ownership *ownership);
+void query_bind_ownership(struct query *query, const struct ownership *ownership);
 
 #endif

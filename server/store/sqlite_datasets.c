@@ -5,8 +5,8 @@
 #include "server/clock.h"
 #include "server/store/sqlite.h"
 
-#define DATASET_COLUMNS "id, sha256, created_at, bytes, description, next_part"
-#define MODEL_COLUMNS "id, job, dataset, created_at, model"
+#define DATASET_COLUMNS "id, sha256, created_at, bytes, description, next_part, owner, visibility"
+#define MODEL_COLUMNS "id, job, dataset, created_at, model, owner, visibility"
 
 static void read_dataset(struct query *query, struct dataset_view *dataset)
 {
@@ -17,6 +17,7 @@ static void read_dataset(struct query *query, struct dataset_view *dataset)
     dataset->bytes = (uint64_t)query_read_integer(query);
     dataset->description_json = query_read_copy(query);
     query_read_text(query, dataset->next_part, sizeof dataset->next_part);
+    query_read_ownership(query, &dataset->ownership);
     dataset->state = dataset->sha256[0] == '\0' ? DATASET_AWAITING_SAMPLES : DATASET_READY;
 }
 
@@ -34,13 +35,15 @@ enum rejectd_status sqlite_dataset_insert(struct store *store, struct dataset_vi
     enum rejectd_status status = transaction_begin(writer, error);
     if (status == REJECTD_OK) {
         query_begin(&query, writer,
-                    "INSERT INTO datasets (" DATASET_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?)", error);
+                    "INSERT INTO datasets (" DATASET_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    error);
         query_bind_text(&query, dataset->id);
         query_bind_text(&query, dataset->sha256);
         query_bind_integer(&query, now);
         query_bind_integer(&query, (int64_t)dataset->bytes);
         query_bind_text(&query, dataset->description_json);
         query_bind_text(&query, dataset->next_part);
+        query_bind_ownership(&query, &dataset->ownership);
         status = query_execute(&query, NULL);
     }
     if (status == REJECTD_OK && part != NULL) {
@@ -108,9 +111,9 @@ enum rejectd_status sqlite_dataset_set_samples(struct store *store, const char *
     return transaction_end(writer, status, error);
 }
 
-enum rejectd_status sqlite_dataset_list(struct store *store, size_t limit,
-                                        struct dataset_view **datasets, size_t *n_datasets,
-                                        struct rejectd_error *error)
+enum rejectd_status sqlite_dataset_list(struct store *store, const struct store_viewer *viewer,
+                                        size_t limit, struct dataset_view **datasets,
+                                        size_t *n_datasets, struct rejectd_error *error)
 {
     struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
     void *list = NULL;
@@ -118,7 +121,10 @@ enum rejectd_status sqlite_dataset_list(struct store *store, size_t limit,
     struct query query;
     pthread_mutex_lock(&reader->lock);
     query_begin(&query, reader,
-                "SELECT " DATASET_COLUMNS " FROM datasets ORDER BY seq DESC LIMIT ?", error);
+                "SELECT " DATASET_COLUMNS " FROM datasets WHERE " SQLITE_VISIBLE
+                " ORDER BY seq DESC LIMIT ?",
+                error);
+    query_bind_viewer(&query, viewer);
     query_bind_integer(&query, (int64_t)limit);
     while (query_next(&query)) {
         if (!store_list_grow(&list, n, sizeof **datasets)) {
@@ -174,17 +180,22 @@ static enum rejectd_status delete_unused(struct store *store, const char *kind,
     return transaction_end(writer, status, error);
 }
 
-enum rejectd_status sqlite_dataset_with_samples(struct store *store, const char *sha256,
-                                                char (*ids)[RESOURCE_ID_SIZE], size_t capacity,
-                                                size_t *n_ids, struct rejectd_error *error)
+enum rejectd_status sqlite_dataset_with_samples(struct store *store,
+                                                const struct store_viewer *viewer,
+                                                const char *sha256, char (*ids)[RESOURCE_ID_SIZE],
+                                                size_t capacity, size_t *n_ids,
+                                                struct rejectd_error *error)
 {
     struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
     struct query query;
     *n_ids = 0;
     pthread_mutex_lock(&reader->lock);
-    query_begin(&query, reader, "SELECT id FROM datasets WHERE sha256 = ? ORDER BY seq LIMIT ?",
+    query_begin(&query, reader,
+                "SELECT id FROM datasets WHERE sha256 = ? AND " SQLITE_VISIBLE
+                " ORDER BY seq LIMIT ?",
                 error);
     query_bind_text(&query, sha256);
+    query_bind_viewer(&query, viewer);
     query_bind_integer(&query, (int64_t)capacity);
     while (*n_ids < capacity && query_next(&query)) {
         query_read_text(&query, ids[(*n_ids)++], RESOURCE_ID_SIZE);
@@ -212,6 +223,7 @@ static void read_model(struct query *query, struct model_view *model)
     query_read_text(query, model->dataset, sizeof model->dataset);
     query_read_time(query, model->created_at);
     model->model_json = query_read_copy(query);
+    query_read_ownership(query, &model->ownership);
 }
 
 enum rejectd_status sqlite_model_insert(struct store *store, struct model_view *model,
@@ -226,13 +238,14 @@ enum rejectd_status sqlite_model_insert(struct store *store, struct model_view *
         struct query query;
         query_begin(&query, writer,
                     "INSERT INTO models (" MODEL_COLUMNS ") "
-                    "VALUES (?, coalesce(?, ''), coalesce(?, ''), ?, ?)",
+                    "VALUES (?, coalesce(?, ''), coalesce(?, ''), ?, ?, ?, ?)",
                     error);
         query_bind_text(&query, model->id);
         query_bind_text(&query, model->job);
         query_bind_text(&query, model->dataset);
         query_bind_integer(&query, now);
         query_bind_text(&query, model->model_json);
+        query_bind_ownership(&query, &model->ownership);
         status = query_execute(&query, NULL);
     }
     return transaction_end(writer, status, error);
@@ -262,16 +275,20 @@ enum rejectd_status sqlite_model_get(struct store *store, const char *id, struct
     return status;
 }
 
-enum rejectd_status sqlite_model_list(struct store *store, size_t limit, struct model_view **models,
-                                      size_t *n_models, struct rejectd_error *error)
+enum rejectd_status sqlite_model_list(struct store *store, const struct store_viewer *viewer,
+                                      size_t limit, struct model_view **models, size_t *n_models,
+                                      struct rejectd_error *error)
 {
     struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
     void *list = NULL;
     size_t n = 0;
     struct query query;
     pthread_mutex_lock(&reader->lock);
-    query_begin(&query, reader, "SELECT " MODEL_COLUMNS " FROM models ORDER BY seq DESC LIMIT ?",
+    query_begin(&query, reader,
+                "SELECT " MODEL_COLUMNS " FROM models WHERE " SQLITE_VISIBLE
+                " ORDER BY seq DESC LIMIT ?",
                 error);
+    query_bind_viewer(&query, viewer);
     query_bind_integer(&query, (int64_t)limit);
     while (query_next(&query)) {
         if (!store_list_grow(&list, n, sizeof **models)) {

@@ -5,13 +5,15 @@
 #include "server/clock.h"
 #include "server/store/sqlite.h"
 
-/* The position is asked for queued jobs alone: it counts rows. */
 #define JOB_COLUMNS                                                                                \
     "id, type, dataset, model, device, priority, parameters, state, attempt, created_at, "         \
-    "started_at, finished_at, error_name, error_field, error_message, "                            \
-    "CASE WHEN state = 'queued' THEN (SELECT count(*) FROM jobs AS before "                        \
-    "  WHERE before.state = 'queued' AND (before.priority > jobs.priority OR "                     \
-    "  (before.priority = jobs.priority AND before.seq < jobs.seq))) ELSE -1 END"
+    "started_at, finished_at, error_name, error_field, error_message, owner, visibility, "         \
+    "request_id, "
+
+/* Of one job: asked when it is queued alone, because it sorts the queue. */
+#define JOB_PLACE                                                                                  \
+    "CASE WHEN state = 'queued' THEN (SELECT place FROM queue WHERE queue.job = jobs.id) "         \
+    "  ELSE -1 END"
 
 static enum rejectd_status status_from_name(const char *name)
 {
@@ -45,6 +47,8 @@ static void read_job(struct query *query, struct job_view *job)
     job->error.status = text[0] == '\0' ? REJECTD_OK : status_from_name(text);
     query_read_text(query, job->error.field, sizeof job->error.field);
     query_read_text(query, job->error.message, sizeof job->error.message);
+    query_read_ownership(query, &job->ownership);
+    query_read_text(query, job->request_id, sizeof job->request_id);
     job->position = (long)query_read_integer(query);
     job->fraction = job->state == JOB_STATE_SUCCEEDED ? 1.0 : 0.0;
 }
@@ -54,7 +58,8 @@ static enum rejectd_status get_job(struct sqlite_connection *connection, const c
 {
     struct query query;
     *job = (struct job_view){0};
-    query_begin(&query, connection, "SELECT " JOB_COLUMNS " FROM jobs WHERE id = ?", error);
+    query_begin(&query, connection, "SELECT " JOB_COLUMNS JOB_PLACE " FROM jobs WHERE id = ?",
+                error);
     query_bind_text(&query, id);
     const bool found = query_next(&query);
     if (found) {
@@ -109,12 +114,14 @@ static enum rejectd_status check_job_inputs(struct sqlite_connection *writer,
 }
 
 static enum rejectd_status insert_job(struct sqlite_connection *writer, const struct job_view *job,
-                                      int64_t now, struct rejectd_error *error)
+                                      const struct store_submission *submission, int64_t now,
+                                      struct rejectd_error *error)
 {
     struct query query;
     query_begin(&query, writer,
                 "INSERT INTO jobs (id, type, dataset, model, device, priority, parameters, state, "
-                "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
+                "created_at, owner, visibility, idempotency_key, request_sha256, request_id) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
                 error);
     query_bind_text(&query, job->id);
     query_bind_text(&query, job_type_name(job->type));
@@ -124,26 +131,59 @@ static enum rejectd_status insert_job(struct sqlite_connection *writer, const st
     query_bind_integer(&query, job->priority);
     query_bind_text(&query, job->parameters_json == NULL ? "{}" : job->parameters_json);
     query_bind_integer(&query, now);
+    query_bind_ownership(&query, &job->ownership);
+    query_bind_text(&query, submission == NULL ? NULL : submission->key);
+    query_bind_text(&query, submission == NULL ? NULL : submission->sha256);
+    query_bind_text(&query, job->request_id);
     return query_execute(&query, NULL);
 }
 
-enum rejectd_status sqlite_job_insert(struct store *store, struct job_view *job,
-                                      struct rejectd_error *error)
+/* The job that its owner made before with this key; "" when there is none. */
+static enum rejectd_status find_earlier(struct sqlite_connection *writer, const char *owner,
+                                        const struct store_submission *submission,
+                                        char id[RESOURCE_ID_SIZE], struct rejectd_error *error)
+{
+    struct query query;
+    char sha256[RESOURCE_SHA256_SIZE] = "";
+    id[0] = '\0';
+    query_begin(&query, writer,
+                "SELECT id, request_sha256 FROM jobs WHERE owner = ? AND idempotency_key = ?",
+                error);
+    query_bind_string(&query, owner);
+    query_bind_text(&query, submission->key);
+    if (query_next(&query)) {
+        query_read_text(&query, id, RESOURCE_ID_SIZE);
+        query_read_text(&query, sha256, sizeof sha256);
+    }
+    const enum rejectd_status status = query_end(&query);
+    return status == REJECTD_OK && id[0] != '\0' && strcmp(sha256, submission->sha256) != 0
+               ? REJECTD_FAIL(error, REJECTD_CONFLICT, "Idempotency-Key",
+                              "this key came with another request before, which made job %s", id)
+               : status;
+}
+
+enum rejectd_status sqlite_job_insert(struct store *store,
+                                      const struct store_submission *submission,
+                                      struct job_view *job, struct rejectd_error *error)
 {
     struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
     const int64_t now = clock_milliseconds();
     struct job_view inserted = {0};
     store_new_id("jb_", job->id);
-
+    char earlier[RESOURCE_ID_SIZE] = "";
     enum rejectd_status status = transaction_begin(writer, error);
-    if (status == REJECTD_OK) {
+    if (status == REJECTD_OK && submission != NULL) {
+        status = find_earlier(writer, job->ownership.owner, submission, earlier, error);
+    }
+    const bool is_new = earlier[0] == '\0';
+    if (status == REJECTD_OK && is_new) {
         status = check_job_inputs(writer, job, error);
     }
-    if (status == REJECTD_OK) {
-        status = insert_job(writer, job, now, error);
+    if (status == REJECTD_OK && is_new) {
+        status = insert_job(writer, job, submission, now, error);
     }
     if (status == REJECTD_OK) {
-        status = get_job(writer, job->id, &inserted, error);
+        status = get_job(writer, is_new ? job->id : earlier, &inserted, error);
     }
     status = transaction_end(writer, status, error);
     if (status == REJECTD_OK) {
@@ -155,16 +195,22 @@ enum rejectd_status sqlite_job_insert(struct store *store, struct job_view *job,
     return status;
 }
 
-enum rejectd_status sqlite_job_list(struct store *store, size_t limit, struct job_view **jobs,
-                                    size_t *n_jobs, struct rejectd_error *error)
+enum rejectd_status sqlite_job_list(struct store *store, const struct store_viewer *viewer,
+                                    size_t limit, struct job_view **jobs, size_t *n_jobs,
+                                    struct rejectd_error *error)
 {
     struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
     void *list = NULL;
     size_t n = 0;
     struct query query;
     pthread_mutex_lock(&reader->lock);
-    query_begin(&query, reader, "SELECT " JOB_COLUMNS " FROM jobs ORDER BY seq DESC LIMIT ?",
+    query_begin(&query, reader,
+                "SELECT " JOB_COLUMNS
+                "ifnull(place, -1) FROM (SELECT * FROM jobs WHERE " SQLITE_VISIBLE
+                " ORDER BY seq DESC LIMIT ?) AS listed LEFT JOIN queue ON job = listed.id "
+                "ORDER BY listed.seq DESC",
                 error);
+    query_bind_viewer(&query, viewer);
     query_bind_integer(&query, (int64_t)limit);
     while (query_next(&query)) {
         if (!store_list_grow(&list, n, sizeof **jobs)) {
@@ -270,5 +316,26 @@ enum rejectd_status sqlite_job_result(struct store *store, const char *id,
         free(result->json);
         *result = (struct store_result){0};
     }
+    return status;
+}
+
+enum rejectd_status sqlite_usage_get(struct store *store, const char *owner,
+                                     struct store_usage *usage, struct rejectd_error *error)
+{
+    struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
+    struct query query;
+    *usage = (struct store_usage){0};
+    pthread_mutex_lock(&reader->lock);
+    query_begin(&query, reader,
+                "SELECT (SELECT count(*) FROM jobs WHERE owner = ?1 AND state = 'queued'), "
+                "(SELECT ifnull(sum(bytes), 0) FROM datasets WHERE owner = ?1)",
+                error);
+    query_bind_string(&query, owner);
+    if (query_next(&query)) {
+        usage->queued_jobs = (uint64_t)query_read_integer(&query);
+        usage->stored_bytes = (uint64_t)query_read_integer(&query);
+    }
+    const enum rejectd_status status = query_end(&query);
+    pthread_mutex_unlock(&reader->lock);
     return status;
 }

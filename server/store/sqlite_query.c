@@ -26,6 +26,10 @@ enum rejectd_status sqlite_connect(struct sqlite_connection *connection, const c
 void sqlite_disconnect(struct sqlite_connection *connection)
 {
     if (connection->database != NULL) {
+        for (size_t i = 0; i < SQLITE_PREPARED; i++) {
+            sqlite3_finalize(connection->prepared[i].statement);
+            connection->prepared[i] = (struct sqlite_prepared){0};
+        }
         sqlite3_close(connection->database);
         pthread_mutex_destroy(&connection->lock);
         connection->database = NULL;
@@ -34,6 +38,9 @@ void sqlite_disconnect(struct sqlite_connection *connection)
 
 enum rejectd_status sqlite_fail(struct sqlite_connection *connection, struct rejectd_error *error)
 {
+    if (connection->n_errors != NULL) {
+        atomic_fetch_add_explicit(connection->n_errors, 1, memory_order_relaxed);
+    }
     const bool full = sqlite3_errcode(connection->database) == SQLITE_FULL;
     return REJECTD_FAIL(error, full ? REJECTD_STORAGE_FULL : REJECTD_STORAGE, "",
                         "the store failed: %s", sqlite3_errmsg(connection->database));
@@ -75,11 +82,40 @@ static void note(struct query *query, int code)
     }
 }
 
+/* The place of a statement, or the free one where it belongs; NULL when it is in use, or when there
+ * is no room. */
+static struct sqlite_prepared *find_place(struct sqlite_connection *connection, const char *sql)
+{
+    enum { TRIES = 16 };
+    const size_t first = (size_t)((uintptr_t)sql * UINT64_C(0x9e3779b97f4a7c15) >> 32);
+    for (size_t i = 0; i < TRIES; i++) {
+        struct sqlite_prepared *place = &connection->prepared[(first + i) % SQLITE_PREPARED];
+        if (place->sql == sql) {
+            return place->busy ? NULL : place;
+        }
+        if (place->sql == NULL) {
+            return place;
+        }
+    }
+    return NULL;
+}
+
 void query_begin(struct query *query, struct sqlite_connection *connection, const char *sql,
                  struct rejectd_error *error)
 {
+    struct sqlite_prepared *place = find_place(connection, sql);
     *query = (struct query){.connection = connection, .error = error};
-    note(query, sqlite3_prepare_v2(connection->database, sql, -1, &query->statement, NULL));
+    if (place != NULL && place->statement != NULL) {
+        query->statement = place->statement;
+    } else {
+        const unsigned flags = place == NULL ? 0 : SQLITE_PREPARE_PERSISTENT;
+        note(query,
+             sqlite3_prepare_v3(connection->database, sql, -1, flags, &query->statement, NULL));
+    }
+    if (place != NULL && query->statement != NULL) {
+        *place = (struct sqlite_prepared){.sql = sql, .statement = query->statement, .busy = true};
+        query->prepared = place;
+    }
 }
 
 void query_bind_text(struct query *query, const char *text)
@@ -90,6 +126,24 @@ void query_bind_text(struct query *query, const char *text)
                         ? sqlite3_bind_null(query->statement, query->n_bound)
                         : sqlite3_bind_text64(query->statement, query->n_bound, text, strlen(text),
                                               SQLITE_STATIC, SQLITE_UTF8));
+    }
+}
+
+void query_bind_string(struct query *query, const char *text)
+{
+    query->n_bound++;
+    if (query->status == REJECTD_OK) {
+        note(query, sqlite3_bind_text64(query->statement, query->n_bound, text, strlen(text),
+                                        SQLITE_STATIC, SQLITE_UTF8));
+    }
+}
+
+void query_bind_blob(struct query *query, const void *bytes, size_t count)
+{
+    query->n_bound++;
+    if (query->status == REJECTD_OK) {
+        note(query,
+             sqlite3_bind_blob64(query->statement, query->n_bound, bytes, count, SQLITE_STATIC));
     }
 }
 
@@ -134,6 +188,17 @@ char *query_read_copy(struct query *query)
     return copy;
 }
 
+bool query_read_blob(struct query *query, void *out, size_t count)
+{
+    const int column = query->n_read++;
+    const void *bytes = sqlite3_column_blob(query->statement, column);
+    if (bytes == NULL || (size_t)sqlite3_column_bytes(query->statement, column) != count) {
+        return false;
+    }
+    memcpy(out, bytes, count);
+    return true;
+}
+
 int64_t query_read_integer(struct query *query)
 {
     return sqlite3_column_int64(query->statement, query->n_read++);
@@ -141,7 +206,13 @@ int64_t query_read_integer(struct query *query)
 
 enum rejectd_status query_end(struct query *query)
 {
-    sqlite3_finalize(query->statement);
+    if (query->prepared != NULL) {
+        sqlite3_reset(query->statement);
+        sqlite3_clear_bindings(query->statement);
+        query->prepared->busy = false;
+    } else {
+        sqlite3_finalize(query->statement);
+    }
     query->statement = NULL;
     return query->status;
 }

@@ -6,13 +6,25 @@
 #include <pthread.h>
 #include <rejectd/error.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+/* A statement that was prepared once, for all that run it later. */
+struct sqlite_prepared {
+    const char *sql;
+    sqlite3_stmt *statement;
+    bool busy;
+};
+
+enum { SQLITE_PREPARED = 128 }; /* places, a power of two; there are fewer statements */
+
 struct sqlite_connection {
     sqlite3 *database;
-    pthread_mutex_t lock; /* held by whoever runs statements */
+    struct sqlite_prepared prepared[SQLITE_PREPARED]; /* hashed by the address of the text */
+    pthread_mutex_t lock;                             /* held by whoever runs statements */
+    atomic_uint_least64_t *n_errors;                  /* counts failures; NULL: nobody does */
 };
 
 enum rejectd_status sqlite_connect(struct sqlite_connection *connection, const char *path,
@@ -34,13 +46,15 @@ enum rejectd_status transaction_end(struct sqlite_connection *connection,
                                     enum rejectd_status status, struct rejectd_error *error);
 
 /*
- * One statement. Parameters are bound in their order (text is borrowed until query_end(); NULL and
+ * One statement, of text that stays as it is: a literal. Parameters are bound in their order (text
+ * is borrowed until query_end(); NULL and
  * "" bind as NULL); after a failure everything does nothing, query_next() is false, and query_end()
  * tells it. Used under the lock.
  */
 struct query {
     struct sqlite_connection *connection;
     sqlite3_stmt *statement;
+    struct sqlite_prepared *prepared; /* NULL: the statement is of this query alone */
     int n_bound;
     int n_read;
     enum rejectd_status status;
@@ -50,12 +64,17 @@ struct query {
 void query_begin(struct query *query, struct sqlite_connection *connection, const char *sql,
                  struct rejectd_error *error);
 void query_bind_text(struct query *query, const char *text);
+/* The same, but "" binds as "". */
+void query_bind_string(struct query *query, const char *text);
+void query_bind_blob(struct query *query, const void *bytes, size_t count);
 void query_bind_integer(struct query *query, int64_t number);
 /* Steps to the next row. */
 bool query_next(struct query *query);
 /* The columns of the row in their order; NULL reads as "", NULL or 0. */
 void query_read_text(struct query *query, char *out, size_t size); /* cut when it's longer */
 char *query_read_copy(struct query *query);                        /* free() it */
+/* Exactly `count` bytes, or false. */
+bool query_read_blob(struct query *query, void *out, size_t count);
 int64_t query_read_integer(struct query *query);
 enum rejectd_status query_end(struct query *query);
 

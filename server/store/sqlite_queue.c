@@ -4,6 +4,12 @@
  * A claim needs no fsync: forgetting it in a power failure leaves the job queued, which is what
  * recovery would make of it anyway. The commits before it are on the disk already, and the next
  * one takes it along. That saves every job a wait for the disk.
+ *
+ * Users take turns. The jobs of one user are in the order of their priority, then age; a job's turn
+ * is its place in that order plus the number of jobs that its user has running, and the lowest turn
+ * is next. So whoever has nothing running comes before whoever has, however many jobs that one has
+ * queued, and nobody comes first by giving their jobs a high priority. Among equal turns, it is the
+ * user's who was served longest ago.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,17 +25,22 @@ static enum rejectd_status select_claim(struct sqlite_connection *writer,
                                         struct rejectd_error *error)
 {
     struct query query;
-    query_begin(&query, writer,
-                "SELECT id, type, dataset, model, fence, created_at, parameters, attempt, device, "
-                "lost_on, warning_code, warning_message FROM jobs "
-                "WHERE state = 'queued' "
-                "AND (instr(?1, ' ' || " WISH " || ' ') > 0) <> ?2 "
-                "AND (" WISH " = ?3 OR ((?4 = 0 OR lost_on IS NOT ?3) AND (?5 IS NULL "
-                "  OR lost_on IS NOT NULL OR NOT EXISTS (SELECT 1 FROM datasets WHERE "
-                "    datasets.id = jobs.dataset AND "
-                "    instr(?5, ' ' || datasets.sha256 || ' ') > 0)))) "
-                "ORDER BY priority DESC, seq LIMIT 1",
-                error);
+    query_begin(
+        &query, writer,
+        "SELECT id, type, dataset, model, fence, created_at, parameters, attempt, device, "
+        "lost_on, warning_code, warning_message, jobs.owner, request_id, priority FROM jobs "
+        "LEFT JOIN shares ON shares.owner = jobs.owner "
+        "LEFT JOIN (SELECT owner, count(*) AS n FROM jobs WHERE state = 'running' "
+        "  GROUP BY owner) AS running ON running.owner = jobs.owner "
+        "WHERE state = 'queued' "
+        "AND (instr(?1, ' ' || " WISH " || ' ') > 0) <> ?2 "
+        "AND (" WISH " = ?3 OR ((?4 = 0 OR lost_on IS NOT ?3) AND (?5 IS NULL "
+        "  OR lost_on IS NOT NULL OR NOT EXISTS (SELECT 1 FROM datasets WHERE "
+        "    datasets.id = jobs.dataset AND "
+        "    instr(?5, ' ' || datasets.sha256 || ' ') > 0)))) "
+        "ORDER BY row_number() OVER (PARTITION BY jobs.owner ORDER BY priority DESC, seq)"
+        "  + ifnull(running.n, 0), ifnull(served, 0), priority DESC, seq LIMIT 1",
+        error);
     query_bind_text(&query, taker->wishes);
     query_bind_integer(&query, taker->others);
     query_bind_text(&query, taker->device);
@@ -51,8 +62,24 @@ static enum rejectd_status select_claim(struct sqlite_connection *writer,
         query_read_text(&query, claim->lost_on, sizeof claim->lost_on);
         query_read_text(&query, claim->warning.code, sizeof claim->warning.code);
         query_read_text(&query, claim->warning.message, sizeof claim->warning.message);
+        query_read_text(&query, claim->owner, sizeof claim->owner);
+        query_read_text(&query, claim->request_id, sizeof claim->request_id);
+        claim->priority = (int)query_read_integer(&query);
     }
     return query_end(&query);
+}
+
+static enum rejectd_status count_served(struct sqlite_connection *writer, const char *owner,
+                                        struct rejectd_error *error)
+{
+    struct query query;
+    query_begin(&query, writer,
+                "INSERT INTO shares (owner, served) "
+                "VALUES (?, (SELECT ifnull(max(served), 0) + 1 FROM shares)) "
+                "ON CONFLICT (owner) DO UPDATE SET served = excluded.served",
+                error);
+    query_bind_string(&query, owner);
+    return query_execute(&query, NULL);
 }
 
 enum rejectd_status sqlite_job_claim(struct store *store, const struct store_taker *taker,
@@ -82,13 +109,16 @@ enum rejectd_status sqlite_job_claim(struct store *store, const struct store_tak
         struct query query;
         query_begin(&query, writer,
                     "UPDATE jobs SET state = 'running', fence = ?, attempt = attempt + 1, "
-                    "owner = ?, started_at = ? WHERE id = ?",
+                    "claimed_by = ?, started_at = ? WHERE id = ?",
                     error);
         query_bind_integer(&query, claim->fence);
         query_bind_text(&query, taker->device);
         query_bind_integer(&query, now);
         query_bind_text(&query, claim->job);
         status = query_execute(&query, NULL);
+    }
+    if (status == REJECTD_OK && *found) {
+        status = count_served(writer, claim->owner, error);
     }
     if (status == REJECTD_OK) {
         status = sqlite_run(writer, "COMMIT", error);
@@ -141,9 +171,9 @@ enum rejectd_status sqlite_job_release(struct store *store, const char *id, int6
     if (status == REJECTD_OK) {
         struct query query;
         query_begin(&query, writer,
-                    cancelled ? "UPDATE jobs SET state = 'cancelled', owner = NULL, "
+                    cancelled ? "UPDATE jobs SET state = 'cancelled', claimed_by = NULL, "
                                 "finished_at = ?1 WHERE id = ?2"
-                              : "UPDATE jobs SET state = 'queued', owner = NULL, "
+                              : "UPDATE jobs SET state = 'queued', claimed_by = NULL, "
                                 "attempt = attempt - 1, started_at = NULL WHERE id = ?2 AND ?1 > 0",
                     error);
         query_bind_integer(&query, clock_milliseconds());
@@ -160,7 +190,7 @@ static enum rejectd_status update_finished(struct sqlite_connection *writer, con
     const struct rejectd_error *failure = outcome->error;
     struct query query;
     query_begin(&query, writer,
-                "UPDATE jobs SET state = ?, owner = NULL, finished_at = ?, error_name = ?, "
+                "UPDATE jobs SET state = ?, claimed_by = NULL, finished_at = ?, error_name = ?, "
                 "error_field = ?, error_message = ?, result = ? WHERE id = ?",
                 error);
     query_bind_text(&query, job_state_name(outcome->state));
@@ -180,7 +210,7 @@ static enum rejectd_status queue_again(struct sqlite_connection *writer, const c
     struct query query;
     const struct rejectd_warning *warning = retry->warning;
     query_begin(&query, writer,
-                "UPDATE jobs SET state = 'queued', owner = NULL, started_at = NULL, "
+                "UPDATE jobs SET state = 'queued', claimed_by = NULL, started_at = NULL, "
                 "attempt = attempt - ?, lost_on = ?, moved_to = COALESCE(?, moved_to), "
                 "warning_code = COALESCE(?, warning_code), "
                 "warning_message = COALESCE(?, warning_message) WHERE id = ?",
@@ -234,8 +264,8 @@ static enum rejectd_status insert_model(struct sqlite_connection *writer, const 
 {
     struct query query;
     query_begin(&query, writer,
-                "INSERT INTO models (id, job, dataset, model, created_at) "
-                "SELECT ?, id, dataset, ?, ? FROM jobs WHERE id = ?",
+                "INSERT INTO models (id, job, dataset, model, created_at, owner, visibility) "
+                "SELECT ?, id, dataset, ?, ?, owner, visibility FROM jobs WHERE id = ?",
                 error);
     query_bind_text(&query, outcome->model_id);
     query_bind_text(&query, outcome->model_json);
@@ -296,13 +326,13 @@ enum rejectd_status sqlite_recover(struct store *store, struct store_recovery *r
 {
     /* Cancelled first, then lost too often, then the rest. */
     static const char *const cancel =
-        "UPDATE jobs SET state = 'cancelled', owner = NULL, finished_at = ?1 "
+        "UPDATE jobs SET state = 'cancelled', claimed_by = NULL, finished_at = ?1 "
         "WHERE state = 'running' AND cancel_requested";
     static const char *const fail =
-        "UPDATE jobs SET state = 'failed', owner = NULL, finished_at = ?1, "
+        "UPDATE jobs SET state = 'failed', claimed_by = NULL, finished_at = ?1, "
         "error_name = ?2, error_message = ?3 WHERE state = 'running' AND attempt >= ?4";
     static const char *const requeue =
-        "UPDATE jobs SET state = 'queued', owner = NULL, started_at = NULL "
+        "UPDATE jobs SET state = 'queued', claimed_by = NULL, started_at = NULL "
         "WHERE state = 'running'";
     struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
     const int64_t now = clock_milliseconds();
@@ -333,5 +363,41 @@ enum rejectd_status sqlite_recover(struct store *store, struct store_recovery *r
     *recovery = (struct store_recovery){.n_requeued = (size_t)n_requeued,
                                         .n_failed = (size_t)n_failed,
                                         .n_cancelled = (size_t)n_cancelled};
+    return status;
+}
+
+static enum rejectd_status look_at_queued(struct sqlite_connection *reader,
+                                          struct store_queue *queue, struct rejectd_error *error)
+{
+    struct query query;
+    query_begin(&query, reader,
+                "SELECT priority, count(*), min(created_at) FROM jobs WHERE state = 'queued' "
+                "GROUP BY priority ORDER BY priority DESC",
+                error);
+    while (queue->n < STORE_PRIORITIES && query_next(&query)) {
+        const size_t i = queue->n++;
+        queue->by_priority[i].priority = (int)query_read_integer(&query);
+        queue->by_priority[i].n_queued = (size_t)query_read_integer(&query);
+        queue->by_priority[i].oldest = query_read_integer(&query);
+    }
+    return query_end(&query);
+}
+
+enum rejectd_status sqlite_queue_look(struct store *store, struct store_queue *queue,
+                                      struct rejectd_error *error)
+{
+    struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
+    struct query query;
+    *queue = (struct store_queue){0};
+    pthread_mutex_lock(&reader->lock);
+    enum rejectd_status status = look_at_queued(reader, queue, error);
+    if (status == REJECTD_OK) {
+        query_begin(&query, reader, "SELECT count(*) FROM jobs WHERE state = 'running'", error);
+        if (query_next(&query)) {
+            queue->n_running = (size_t)query_read_integer(&query);
+        }
+        status = query_end(&query);
+    }
+    pthread_mutex_unlock(&reader->lock);
     return status;
 }

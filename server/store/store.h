@@ -16,9 +16,30 @@
 #ifndef SERVER_STORE_STORE_H
 #define SERVER_STORE_STORE_H
 
+#include <stdatomic.h>
+
 #include "protocol/resource_json.h"
 
 enum { STORE_MAX_ATTEMPTS = 3 };
+
+/* Who looks: lists show what is theirs or the lab's. NULL stands for the daemon and for
+ * administrators, who see all. */
+struct store_viewer {
+    const char *user;
+};
+
+enum { STORE_TOKEN_ID_SIZE = 17, STORE_TOKEN_HASH_BYTES = 32 };
+
+/* What lets a client in (identity/token.h). Times are milliseconds since 1970; 0: never. */
+struct store_token {
+    char id[STORE_TOKEN_ID_SIZE];
+    char user[RESOURCE_USER_SIZE];
+    bool admin;
+    unsigned char hash[STORE_TOKEN_HASH_BYTES]; /* of its secret */
+    int64_t created_at;
+    int64_t expires_at;
+    int64_t revoked_at;
+};
 
 /*
  * Which of the queued jobs a device takes. A job wishes for what was posted as its "device", until
@@ -36,6 +57,7 @@ struct store_taker {
 
 struct store_claim {
     char job[RESOURCE_ID_SIZE];
+    char owner[RESOURCE_USER_SIZE];
     int64_t fence;
     int attempt;                    /* 1 for the first */
     char wish[32];                  /* "device" as it was posted */
@@ -46,8 +68,22 @@ struct store_claim {
     char model[RESOURCE_ID_SIZE]; /* that is applied; "" for other types */
     char *parameters_json;        /* owned: store_claim_clear() */
     double seconds_queued;
+    int priority;
+    char request_id[RESOURCE_REQUEST_SIZE]; /* of who made the job; "": not known */
 };
 void store_claim_clear(struct store_claim *claim); /* all-zero is allowed */
+
+/* What its sender may send again without doing it twice. */
+struct store_submission {
+    const char *key;
+    const char *sha256; /* of the request, hex */
+};
+
+/* What an owner takes up. */
+struct store_usage {
+    uint64_t queued_jobs;
+    uint64_t stored_bytes; /* of the samples of their datasets, those to come included */
+};
 
 /* Why a claim is handed back though its job ran. */
 struct store_retry {
@@ -91,6 +127,18 @@ struct store_recovery {
     size_t n_cancelled;
 };
 
+/* What waits and runs. */
+enum { STORE_PRIORITIES = 2 * JOB_MAX_PRIORITY + 1 };
+struct store_queue {
+    size_t n_running;
+    size_t n; /* priorities with jobs that wait, the highest first */
+    struct {
+        int priority;
+        size_t n_queued;
+        int64_t oldest; /* when the first of them was made: milliseconds since 1970 */
+    } by_priority[STORE_PRIORITIES];
+};
+
 struct store;
 
 struct store_functions {
@@ -99,8 +147,9 @@ struct store_functions {
     /* Fails when the store cannot answer now. */
     enum rejectd_status (*check)(struct store *store, struct rejectd_error *error);
 
-    /* Fills id and created_at. A dataset with a sha256 is READY, one without awaits samples: those
-     * of next_part, or those that are PUT. part, its first one, is NULL when it is no file. */
+    /* Fills id and created_at; its ownership is given. A dataset with a sha256 is READY, one
+     * without awaits samples: those of next_part, or those that are PUT. part, its first one, is
+     * NULL when it is no file. */
     enum rejectd_status (*dataset_insert)(struct store *store, struct dataset_view *dataset,
                                           const struct store_part *part,
                                           struct rejectd_error *error);
@@ -120,33 +169,38 @@ struct store_functions {
     enum rejectd_status (*dataset_get)(struct store *store, const char *id,
                                        struct dataset_view *dataset, struct rejectd_error *error);
     /* Newest first, at most `limit`. dataset_list_free(). */
-    enum rejectd_status (*dataset_list)(struct store *store, size_t limit,
-                                        struct dataset_view **datasets, size_t *n_datasets,
-                                        struct rejectd_error *error);
+    enum rejectd_status (*dataset_list)(struct store *store, const struct store_viewer *viewer,
+                                        size_t limit, struct dataset_view **datasets,
+                                        size_t *n_datasets, struct rejectd_error *error);
     /* The ids of the datasets with these samples, at most `capacity`. */
-    enum rejectd_status (*dataset_with_samples)(struct store *store, const char *sha256,
-                                                char (*ids)[RESOURCE_ID_SIZE], size_t capacity,
-                                                size_t *n_ids, struct rejectd_error *error);
+    enum rejectd_status (*dataset_with_samples)(struct store *store,
+                                                const struct store_viewer *viewer,
+                                                const char *sha256, char (*ids)[RESOURCE_ID_SIZE],
+                                                size_t capacity, size_t *n_ids,
+                                                struct rejectd_error *error);
     /* CONFLICT while a queued or running job uses it. */
     enum rejectd_status (*dataset_delete)(struct store *store, const char *id,
                                           struct rejectd_error *error);
 
-    /* Queues a job; fills id, created_at, state and position. Its dataset must be ready
-     * (CONFLICT), and its model there. */
-    enum rejectd_status (*job_insert)(struct store *store, struct job_view *job,
-                                      struct rejectd_error *error);
+    /* Queues a job, its ownership given; fills id, created_at, state and position. Its dataset must
+     * be ready (CONFLICT), and its model there. A submission (may be NULL) that its owner made
+     * before makes no other job: *job is that one; CONFLICT when it was of another request. */
+    enum rejectd_status (*job_insert)(struct store *store,
+                                      const struct store_submission *submission,
+                                      struct job_view *job, struct rejectd_error *error);
     enum rejectd_status (*job_get)(struct store *store, const char *id, struct job_view *job,
                                    struct rejectd_error *error);
-    enum rejectd_status (*job_list)(struct store *store, size_t limit, struct job_view **jobs,
-                                    size_t *n_jobs, struct rejectd_error *error);
+    enum rejectd_status (*job_list)(struct store *store, const struct store_viewer *viewer,
+                                    size_t limit, struct job_view **jobs, size_t *n_jobs,
+                                    struct rejectd_error *error);
     /* A queued job is cancelled at once; a running one is marked, and its worker is to be told by
      * the caller. CONFLICT when it is final. *job is the job after it. */
     enum rejectd_status (*job_cancel)(struct store *store, const char *id, struct job_view *job,
                                       struct rejectd_error *error);
 
-    /* Claims the first job that the device takes in order of priority, then age. *found is false
-     * when there is none. A power failure (not a crash of the daemon) may forget the claim, which
-     * is then queued. */
+    /* Claims the next job that the device takes: users take turns, and each one's jobs come in
+     * order of priority, then age. *found is false when there is none. A power failure (not a crash
+     * of the daemon) may forget the claim, which is then queued. */
     enum rejectd_status (*job_claim)(struct store *store, const struct store_taker *taker,
                                      bool *found, struct store_claim *claim,
                                      struct rejectd_error *error);
@@ -163,6 +217,8 @@ struct store_functions {
     enum rejectd_status (*job_finish)(struct store *store, const char *id, int64_t fence,
                                       const struct store_outcome *outcome,
                                       struct rejectd_error *error);
+    enum rejectd_status (*queue_look)(struct store *store, struct store_queue *queue,
+                                      struct rejectd_error *error);
     /* CONFLICT unless it succeeded. */
     enum rejectd_status (*job_result)(struct store *store, const char *id,
                                       struct store_result *result, struct rejectd_error *error);
@@ -176,11 +232,37 @@ struct store_functions {
                                         struct rejectd_error *error);
     enum rejectd_status (*model_get)(struct store *store, const char *id, struct model_view *model,
                                      struct rejectd_error *error);
-    enum rejectd_status (*model_list)(struct store *store, size_t limit, struct model_view **models,
-                                      size_t *n_models, struct rejectd_error *error);
+    enum rejectd_status (*model_list)(struct store *store, const struct store_viewer *viewer,
+                                      size_t limit, struct model_view **models, size_t *n_models,
+                                      struct rejectd_error *error);
     /* CONFLICT while a queued or running job uses it. */
     enum rejectd_status (*model_delete)(struct store *store, const char *id,
                                         struct rejectd_error *error);
+
+    enum rejectd_status (*usage_get)(struct store *store, const char *owner,
+                                     struct store_usage *usage, struct rejectd_error *error);
+
+    /* Of a dataset, job or model, which its id tells. */
+    enum rejectd_status (*ownership_get)(struct store *store, const char *id,
+                                         struct ownership *ownership, struct rejectd_error *error);
+    enum rejectd_status (*ownership_change)(struct store *store, const char *id,
+                                            const struct ownership_change *change,
+                                            struct rejectd_error *error);
+
+    /* The id is the caller's; CONFLICT when it is there already. */
+    enum rejectd_status (*token_insert)(struct store *store, const struct store_token *token,
+                                        struct rejectd_error *error);
+    /* NOT_FOUND for unknown ones; finds also what has expired or was revoked. */
+    enum rejectd_status (*token_get)(struct store *store, const char *id, struct store_token *token,
+                                     struct rejectd_error *error);
+    /* Oldest first, all of them. free() *tokens. */
+    enum rejectd_status (*token_list)(struct store *store, struct store_token **tokens,
+                                      size_t *n_tokens, struct rejectd_error *error);
+    /* CONFLICT when it was revoked already. */
+    enum rejectd_status (*token_revoke)(struct store *store, const char *id, int64_t now,
+                                        struct rejectd_error *error);
+    /* Whether a token was ever made. */
+    enum rejectd_status (*token_any)(struct store *store, bool *any, struct rejectd_error *error);
 
     /* True when a record refers to the blob, and when that cannot be told. */
     bool (*blob_is_needed)(struct store *store, const char *sha256);
@@ -189,6 +271,7 @@ struct store_functions {
 /* The head of every store. */
 struct store {
     const struct store_functions *functions;
+    atomic_uint_least64_t n_errors; /* failures of the database so far */
 };
 
 /* "ds_", "jb_" or "md_" and 22 random characters of [a-z0-9]. */

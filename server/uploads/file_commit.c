@@ -341,10 +341,11 @@ static enum rejectd_status commit_samples(struct commit *commit, const char *nam
 }
 
 enum rejectd_status file_commit(struct file_upload *upload, const char *name,
-                                struct dataset_view *dataset, struct rejectd_error *error)
+                                const struct ownership *ownership, struct dataset_view *dataset,
+                                struct rejectd_error *error)
 {
     struct commit commit = {.upload = upload, .dataset = dataset};
-    *dataset = (struct dataset_view){0};
+    *dataset = (struct dataset_view){.ownership = *ownership};
     enum rejectd_status status = write_head(&commit, error);
     if (status == REJECTD_OK) {
         status = commit_samples(&commit, name, error);

@@ -82,6 +82,7 @@ enum rejectd_status file_open_writer(struct file_upload *upload,
 
 /* Makes a finished upload durable: file_upload_commit(). */
 enum rejectd_status file_commit(struct file_upload *upload, const char *name,
-                                struct dataset_view *dataset, struct rejectd_error *error);
+                                const struct ownership *ownership, struct dataset_view *dataset,
+                                struct rejectd_error *error);
 
 #endif

@@ -150,6 +150,7 @@ void file_upload_write(struct file_upload *upload, const void *bytes, size_t cou
 }
 
 enum rejectd_status file_upload_commit(struct file_upload *upload, const char *name,
+                                       const struct ownership *ownership,
                                        struct dataset_view *dataset, struct rejectd_error *error)
 {
     enum rejectd_status status = intake_finish(upload->intake, error);
@@ -160,7 +161,7 @@ enum rejectd_status file_upload_commit(struct file_upload *upload, const char *n
         status = upload->format->finish(upload, error);
     }
     if (status == REJECTD_OK) {
-        status = file_commit(upload, name, dataset, error);
+        status = file_commit(upload, name, ownership, dataset, error);
     }
     scratch_remove(&upload->folder); /* before the answer, not after it */
     return status;

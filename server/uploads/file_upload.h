@@ -29,9 +29,11 @@ bool file_upload_has_room(struct file_upload *upload, size_t count);
 /* Takes the next bytes of the body. Errors are kept for file_upload_commit(). */
 void file_upload_write(struct file_upload *upload, const void *bytes, size_t count);
 
-/* After the whole body: makes it durable, and a dataset of that name ("" for none). Waits for the
- * disk. *dataset is filled: dataset_view_clear(). */
+/* After the whole body: makes it durable, and a dataset of that name ("" for none) and ownership,
+ * or the next part of one, which keeps its own. Waits for the disk. *dataset is filled:
+ * dataset_view_clear(). */
 enum rejectd_status file_upload_commit(struct file_upload *upload, const char *name,
+                                       const struct ownership *ownership,
                                        struct dataset_view *dataset, struct rejectd_error *error);
 
 #endif

@@ -32,6 +32,7 @@ struct backend_device {
     size_t budget;
     pthread_mutex_t lock;
     size_t n_residents;
+    uint64_t n_evictions;
     struct rejectd_resident residents[MOST_RESIDENTS]; /* the latest used first */
     struct {
         struct backend_session *session;
@@ -139,6 +140,7 @@ static void use_resident(struct backend_device *device, const struct backend_sam
         drop_resident(device, i);
     } else if (device->n_residents == MOST_RESIDENTS) {
         device->n_residents--;
+        device->n_evictions++;
     }
     used.n_uses++;
     memmove(device->residents + 1, device->residents,
@@ -274,6 +276,14 @@ static void fake_forget(struct backend_device *device, const char *content)
     pthread_mutex_unlock(&device->lock);
 }
 
+static uint64_t fake_evictions(struct backend_device *device)
+{
+    pthread_mutex_lock(&device->lock);
+    const uint64_t n = device->n_evictions;
+    pthread_mutex_unlock(&device->lock);
+    return n;
+}
+
 backend_module_function rejectd_backend_module;
 
 const struct backend_module *rejectd_backend_module(void)
@@ -289,6 +299,7 @@ const struct backend_module *rejectd_backend_module(void)
         .memory = fake_memory_of,
         .residents = fake_residents,
         .forget = fake_forget,
+        .evictions = fake_evictions,
     };
     backend = reference_backend;
     backend.name = "fake";

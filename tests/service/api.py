@@ -29,13 +29,18 @@ class Response:
 
 
 class Api:
+    token = None  # sent with every request when there is one
+
     def __init__(self, port):
         self.port = port
+
+    def with_token(self, headers):
+        return ({"Authorization": f"Bearer {self.token}"} if self.token else {}) | (headers or {})
 
     def request(self, method, path, body=None, headers=None, timeout=120):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
-            connection.request(method, path, body=body, headers=headers or {})
+            connection.request(method, path, body=body, headers=self.with_token(headers))
             return Response(connection.getresponse())
         finally:
             connection.close()

@@ -18,7 +18,7 @@ PATIENCE = 8.0 if SANITIZED else 1.0
 REPORT = re.compile(
     r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed"
 )
-LISTENING = re.compile(r"rejectd listening on http://127\.0\.0\.1:(\d+)")
+LISTENING = re.compile(r"rejectd listening on https?://127\.0\.0\.1:(\d+)")
 
 
 def program(name):
@@ -47,6 +47,8 @@ class Daemon:
         Daemon.starts += 1
         self.log = self.folder / f"stderr-{Daemon.starts}.txt"
         environment = {k: v for k, v in os.environ.items() if not k.startswith("REJECTD_")}
+        # What stops a daemon in a test doesn't wait for its jobs, but where that is the test.
+        environment["REJECTD_DRAIN_SECONDS"] = "0"
         environment.update(self.environment)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -73,6 +75,18 @@ class Daemon:
                 self.port = int(found.group(1))
                 listening.set()
         listening.set()
+
+    def token_command(self, *arguments):
+        """rejectd token ... on this daemon's data directory, whether it runs or not."""
+        return subprocess.run(
+            [program("rejectd"), "token", *arguments, "--data-dir", self.data],
+            capture_output=True, text=True, timeout=60, env={},
+        )  # fmt: skip
+
+    def add_token(self, user, *arguments):
+        done = self.token_command("add", "--user", user, *arguments)
+        assert done.returncode == 0, done
+        return done.stdout.strip()
 
     def errors(self):
         return self.log.read_text(errors="replace")

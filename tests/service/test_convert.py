@@ -208,7 +208,7 @@ class TestPrograms:
         daemon = self.daemon_with(own_daemon, tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 1000", "--convert-seconds", "600")
         eeg_set(tmp_path / "x.set")
         body = (tmp_path / "x.set").read_bytes()
-        head = (f"POST /v1/datasets HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+        head = (f"POST /v1/datasets HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n"
                 f"Content-Length: {len(body)}\r\n\r\n").encode()  # fmt: skip
         with socket.create_connection(("127.0.0.1", daemon.port)) as connection:
             connection.sendall(head + body)

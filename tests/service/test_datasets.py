@@ -167,7 +167,7 @@ def test_content_type_with_charset(api):
 def test_expect_continue(api):
     """curl waits for 100 Continue before it sends a large body."""
     body = json.dumps(description()).encode()
-    request_head = (b"POST /v1/datasets HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    request_head = (b"POST /v1/datasets HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                     b"Expect: 100-continue\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body))  # fmt: skip
     answer = api.raw(request_head, body)
     assert b"201 Created" in answer, answer

@@ -149,7 +149,7 @@ class TestFif:
     def test_a_client_that_vanishes_leaves_nothing(self, api, tmp_path):
         before = api.listed("datasets")
         body = saved(epochs_of(noise(20, 6, 500)), tmp_path).read_bytes()
-        head = (f"POST /v1/datasets HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\n"
+        head = (f"POST /v1/datasets HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\n"
                 f"Content-Length: {len(body)}\r\n\r\n").encode()  # fmt: skip
         api.raw(head, body[: len(body) // 2])
         assert api.listed("datasets") == before

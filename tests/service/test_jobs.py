@@ -10,7 +10,7 @@ from daemon import PATIENCE, eventually
 from samples import description, noise
 
 ID = re.compile(r"jb_[a-z0-9]{22}")
-KEYS = {"id", "type", "dataset", "model", "device", "priority", "parameters", "state", "position",
+KEYS = {"id", "owner", "visibility", "type", "dataset", "model", "device", "priority", "parameters", "state", "position",
         "progress", "attempt", "created_at", "started_at", "finished_at", "error", "result"}  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def test_client_that_stops_waiting_cancels_nothing(api, small):
 
     job = api.submit({"type": "fit", "dataset": small["id"], "parameters": {"cv": 3}})
     connection = socket.create_connection(("127.0.0.1", api.port))
-    connection.sendall(f"GET /v1/jobs/{job['id']}?wait=30 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    connection.sendall(f"GET /v1/jobs/{job['id']}?wait=30 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     connection.close()
     assert api.finish(job["id"])["state"] == "succeeded"
 

@@ -15,7 +15,7 @@ from samples import description, noise
 SMALL = ("--epochs", 40, "--channels", 16, "--times", 100)
 OK, FAILED, USAGE, REFUSED, UNREACHABLE = range(5)
 COMMANDS = ("upload", "fit", "apply", "thresholds", "ransac", "global-thresholds", "validation-curve", "interpolate",
-            "status", "cancel", "download", "simulate")  # fmt: skip
+            "status", "cancel", "download", "health", "simulate")  # fmt: skip
 
 
 def run(*arguments, server=None, stdin=None, environment=None):
@@ -281,6 +281,12 @@ class TestServer:
         named = {"REJECTD_SERVER": f"http://127.0.0.1:{daemon.port}/"}
         assert run("status", environment=named).returncode == OK
         assert run("status", environment={"REJECTD_SERVER": "http://127.0.0.1:1"}).returncode == UNREACHABLE
+
+    def test_health(self, ctl):
+        assert json.loads(ctl("health").stdout) == {"status": "ok"}
+        one_line(ctl("health", "more", code=USAGE), "health")
+        one_line(run("health", server="http://127.0.0.1:1"), "127.0.0.1:1")
+        assert run("health", server="http://127.0.0.1:1").returncode == UNREACHABLE
 
     def test_killed_while_waiting(self, own_daemon):
         daemon = own_daemon()

@@ -63,7 +63,7 @@ static void add_job(const char *dataset, int priority, char id[RESOURCE_ID_SIZE]
         .type = JOB_FIT, .priority = priority, .parameters_json = copy("{\"cv\":5}")};
     snprintf(job.dataset, sizeof job.dataset, "%s", dataset);
     snprintf(job.device, sizeof job.device, "auto");
-    OK(job_insert, &job);
+    OK(job_insert, NULL, &job);
     ck_assert_int_eq(job.state, JOB_STATE_QUEUED);
     memcpy(id, job.id, RESOURCE_ID_SIZE);
     job_view_clear(&job);
@@ -154,13 +154,13 @@ START_TEST(test_datasets_newest_first)
     }
     struct dataset_view *list = NULL;
     size_t n = 0;
-    OK(dataset_list, 3, &list, &n);
+    OK(dataset_list, NULL, 3, &list, &n);
     ck_assert_uint_eq(n, 3);
     for (size_t i = 0; i < n; i++) {
         ck_assert_str_eq(list[i].id, ids[4 - i]);
     }
     dataset_list_free(list, n);
-    OK(dataset_list, 1000, &list, &n);
+    OK(dataset_list, NULL, 1000, &list, &n);
     ck_assert_uint_eq(n, 5);
     dataset_list_free(list, n);
 }
@@ -211,14 +211,14 @@ START_TEST(test_job_needs_a_ready_dataset)
     struct job_view job = {.type = JOB_FIT, .device = "auto"};
     add_dataset(NULL, id);
     memcpy(job.dataset, id, sizeof job.dataset);
-    FAILS(REJECTD_CONFLICT, job_insert, &job);
+    FAILS(REJECTD_CONFLICT, job_insert, NULL, &job);
     memcpy(job.dataset, unknown, sizeof unknown);
-    FAILS(REJECTD_NOT_FOUND, job_insert, &job);
+    FAILS(REJECTD_NOT_FOUND, job_insert, NULL, &job);
     add_dataset(sha_a, id);
     memcpy(job.dataset, id, sizeof job.dataset);
     job.type = JOB_APPLY;
     memcpy(job.model, "md_0000000000000000000000", 26);
-    FAILS(REJECTD_NOT_FOUND, job_insert, &job);
+    FAILS(REJECTD_NOT_FOUND, job_insert, NULL, &job);
     ck_assert_str_eq(error.field, "model");
     ck_assert(queue_is_empty());
     job_view_clear(&job);
@@ -427,7 +427,7 @@ START_TEST(test_jobs_newest_first)
     for (int i = 0; i < 4; i++) {
         add_job(dataset, i, ids[i]);
     }
-    OK(job_list, 2, &list, &n);
+    OK(job_list, NULL, 2, &list, &n);
     ck_assert_uint_eq(n, 2);
     ck_assert_str_eq(list[0].id, ids[3]);
     ck_assert_str_eq(list[1].id, ids[2]);
@@ -450,11 +450,11 @@ START_TEST(test_model_is_deleted_unless_used)
     OK(job_finish, fit, claim(fit), &outcome);
     memcpy(apply.dataset, dataset, sizeof apply.dataset);
     memcpy(apply.model, model_id, sizeof apply.model);
-    OK(job_insert, &apply);
+    OK(job_insert, NULL, &apply);
     FAILS(REJECTD_CONFLICT, model_delete, model_id);
     const struct store_outcome applied = success(NULL);
     OK(job_finish, apply.id, claim(apply.id), &applied);
-    OK(model_list, 10, &list, &n);
+    OK(model_list, NULL, 10, &list, &n);
     ck_assert_uint_eq(n, 1);
     ck_assert_str_eq(list[0].id, model_id);
     model_list_free(list, n);
@@ -566,6 +566,51 @@ START_TEST(test_no_job_is_claimed_twice)
 }
 END_TEST
 
+START_TEST(test_queue_is_looked_at)
+{
+    char dataset[RESOURCE_ID_SIZE], id[RESOURCE_ID_SIZE];
+    static struct store_queue queue;
+    struct store_claim claim = {0};
+    bool found = false;
+    add_dataset(sha_a, dataset);
+    OK(queue_look, &queue);
+    ck_assert_uint_eq(queue.n + queue.n_running, 0);
+    add_job(dataset, 0, id);
+    add_job(dataset, -2, id);
+    add_job(dataset, 7, id);
+    add_job(dataset, 0, id);
+    OK(job_claim, &processor, &found, &claim);
+    ck_assert(found && claim.priority == 7);
+    store_claim_clear(&claim);
+    OK(queue_look, &queue);
+    ck_assert_uint_eq(queue.n_running, 1);
+    ck_assert_uint_eq(queue.n, 2);
+    ck_assert_int_eq(queue.by_priority[0].priority, 0);
+    ck_assert_uint_eq(queue.by_priority[0].n_queued, 2);
+    ck_assert_int_eq(queue.by_priority[1].priority, -2);
+    ck_assert_uint_eq(queue.by_priority[1].n_queued, 1);
+    ck_assert_int_gt(queue.by_priority[1].oldest, 0);
+    ck_assert_int_le(queue.by_priority[0].oldest, queue.by_priority[1].oldest);
+}
+END_TEST
+
+START_TEST(test_request_of_a_job)
+{
+    char dataset[RESOURCE_ID_SIZE];
+    struct store_claim claim = {0};
+    bool found = false;
+    add_dataset(sha_a, dataset);
+    struct job_view job = {.type = JOB_FIT, .device = "auto", .request_id = "a.request-1"};
+    memcpy(job.dataset, dataset, sizeof job.dataset);
+    OK(job_insert, NULL, &job);
+    ck_assert_str_eq(job.request_id, "a.request-1");
+    job_view_clear(&job);
+    OK(job_claim, &processor, &found, &claim);
+    ck_assert_str_eq(claim.request_id, "a.request-1");
+    store_claim_clear(&claim);
+}
+END_TEST
+
 TCase *store_suite(const struct store_under_test *implementation)
 {
     TCase *tests = tcase_create("contract");
@@ -590,5 +635,7 @@ TCase *store_suite(const struct store_under_test *implementation)
     tcase_add_test(tests, test_model_without_a_job);
     tcase_add_test(tests, test_reopening_keeps_everything);
     tcase_add_test(tests, test_no_job_is_claimed_twice);
+    tcase_add_test(tests, test_queue_is_looked_at);
+    tcase_add_test(tests, test_request_of_a_job);
     return tests;
 }

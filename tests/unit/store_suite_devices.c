@@ -47,7 +47,7 @@ static void add_job(const char *on, const char *device, char id[RESOURCE_ID_SIZE
     struct job_view job = {.type = JOB_FIT, .parameters_json = strdup("{}")};
     snprintf(job.dataset, sizeof job.dataset, "%s", on);
     snprintf(job.device, sizeof job.device, "%s", device);
-    OK(job_insert, &job);
+    OK(job_insert, NULL, &job);
     memcpy(id, job.id, RESOURCE_ID_SIZE);
     job_view_clear(&job);
 }
@@ -214,13 +214,13 @@ START_TEST(test_datasets_with_samples)
     size_t n = 9;
     add_dataset(sha_b, other);
     add_dataset(sha_a, twin);
-    OK(dataset_with_samples, sha_a, ids, 4, &n);
+    OK(dataset_with_samples, NULL, sha_a, ids, 4, &n);
     ck_assert_uint_eq(n, 2);
     ck_assert_str_eq(ids[0], dataset);
     ck_assert_str_eq(ids[1], twin);
-    OK(dataset_with_samples, sha_a, ids, 1, &n);
+    OK(dataset_with_samples, NULL, sha_a, ids, 1, &n);
     ck_assert_uint_eq(n, 1);
-    OK(dataset_with_samples, "cc", ids, 4, &n);
+    OK(dataset_with_samples, NULL, "cc", ids, 4, &n);
     ck_assert_uint_eq(n, 0);
 }
 END_TEST

@@ -88,6 +88,30 @@ static void publish(const void *bytes, size_t size, char sha256[SHA256_TEXT_SIZE
     blob_writer_close(writer);
 }
 
+START_TEST(test_usage)
+{
+    struct blobs_usage usage;
+    char one[SHA256_TEXT_SIZE], two[SHA256_TEXT_SIZE];
+    struct blob_map map;
+    blobs_look(blobs, &usage);
+    ck_assert_uint_eq(usage.bytes + usage.n_blobs + usage.n_errors, 0);
+    ck_assert(usage.has_disk && usage.disk_free <= usage.disk_size && usage.disk_size > 0);
+    publish("abc", 3, one);
+    publish("abc", 3, one); /* the same once more */
+    publish("defgh", 5, two);
+    blobs_look(blobs, &usage);
+    ck_assert_uint_eq(usage.bytes, 8);
+    ck_assert_uint_eq(usage.n_blobs, 2);
+    blobs_remove(blobs, one);
+    blobs_remove(blobs, one);
+    ck_assert_int_eq(blobs_map(blobs, one, 3, &map, &error), REJECTD_STORAGE);
+    blobs_look(blobs, &usage);
+    ck_assert_uint_eq(usage.bytes, 5);
+    ck_assert_uint_eq(usage.n_blobs, 1);
+    ck_assert_uint_eq(usage.n_errors, 1);
+}
+END_TEST
+
 static const size_t sizes[] = {0,         1,         63,           64,        65,
                                CHUNK - 1, CHUNK,     CHUNK + 1,    3 * CHUNK, 5 * CHUNK + 17,
                                9 * CHUNK, 4 * CHUNK, 4 * CHUNK - 1};
@@ -291,6 +315,7 @@ int main(void)
     TCase *tests = tcase_create("blobs");
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_set_timeout(tests, 30);
+    tcase_add_test(tests, test_usage);
     tcase_add_loop_test(tests, test_what_is_written_is_read, 0, sizeof sizes / sizeof sizes[0]);
     tcase_add_test(tests, test_equal_content_is_kept_once);
     tcase_add_test(tests, test_missing_and_misfitting_blobs);

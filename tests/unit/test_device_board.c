@@ -281,6 +281,26 @@ START_TEST(test_lost_jobs_are_avoided_where_another_gpu_is)
 }
 END_TEST
 
+START_TEST(test_evictions_add_up_over_processes)
+{
+    static struct device_view contents;
+    static const uint64_t told[] = {0, 2, 5, 1, 1};
+    struct device_view *views = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < 5; i++) {
+        contents.evictions = told[i]; /* the fourth is a new process */
+        device_board_set_contents(board, "cuda:0", &contents);
+    }
+    device_board_count_restart(board, "cuda:0");
+    contents.evictions = 3; /* of another one again */
+    device_board_set_contents(board, "cuda:0", &contents);
+    ck_assert_int_eq(device_board_copy(board, &views, &n, &error), REJECTD_OK);
+    ck_assert_uint_eq(views[1].evictions, 5 + 1 + 3);
+    ck_assert_uint_eq(views[2].evictions, 0);
+    free(views);
+}
+END_TEST
+
 START_TEST(test_datasets_on_idle_gpus)
 {
     static struct device_view contents;
@@ -343,7 +363,7 @@ START_TEST(test_what_is_shown)
         "\"reason\":\"it is \\\"broken\\\"\",\"memory\":{\"total\":10,\"budget\":0,\"free\":0},"
         "\"job\":null,\"jobs_done\":0,\"restarts\":0,\"residents\":[]}],\"cuda\":\"a note\"}");
     free(text);
-    text = readiness_to_json(views, n, true);
+    text = readiness_to_json(views, n, "ok");
     ck_assert_str_eq(text, "{\"status\":\"ok\",\"devices\":{\"cpu\":\"ready\",\"cuda:0\":\"busy\","
                            "\"cuda:1\":\"failed\"}}");
     free(text);
@@ -376,6 +396,7 @@ int main(void)
     tcase_add_test(board_tests, test_the_processor_takes_what_the_gpus_cannot);
     tcase_add_test(board_tests, test_lost_jobs_are_avoided_where_another_gpu_is);
     tcase_add_test(board_tests, test_datasets_on_idle_gpus);
+    tcase_add_test(board_tests, test_evictions_add_up_over_processes);
     tcase_add_test(board_tests, test_wishes_are_checked);
     tcase_add_test(board_tests, test_what_is_shown);
     suite_add_tcase(suite, board_tests);

@@ -1,4 +1,4 @@
-/* Header fields of ranges, codings, entity tags and digests. */
+/* Header fields of pieces, codings and digests. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,65 +51,6 @@ START_TEST(test_content_range)
             ck_assert_str_eq(error.field, "Content-Range");
         }
     }
-}
-END_TEST
-
-START_TEST(test_range)
-{
-    static const struct {
-        const char *text;
-        uint64_t total;
-        enum http_range kind;
-        uint64_t first, last;
-    } cases[] = {
-        {"bytes=0-0", 500, HTTP_RANGE_PART, 0, 0},
-        {"bytes=0-99", 500, HTTP_RANGE_PART, 0, 99},
-        {"bytes=490-", 500, HTTP_RANGE_PART, 490, 499},
-        {"bytes=490-99999", 500, HTTP_RANGE_PART, 490, 499},
-        {"bytes=-10", 500, HTTP_RANGE_PART, 490, 499},
-        {"bytes=-99999", 500, HTTP_RANGE_PART, 0, 499},
-        {"bytes=0-", 1, HTTP_RANGE_PART, 0, 0},
-        {"BYTES= 3-4 ", 500, HTTP_RANGE_PART, 3, 4},
-        {"bytes=500-", 500, HTTP_RANGE_NOT_THERE, 0, 0},
-        {"bytes=500-600", 500, HTTP_RANGE_NOT_THERE, 0, 0},
-        {"bytes=-0", 500, HTTP_RANGE_NOT_THERE, 0, 0},
-        {"bytes=0-", 0, HTTP_RANGE_NOT_THERE, 0, 0},
-        {"bytes=-1", 0, HTTP_RANGE_NOT_THERE, 0, 0},
-        {"bytes=5-4", 500, HTTP_RANGE_WHOLE, 0, 0},
-        {"bytes=-", 500, HTTP_RANGE_WHOLE, 0, 0},
-        {"bytes=", 500, HTTP_RANGE_WHOLE, 0, 0},
-        {"bytes", 500, HTTP_RANGE_WHOLE, 0, 0},
-        {"bytes=a-b", 500, HTTP_RANGE_WHOLE, 0, 0},
-        {"bytes=0-1,3-4", 500, HTTP_RANGE_WHOLE, 0, 0},
-        {"bytes=0-1,", 500, HTTP_RANGE_WHOLE, 0, 0},
-        {"bytes=0--1", 500, HTTP_RANGE_WHOLE, 0, 0},
-        {"items=0-1", 500, HTTP_RANGE_WHOLE, 0, 0},
-        {"bytes=99999999999999999999-", 500, HTTP_RANGE_WHOLE, 0, 0},
-        {"", 500, HTTP_RANGE_WHOLE, 0, 0},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct http_piece piece;
-        ck_assert_msg(http_read_range(cases[i].text, cases[i].total, &piece) == cases[i].kind,
-                      "\"%s\" of %llu", cases[i].text, (unsigned long long)cases[i].total);
-        ck_assert_uint_eq(piece.first, cases[i].first);
-        ck_assert_uint_eq(piece.last, cases[i].last);
-        ck_assert_uint_eq(piece.total, cases[i].kind == HTTP_RANGE_PART ? cases[i].total : 0);
-    }
-}
-END_TEST
-
-START_TEST(test_tags)
-{
-    const char *tag = "\"abc\"";
-    static const char *const with[] = {
-        "\"abc\"",      "*", " * ", "W/\"abc\"", "\"x\", \"abc\"", "\"a,b\" , W/\"y\",,\"abc\"",
-        "\"abc\", junk"};
-    static const char *const without[] = {
-        "", "abc", "\"abcd\"", "\"ab\"", "\"abc", "junk, \"abc\"", "\"x\"\"abc\"", "W/abc", "*, *"};
-    for (size_t i = 0; i < sizeof with / sizeof with[0]; i++)
-        ck_assert_msg(http_tag_is_listed(with[i], tag), "%s", with[i]);
-    for (size_t i = 0; i < sizeof without / sizeof without[0]; i++)
-        ck_assert_msg(!http_tag_is_listed(without[i], tag), "%s", without[i]);
 }
 END_TEST
 
@@ -207,8 +148,6 @@ int main(void)
     Suite *suite = suite_create("protocol/http_fields");
     TCase *tests = tcase_create("fields");
     tcase_add_test(tests, test_content_range);
-    tcase_add_test(tests, test_range);
-    tcase_add_test(tests, test_tags);
     tcase_add_test(tests, test_codings);
     tcase_add_test(tests, test_digests);
     suite_add_tcase(suite, tests);

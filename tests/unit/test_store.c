@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/store/sqlite.h"
 #include "store_suite.h"
 
 static char folder[] = "/tmp/rejectd-store-XXXXXX";
@@ -67,12 +68,14 @@ START_TEST(test_newer_schema_is_refused)
     ck_assert_int_eq(store_sqlite_open(path, &store, &error), REJECTD_STORAGE);
     ck_assert_ptr_nonnull(strstr(error.message, "1000"));
     ck_assert_ptr_null(store);
-    run_sql("PRAGMA user_version = 4");
+    char restore[64];
+    snprintf(restore, sizeof restore, "PRAGMA user_version = %zu", sqlite_n_migrations);
+    run_sql(restore);
     discard_store(open_store());
 }
 END_TEST
 
-/* Version 1 kept two arrays in columns of the jobs. */
+/* Version 1 kept two arrays in columns of the jobs, and had no owners. */
 START_TEST(test_first_schema_is_brought_up_to_date)
 {
     static const char labels[] = "1111111111111111111111111111111111111111111111111111111111111111";
@@ -80,20 +83,12 @@ START_TEST(test_first_schema_is_brought_up_to_date)
         "2222222222222222222222222222222222222222222222222222222222222222";
     struct rejectd_error error = {0};
     struct store_result result = {0};
+    struct ownership ownership;
     struct store *store = make_store();
     store->functions->close(store);
-    run_sql("ALTER TABLE jobs DROP COLUMN moved_to;"
-            "ALTER TABLE jobs DROP COLUMN lost_on;"
-            "ALTER TABLE jobs DROP COLUMN warning_code;"
-            "ALTER TABLE jobs DROP COLUMN warning_message;"
-            "DROP TABLE parts;"
-            "ALTER TABLE datasets DROP COLUMN next_part;"
-            "DROP TABLE artifacts;"
-            "ALTER TABLE jobs ADD COLUMN labels_sha256 TEXT;"
-            "ALTER TABLE jobs ADD COLUMN cleaned_sha256 TEXT;"
-            "CREATE INDEX jobs_labels ON jobs (labels_sha256);"
-            "CREATE INDEX jobs_cleaned ON jobs (cleaned_sha256);"
-            "INSERT INTO jobs (id, type, dataset, device, priority, parameters, state, created_at, "
+    ck_assert_int_eq(unlink(path), 0);
+    run_sql(sqlite_migrations[0]);
+    run_sql("INSERT INTO jobs (id, type, dataset, device, priority, parameters, state, created_at, "
             "result, labels_sha256, cleaned_sha256) VALUES ('jb_old', 'fit', 'ds_old', 'cpu', 0, "
             "'{}', 'succeeded', 1, '{}', "
             "'1111111111111111111111111111111111111111111111111111111111111111', "
@@ -105,6 +100,10 @@ START_TEST(test_first_schema_is_brought_up_to_date)
     ck_assert_str_eq(result.artifacts[ARTIFACT_CLEANED], cleaned);
     ck_assert(store->functions->blob_is_needed(store, labels));
     ck_assert(store->functions->blob_is_needed(store, cleaned));
+    ck_assert_int_eq(store->functions->ownership_get(store, "jb_old", &ownership, &error),
+                     REJECTD_OK);
+    ck_assert_str_eq(ownership.owner, "");
+    ck_assert_int_eq(ownership.visibility, VISIBILITY_PRIVATE);
     free(result.json);
     discard_store(store);
 }
@@ -153,6 +152,7 @@ int main(void)
     tcase_add_test(own, test_check_answers);
     suite_add_tcase(suite, store_suite(&sqlite));
     suite_add_tcase(suite, store_suite_devices(&sqlite));
+    suite_add_tcase(suite, store_suite_users(&sqlite));
     suite_add_tcase(suite, own);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -46,7 +46,8 @@ struct backend_device {
     std::atomic<size_t> used; /* bytes allocated now */
     std::mutex lock;          /* of residents and what others may read of them */
     std::list<std::shared_ptr<resident>> residents; /* the latest used first */
-    uint64_t fault_after;                           /* calls until an injected fault; 0: none */
+    uint64_t n_evictions; /* residents that were dropped for the room of others */
+    uint64_t fault_after; /* calls until an injected fault; 0: none */
     uint64_t calls;
     struct trace *trace; /* or NULL */
     bool failed;         /* an error that stays was met: nothing more can be computed */

@@ -110,9 +110,14 @@ static void forget(struct backend_device *device, const char *content)
     residents_forget(device, content);
 }
 
+static uint64_t evictions(struct backend_device *device)
+{
+    return residents_evictions(device);
+}
+
 static const struct backend_module module = {
     BACKEND_VERSION, &cuda_backend, count_devices, inform, device_open,
-    device_close,    memory,        residents,     forget,
+    device_close,    memory,        residents,     forget, evictions,
 };
 
 extern "C" __attribute__((visibility("default"))) const struct backend_module *

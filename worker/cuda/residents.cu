@@ -70,6 +70,7 @@ bool residents_drop_one(struct backend_device *device)
         --at;
         if ((*at)->n_sessions == 0) {
             device->residents.erase(at);
+            device->n_evictions++;
             return true;
         }
     }
@@ -98,6 +99,12 @@ size_t residents_list(struct backend_device *device, struct rejectd_resident *li
         n++;
     }
     return n;
+}
+
+uint64_t residents_evictions(struct backend_device *device)
+{
+    const locked guard(device->lock);
+    return device->n_evictions;
 }
 
 /* What no session uses goes at once; the rest is marked, and found by no further session. */

@@ -59,6 +59,8 @@ void residents_leave(struct backend_device *device, const std::shared_ptr<reside
 size_t residents_idle_bytes(struct backend_device *device);
 /* Drops the idle resident that was used longest ago; false when there is none. */
 bool residents_drop_one(struct backend_device *device);
+/* How many it has dropped so. */
+uint64_t residents_evictions(struct backend_device *device);
 void residents_clear(struct backend_device *device);
 
 size_t residents_list(struct backend_device *device, struct rejectd_resident *list,

@@ -1,0 +1,71 @@
+"""The description of the API says what the daemon does: its routes, its errors, its answers."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+from daemon import ROOT
+from samples import description, noise
+
+METHODS = ("get", "put", "post", "patch", "delete")
+
+
+@pytest.fixture(scope="module")
+def document():
+    return yaml.safe_load((ROOT / "protocol" / "openapi.yaml").read_text())
+
+
+def test_every_route_is_described(document):
+    table = (ROOT / "server" / "routes" / "table.c").read_text()
+    routes = {(method.lower(), path) for method, path in re.findall(r'\{"([A-Z]+)",\s*"([^"]+)",', table)}
+    assert len(routes) > 20
+    described = {(method, re.sub(r"\{[^}]*\}", "{}", path))
+                 for path, operations in document["paths"].items()
+                 for method in operations if method in METHODS}  # fmt: skip
+    assert routes - described == set(), "in server/routes/table.c, not in protocol/openapi.yaml"
+    assert described - routes == set(), "in protocol/openapi.yaml, not in server/routes/table.c"
+
+
+def test_every_error_is_described(document):
+    header = (ROOT / "include" / "rejectd" / "error.h").read_text()
+    known = {f"/problems/{name}": int(status)
+             for status, name in re.findall(r'X\([A-Z_]+,\s*(\d+),\s*"([a-z-]+)"', header)}  # fmt: skip
+    del known["/problems/ok"]
+    assert set(document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]) == set(known)
+    for response in document["components"]["responses"].values():
+        for content in response.get("content", {}).values():
+            for example in content.get("examples", {}).values():
+                assert known[example["value"]["type"]] == example["value"]["status"], example
+
+
+@pytest.mark.slow
+def test_generated_requests(daemon, tmp_path):
+    """schemathesis sends what the document allows, and what it doesn't, and reads the answers."""
+    api = daemon.api
+    dataset = api.upload(description(), noise())
+    job, result = api.fit(dataset, cv=3, consensus=[0.5], n_interpolate=[1])
+    settings = tmp_path / "schemathesis.toml"
+    settings.write_text(
+        f"""
+        [parameters]
+        "path.dataset" = "{dataset['id']}"
+        "path.job" = "{job['id']}"
+        "path.model" = "{result['model']}"
+
+        [[operations]]
+        include-method = "DELETE"
+        enabled = false
+        """
+    )
+    program = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"]
+    done = subprocess.run(
+        [*program, "--config-file", settings, "run", ROOT / "protocol" / "openapi.yaml",
+         "--url", f"http://127.0.0.1:{daemon.port}", "--seed", "1", "--max-examples", "25", "--workers", "1",
+         "--phases", "examples,coverage,fuzzing", "--exclude-checks", "positive_data_acceptance,ignored_auth",
+         "--generation-database", "none", "--no-color", "--request-timeout", "70"],
+        capture_output=True, text=True, timeout=400, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[:3000] + done.stdout[-9000:] + done.stderr[-2000:]
+    assert daemon.alive()
