@@ -36,6 +36,7 @@ foreach(name cudart_static cublas cusolver)
   find_library(REJECTD_CUDA_${name} ${name} NO_DEFAULT_PATH
                HINTS ${nvcc_directory}/../lib64
                      ${nvcc_directory}/../targets/${CMAKE_SYSTEM_PROCESSOR}-linux/lib
+                     ${nvcc_directory}/../lib/${CMAKE_LIBRARY_ARCHITECTURE} # Debian's
                      ${nvcc_directory}/../lib)
   if(NOT REJECTD_CUDA_${name})
     message(STATUS "CUDA: not built (${REJECTD_NVCC} is there, its library ${name} is not)")

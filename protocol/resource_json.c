@@ -81,6 +81,19 @@ static void append_job_error(struct buffer *text, const struct rejectd_error *er
     free(problem);
 }
 
+static void append_progress(struct buffer *text, const char *stage, double fraction,
+                            double seconds_left)
+{
+    buffer_append_text(text, "{\"stage\":");
+    json_append_string_or_null(text, stage);
+    buffer_append_text(text, ",\"fraction\":");
+    json_append_double(text, fraction);
+    if (seconds_left > 0.0)
+        buffer_append_format(text, ",\"seconds_left\":%.1f}", seconds_left);
+    else
+        buffer_append_text(text, ",\"seconds_left\":null}");
+}
+
 static void append_job(struct buffer *text, const struct job_view *view)
 {
     buffer_append_text(text, "{\"id\":");
@@ -97,11 +110,9 @@ static void append_job(struct buffer *text, const struct job_view *view)
         buffer_append_format(text, ",\"position\":%ld", view->position);
     else
         buffer_append_text(text, ",\"position\":null");
-    buffer_append_text(text, ",\"progress\":{\"stage\":");
-    json_append_string_or_null(text, view->stage);
-    buffer_append_text(text, ",\"fraction\":");
-    json_append_double(text, view->fraction);
-    buffer_append_format(text, "},\"attempt\":%d", view->attempt);
+    buffer_append_text(text, ",\"progress\":");
+    append_progress(text, view->stage, view->fraction, view->seconds_left);
+    buffer_append_format(text, ",\"attempt\":%d", view->attempt);
     append_string_field(text, "created_at", view->created_at);
     append_string_field(text, "started_at", view->started_at);
     append_string_field(text, "finished_at", view->finished_at);
@@ -129,6 +140,14 @@ char *dataset_view_to_json(const struct dataset_view *view)
     struct buffer text;
     buffer_init(&text, max_text);
     append_dataset(&text, view, false);
+    return buffer_take(&text, NULL);
+}
+
+char *job_progress_to_json(const char *stage, double fraction, double seconds_left)
+{
+    struct buffer text;
+    buffer_init(&text, max_text);
+    append_progress(&text, stage, fraction, seconds_left);
     return buffer_take(&text, NULL);
 }
 

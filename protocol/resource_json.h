@@ -152,6 +152,7 @@ struct job_view {
     long position;                   /* jobs that run before it; -1 (null) unless queued */
     char stage[RESOURCE_STAGE_SIZE]; /* "thresholds", ...; "" (null) before it runs */
     double fraction;                 /* done, 0..1 */
+    double seconds_left;             /* that it will run; 0 (null): unknown */
     int attempt;                     /* 0 before it ran, 1 in its first run */
     char created_at[RESOURCE_TIME_SIZE];
     char started_at[RESOURCE_TIME_SIZE];
@@ -161,6 +162,8 @@ struct job_view {
 };
 
 void job_view_clear(struct job_view *view);
+/* {"stage": ..., "fraction": ..., "seconds_left": ...}, as in a job. */
+char *job_progress_to_json(const char *stage, double fraction, double seconds_left);
 char *job_view_to_json(const struct job_view *view);
 enum rejectd_status job_view_from_json(const char *text, size_t length, struct job_view *view,
                                        struct rejectd_error *error);

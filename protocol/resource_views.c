@@ -163,7 +163,9 @@ static enum rejectd_status read_job_progress(const struct json_object *root, str
     if ((status = json_object_open(value, "progress", &progress, root->error)) != 0 ||
         (status = json_read_text(&progress, "stage", view->stage, sizeof view->stage)) != 0)
         return status;
-    return json_read_number(&progress, "fraction", 0, 1, &view->fraction);
+    if ((status = json_read_number(&progress, "fraction", 0, 1, &view->fraction)) != 0)
+        return status;
+    return json_read_number(&progress, "seconds_left", 0, 1e12, &view->seconds_left);
 }
 
 static enum rejectd_status read_job(const struct json_object *root, void *out)

@@ -41,6 +41,8 @@ struct config {
     int64_t connections_per_address;
     char unlimited_addresses[CONFIG_TEXT_SIZE];
     int64_t max_body_memory;
+    int64_t max_listeners;
+    int64_t event_heartbeat;
     char tls_certificate[CONFIG_TEXT_SIZE]; /* both or none */
     char tls_key[CONFIG_TEXT_SIZE];
     char convert_program[CONFIG_TEXT_SIZE];

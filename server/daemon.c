@@ -11,6 +11,7 @@
 #include "server/devices/device_list.h"
 #include "server/http/request.h"
 #include "server/http/server.h"
+#include "server/jobs/job_events.h"
 #include "server/notify.h"
 #include "server/pulse.h"
 
@@ -56,6 +57,20 @@ static void job_ended(void *context, const char *job)
 {
     struct daemon *daemon = context;
     waiters_wake_job(&daemon->waiters, job);
+    job_events_state(daemon->service.events, daemon->service.store, job);
+}
+
+static void job_changed(void *context, const char *job)
+{
+    struct daemon *daemon = context;
+    job_events_state(daemon->service.events, daemon->service.store, job);
+}
+
+static void job_progressed(void *context, const char *job, const char *stage, double fraction,
+                           double seconds_left)
+{
+    struct daemon *daemon = context;
+    job_events_progress(daemon->service.events, job, stage, fraction, seconds_left);
 }
 
 /* Of the processor; NULL: the best one. */
@@ -92,6 +107,9 @@ static enum rejectd_status open_storage(struct daemon *daemon, struct rejectd_er
     struct service *service = &daemon->service;
     char path[CONFIG_TEXT_SIZE];
     enum rejectd_status status = data_dir_take(service->config->data_dir, &daemon->lock, error);
+    if (status == REJECTD_OK) {
+        status = data_dir_check_store(service->config->data_dir, error);
+    }
     if (status == REJECTD_OK) {
         status = path_in(service->config, "store.sqlite", path, error);
     }
@@ -207,6 +225,8 @@ static enum rejectd_status start_jobs(struct daemon *daemon, struct rejectd_erro
         .metrics = service->metrics,
         .backend = rejectd_compute_description(backend),
         .ended = job_ended,
+        .changed = job_changed,
+        .progressed = job_progressed,
         .context = daemon,
     };
     struct pool_device devices[1 + MOST_GPUS] = {{
@@ -246,10 +266,20 @@ static enum rejectd_status open_metrics(struct service *service, struct rejectd_
     return status;
 }
 
+/* Ids go on growing over restarts: no job has a thousand events per millisecond. */
+static enum rejectd_status open_events(struct service *service, struct rejectd_error *error)
+{
+    const uint64_t first_id = (uint64_t)clock_milliseconds() * 1000;
+    return events_open(first_id, (size_t)service->config->max_listeners, &service->events, error);
+}
+
 static enum rejectd_status start(struct daemon *daemon, struct rejectd_error *error)
 {
     struct service *service = &daemon->service;
     enum rejectd_status status = open_storage(daemon, error);
+    if (status == REJECTD_OK) {
+        status = open_events(service, error);
+    }
     if (status == REJECTD_OK) {
         status = recover(daemon, error);
     }
@@ -342,6 +372,7 @@ void daemon_tick(struct daemon *daemon)
 {
     const double now = clock_monotonic();
     waiters_wake_expired(&daemon->waiters, now);
+    events_wake_due(daemon->service.events, now);
     http_tick(daemon->http);
     pulse_tick(daemon->pulse, now);
 }
@@ -445,6 +476,7 @@ void daemon_stop(struct daemon *daemon)
     }
     converter_close(service->converter);
     blobs_close(service->blobs);
+    events_close(service->events);
     waiters_destroy(&daemon->waiters);
     notify_close(&daemon->notify);
     while (daemon->settings != NULL) {

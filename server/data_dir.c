@@ -1,7 +1,10 @@
 #include "server/data_dir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -55,5 +58,60 @@ enum rejectd_status data_dir_take(const char *path, int *lock, struct rejectd_er
                    : fail(path, "locked", number, error);
     }
     *lock = fd;
+    return REJECTD_OK;
+}
+
+/* A name that only a blob has: a SHA-256 in hex. */
+static bool is_blob(const char *name)
+{
+    enum { HEX_DIGITS = 64 };
+    return strlen(name) == HEX_DIGITS && strspn(name, "0123456789abcdef") == HEX_DIGITS;
+}
+
+static bool has_blobs(const char *path)
+{
+    bool found = false;
+    DIR *directory = opendir(path);
+    const struct dirent *entry;
+    while (directory != NULL && !found && (entry = readdir(directory)) != NULL) {
+        found = is_blob(entry->d_name);
+    }
+    if (directory != NULL) {
+        closedir(directory);
+    }
+    return found;
+}
+
+enum rejectd_status data_dir_check_store(const char *path, struct rejectd_error *error)
+{
+    char name[1024 + 32];
+    struct stat store;
+    snprintf(name, sizeof name, "%s/store.sqlite", path);
+    /* What is empty is as good as missing to SQLite. */
+    if (stat(name, &store) == 0 && store.st_size > 0) {
+        return REJECTD_OK;
+    }
+    snprintf(name, sizeof name, "%s/blobs", path);
+    if (!has_blobs(name)) {
+        return REJECTD_OK;
+    }
+    return REJECTD_FAIL(error, REJECTD_STORAGE, "data-dir",
+                        "%.150s/store.sqlite is missing or empty, but there are blobs, which a "
+                        "new store would know nothing of; restore it from a backup, or move the "
+                        "whole data directory away to start with an empty one",
+                        path);
+}
+
+enum rejectd_status data_dir_become_owner(const char *path, struct rejectd_error *error)
+{
+    struct stat status;
+    if (geteuid() != 0 || stat(path, &status) != 0 || status.st_uid == 0) {
+        return REJECTD_OK;
+    }
+    if (setgroups(0, NULL) != 0 || setgid(status.st_gid) != 0 || setuid(status.st_uid) != 0) {
+        return REJECTD_FAIL(error, REJECTD_STORAGE, "data-dir",
+                            "becoming the user that data-dir %.200s belongs to failed: %s", path,
+                            strerror(errno));
+    }
     return REJECTD_OK;
 }

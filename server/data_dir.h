@@ -13,4 +13,12 @@ enum rejectd_status data_dir_make(const char *path, struct rejectd_error *error)
  */
 enum rejectd_status data_dir_take(const char *path, int *lock, struct rejectd_error *error);
 
+/* STORAGE when there are blobs but no store: a store made now would have them swept. To be asked
+ * before the store is opened. */
+enum rejectd_status data_dir_check_store(const char *path, struct rejectd_error *error);
+
+/* When root runs this: becomes the user whose directory it is. A store that root writes to would
+ * not be the daemon's any more. */
+enum rejectd_status data_dir_become_owner(const char *path, struct rejectd_error *error);
+
 #endif

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <uv.h>
 
+#include "server/commands/check.h"
 #include "server/commands/token.h"
 #include "server/daemon.h"
 #include "server/devices/worker_main.h"
@@ -170,6 +171,13 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "token") == 0) {
         prepare_process();
         const enum rejectd_status status = token_command(argc - 1, argv + 1, environ, &error);
+        return status == REJECTD_OK
+                   ? EXIT_SUCCESS
+                   : fail(&error, status == REJECTD_INVALID_VALUE ? EXIT_SETTINGS : EXIT_FAILURE);
+    }
+    if (argc > 1 && strcmp(argv[1], "check") == 0) {
+        prepare_process();
+        const enum rejectd_status status = check_command(argc - 1, argv + 1, environ, &error);
         return status == REJECTD_OK
                    ? EXIT_SUCCESS
                    : fail(&error, status == REJECTD_INVALID_VALUE ? EXIT_SETTINGS : EXIT_FAILURE);

@@ -10,6 +10,7 @@
 #include "server/devices/device_board.h"
 #include "server/devices/gpu_worker.h"
 #include "server/executor.h"
+#include "server/http/events.h"
 #include "server/http/rate_limiter.h"
 #include "server/http/waiters.h"
 #include "server/jobs/scheduler.h"
@@ -37,6 +38,7 @@ struct service {
     atomic_bool draining;       /* it takes no new work, because it will end soon */
     struct metrics *metrics;
     struct nvml *nvml;
+    struct events *events;
 };
 
 #endif

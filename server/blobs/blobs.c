@@ -47,6 +47,7 @@ enum rejectd_status blobs_open(const char *directory, struct blobs **blobs,
                             strerror(number));
     }
     pthread_mutex_init(&made->lock, NULL);
+    pthread_mutex_init(&made->verified_lock, NULL);
     *blobs = made;
     return REJECTD_OK;
 }
@@ -56,6 +57,7 @@ void blobs_close(struct blobs *blobs)
     if (blobs != NULL) {
         close(blobs->directory);
         pthread_mutex_destroy(&blobs->lock);
+        pthread_mutex_destroy(&blobs->verified_lock);
         free(blobs);
     }
 }

@@ -77,6 +77,19 @@ void blobs_unmap(struct blob_map *map); /* all-zero is allowed */
 enum rejectd_status blobs_open_file(struct blobs *blobs, const char *sha256, int *fd,
                                     uint64_t *size, struct rejectd_error *error);
 
+/* Reads the blob and compares it with its name; STORAGE when it is missing, unreadable or has
+ * another content. Changes nothing. */
+enum rejectd_status blobs_check(struct blobs *blobs, const char *sha256,
+                                struct rejectd_error *error);
+
+/*
+ * Reads the blob and compares it with its name, unless that was done since blobs_open(), or it was
+ * written since then as samples (check_finite). STORAGE when it is missing, unreadable or has
+ * another content; in the last case it is moved to "quarantine" beside the directory.
+ */
+enum rejectd_status blobs_verify(struct blobs *blobs, const char *sha256,
+                                 struct rejectd_error *error);
+
 /*
  * Keeps publication and removal apart: held from blob_writer_publish() until the record that
  * refers to the blob is committed, and from the commit that drops a reference until the blob is

@@ -1,13 +1,10 @@
 #include "server/commands/token.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "server/clock.h"
 #include "server/config.h"
@@ -94,28 +91,16 @@ static void read_wish(int argc, char **argv, struct wish *wish)
     wish->rest[wish->n_rest] = NULL;
 }
 
-/* A store that root writes to would not be the daemon's any more. */
-static enum rejectd_status become_owner(const char *path, struct rejectd_error *error)
-{
-    struct stat status;
-    if (geteuid() != 0 || stat(path, &status) != 0 || status.st_uid == 0) {
-        return REJECTD_OK;
-    }
-    if (setgroups(0, NULL) != 0 || setgid(status.st_gid) != 0 || setuid(status.st_uid) != 0) {
-        return REJECTD_FAIL(error, REJECTD_STORAGE, "data-dir",
-                            "becoming the user that data-dir %.200s belongs to failed: %s", path,
-                            strerror(errno));
-    }
-    return REJECTD_OK;
-}
-
 static enum rejectd_status open_store(const struct config *config, struct store **store,
                                       struct rejectd_error *error)
 {
     char path[CONFIG_TEXT_SIZE + 32];
     enum rejectd_status status = data_dir_make(config->data_dir, error);
     if (status == REJECTD_OK) {
-        status = become_owner(config->data_dir, error);
+        status = data_dir_become_owner(config->data_dir, error);
+    }
+    if (status == REJECTD_OK) {
+        status = data_dir_check_store(config->data_dir, error);
     }
     snprintf(path, sizeof path, "%s/store.sqlite", config->data_dir);
     return status == REJECTD_OK ? store_sqlite_open(path, store, error) : status;

@@ -15,6 +15,7 @@
 #include "server/uploads/upload.h"
 
 struct connection;
+struct event_stream;
 struct http_server;
 struct request;
 
@@ -95,6 +96,7 @@ struct request {
     struct file_upload *file;
     struct executor_task task;
     struct waiter waiter;
+    struct event_stream *events; /* that it listens to; NULL: none */
     struct response response;
 
     /* Under the server's lock. */
@@ -102,6 +104,9 @@ struct request {
     bool woken; /* before it was suspended */
 };
 
+/* Suspends it until request_wake(); to be called by a handler or the reader of a stream, which then
+ * has nothing to answer or to send. When it has been woken before, it is called again at once. */
+void request_suspend(struct request *request);
 /* Resumes a suspended request, or keeps the next suspension from happening. */
 void request_wake(struct request *request);
 
@@ -144,6 +149,12 @@ void job_create(struct request *request, struct response *response);
 void job_list_all(struct request *request, struct response *response);
 void job_show(struct request *request, struct response *response);
 void job_remove(struct request *request, struct response *response);
+void job_send_events(struct request *request, struct response *response);
+/* Of the request that ends; NULL is allowed. */
+void event_stream_close(struct service *service, struct event_stream *stream);
+/* The job with its progress. */
+enum rejectd_status job_look_at(struct service *service, const char *id, struct job_view *job,
+                                struct rejectd_error *error);
 void job_show_result(struct request *request, struct response *response);
 void job_send_labels(struct request *request, struct response *response);
 void job_send_cleaned(struct request *request, struct response *response);

@@ -170,7 +170,8 @@ void respond_nothing(struct response *response)
 static ssize_t read_stream(void *context, uint64_t position, char *out, size_t most)
 {
     struct response_stream *stream = context;
-    return (ssize_t)stream->read(stream->context, position, out, most);
+    const size_t count = stream->read(stream->context, position, out, most);
+    return count == RESPONSE_STREAM_END ? MHD_CONTENT_READER_END_OF_STREAM : (ssize_t)count;
 }
 
 static void close_stream(void *context)
@@ -182,14 +183,15 @@ static void close_stream(void *context)
 
 static struct MHD_Response *create_stream(struct response *response)
 {
-    enum { BLOCK = 256 << 10 };
+    enum { BLOCK = 256 << 10, EVENT_BLOCK = 4 << 10 };
+    const size_t block = response->stream.bytes == MHD_SIZE_UNKNOWN ? EVENT_BLOCK : BLOCK;
     struct response_stream *stream = malloc(sizeof *stream);
     if (stream == NULL) {
         return NULL;
     }
     *stream = response->stream;
     struct MHD_Response *made =
-        MHD_create_response_from_callback(stream->bytes, BLOCK, read_stream, stream, close_stream);
+        MHD_create_response_from_callback(stream->bytes, block, read_stream, stream, close_stream);
     if (made == NULL) {
         free(stream);
     } else {
@@ -240,6 +242,18 @@ static void add_tag_headers(const struct response *response, struct MHD_Response
     }
 }
 
+/* Proxies are not to collect events before they pass them on. */
+static void add_cache_headers(const struct response *response, struct MHD_Response *made)
+{
+    if (response->stream.bytes == MHD_SIZE_UNKNOWN) {
+        MHD_add_response_header(made, "Cache-Control", "no-cache");
+        MHD_add_response_header(made, "X-Accel-Buffering", "no");
+    } else {
+        MHD_add_response_header(made, "Cache-Control",
+                                response->etag[0] != '\0' ? "private, no-cache" : "no-store");
+    }
+}
+
 static struct MHD_Response *create(struct response *response)
 {
     struct MHD_Response *made;
@@ -274,8 +288,7 @@ enum MHD_Result response_queue(struct response *response, struct MHD_Connection 
     enum MHD_Result result = MHD_NO;
     if (made != NULL) {
         MHD_add_response_header(made, "X-Content-Type-Options", "nosniff");
-        MHD_add_response_header(made, "Cache-Control",
-                                response->etag[0] != '\0' ? "private, no-cache" : "no-store");
+        add_cache_headers(response, made);
         MHD_add_response_header(made, "Cross-Origin-Resource-Policy", "same-origin");
         add_page_headers(response, made);
         if (response->content_type != NULL) {

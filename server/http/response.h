@@ -12,12 +12,15 @@
 /* A body that is made while it is sent. Called by one thread at a time, from the front to the end.
  */
 struct response_stream {
-    /* Copies at most `most` (> 0) bytes from `position` on; returns how many, at least 1. */
+    /* Copies at most `most` (> 0) bytes from `position` on; returns how many, at least 1. A stream
+     * of unknown length may return 0 after request_suspend(), and RESPONSE_STREAM_END. */
     size_t (*read)(void *context, uint64_t position, char *out, size_t most);
     void (*close)(void *context);
-    void *context; /* owned: close() */
-    uint64_t bytes;
+    void *context;  /* owned: close() */
+    uint64_t bytes; /* MHD_SIZE_UNKNOWN: events, which go on until their end */
 };
+
+#define RESPONSE_STREAM_END SIZE_MAX
 
 struct response {
     int status; /* HTTP; 0 while there is no answer */

@@ -69,8 +69,7 @@ struct http_server {
 
 /* ---- suspending ---- */
 
-/* When it has been woken before, libmicrohttpd is made to call again at once. */
-static void suspend(struct request *request)
+void request_suspend(struct request *request)
 {
     struct http_server *server = request->server;
     pthread_mutex_lock(&server->lock);
@@ -270,7 +269,7 @@ static enum MHD_Result take_streamed(struct request *request, const char *bytes,
         return MHD_YES;
     }
     /* The upload wakes this request exactly once, now or soon. */
-    suspend(request);
+    request_suspend(request);
     return MHD_YES;
 }
 
@@ -307,7 +306,7 @@ static enum MHD_Result answer(struct request *request)
         if (request->response.status != 0) {
             return send_answer(request);
         }
-        suspend(request);
+        request_suspend(request);
         return MHD_YES;
     }
     if (request->phase == REQUEST_BODY) {
@@ -317,7 +316,7 @@ static enum MHD_Result answer(struct request *request)
                                                 : request->service->commits,
                         &request->task);
     }
-    suspend(request);
+    request_suspend(request);
     return MHD_YES;
 }
 
@@ -425,6 +424,7 @@ static void completed(void *context, struct MHD_Connection *connection, void **r
                      (double)(config->idle_timeout + config->header_timeout));
     connections_give_memory(server->connections, request->body_memory);
     waiters_remove(request->service->waiters, &request->waiter);
+    event_stream_close(request->service, request->events);
     upload_close(request->upload);
     file_upload_close(request->file);
     buffer_free(&request->body);
@@ -719,6 +719,7 @@ void http_drain(struct http_server *server)
     if (first && server->daemon != NULL) {
         server->socket = MHD_quiesce_daemon(server->daemon);
         waiters_wake_all(server->service->waiters);
+        events_wake_all(server->service->events);
     }
 }
 

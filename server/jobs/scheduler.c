@@ -32,6 +32,29 @@ static void running_free(struct running *running)
 
 /* ---- claim ---- */
 
+/* Maps the samples, which must be those that were sent. */
+static enum rejectd_status open_samples(struct scheduler *scheduler, struct running *running,
+                                        struct rejectd_error *error)
+{
+    struct blobs *blobs = scheduler->options.blobs;
+    const struct job_inputs *inputs = &running->claimed.inputs;
+    const char *dataset = running->claimed.claim.dataset;
+    enum rejectd_status status = blobs_verify(blobs, inputs->dataset_sha256, error);
+    if (status == REJECTD_OK) {
+        status = blobs_map(blobs, inputs->dataset_sha256,
+                           dataset_sample_bytes(&inputs->description), &running->samples, error);
+    }
+    if (status == REJECTD_STORAGE) {
+        log_write(scheduler->options.log, LOG_LEVEL_ERROR, "samples-damaged", "dataset %s: %s",
+                  dataset, error->message);
+        status = REJECTD_FAIL(error, REJECTD_STORAGE, "dataset",
+                              "the samples of dataset %.40s are damaged on the server's disk; "
+                              "upload them again",
+                              dataset);
+    }
+    return status;
+}
+
 static enum rejectd_status open_job(struct scheduler *scheduler, struct running *running,
                                     struct rejectd_error *error)
 {
@@ -50,8 +73,7 @@ static enum rejectd_status open_job(struct scheduler *scheduler, struct running 
         status = job_inputs_open(&claimed->texts, inputs, error);
     }
     if (status == REJECTD_OK) {
-        status = blobs_map(scheduler->options.blobs, inputs->dataset_sha256,
-                           dataset_sample_bytes(&inputs->description), &running->samples, error);
+        status = open_samples(scheduler, running, error);
     }
     if (claim->type == JOB_FIT) {
         store_new_id("md_", claimed->model_id);
@@ -76,9 +98,10 @@ static void unlist(struct scheduler *scheduler, const struct running *running)
 
 /*
  * Claims and lists the first queued job; NULL when there is none. Under the lock, so that a
- * cancellation that finds the job running in the store also finds it in the list.
+ * cancellation that finds the job running in the store also finds it in the list. *failed: the
+ * store could not be asked.
  */
-static struct running *claim_next(struct scheduler *scheduler, const char *device)
+static struct running *claim_next(struct scheduler *scheduler, const char *device, bool *failed)
 {
     struct store *store = scheduler->options.store;
     struct device_board *board = scheduler->options.board;
@@ -87,6 +110,7 @@ static struct running *claim_next(struct scheduler *scheduler, const char *devic
     struct buffer held[2];
     bool found = false;
     struct running *running = calloc(1, sizeof *running);
+    *failed = running == NULL;
     if (running == NULL) {
         return NULL;
     }
@@ -103,6 +127,7 @@ static struct running *claim_next(struct scheduler *scheduler, const char *devic
     buffer_free(&held[1]);
     if (status != REJECTD_OK) {
         log_write(scheduler->options.log, LOG_LEVEL_ERROR, "claim-failed", "%s", error.message);
+        *failed = true;
     }
     if (!found) {
         running_free(running);
@@ -130,13 +155,21 @@ static struct timespec time_from_now(double seconds)
 static struct running *wait_for_claim(struct scheduler *scheduler, const char *device,
                                       const struct timespec *deadline)
 {
+    static const double retry_seconds = 0.5;
     struct running *running = NULL;
     int failed = 0;
     pthread_mutex_lock(&scheduler->lock);
     while (!scheduler->interrupted && failed == 0) {
-        running = scheduler->draining ? NULL : claim_next(scheduler, device);
+        bool claim_failed = false;
+        running = scheduler->draining ? NULL : claim_next(scheduler, device, &claim_failed);
         if (running != NULL) {
             break;
+        }
+        if (claim_failed && deadline == NULL) {
+            /* Nobody would wake us for the jobs that are queued already. */
+            const struct timespec soon = time_from_now(retry_seconds);
+            pthread_cond_timedwait(&scheduler->changed, &scheduler->lock, &soon);
+            continue;
         }
         failed = deadline == NULL
                      ? pthread_cond_wait(&scheduler->changed, &scheduler->lock)
@@ -166,6 +199,7 @@ static struct pool_job *source_claim(void *context, const char *device, double s
             running_log(scheduler, running, LOG_LEVEL_INFO, "job-started",
                         "attempt %d, after %.3f s in the queue", claim->attempt,
                         claim->seconds_queued);
+            scheduler->options.changed(scheduler->options.context, claim->job);
             return &running->job;
         }
         const struct store_outcome outcome = {.state = JOB_STATE_FAILED, .error = &error};
@@ -177,15 +211,35 @@ static struct pool_job *source_claim(void *context, const char *device, double s
 
 /* ---- while it runs ---- */
 
+/* As if the rest went on as what was done so far; too little says nothing. */
+static double seconds_left(const struct running *running, double now)
+{
+    static const double least_fraction = 0.02, least_seconds = 0.5;
+    const double seconds = now - running->claimed_at;
+    if (running->fraction < least_fraction || seconds < least_seconds) {
+        return 0.0;
+    }
+    return seconds * (1.0 - running->fraction) / running->fraction;
+}
+
 static bool source_progress(void *context, struct pool_job *job, const char *stage, double fraction)
 {
     struct scheduler *scheduler = context;
     struct running *running = running_of(job);
+    static const double pause = 0.1;
+    const double now = clock_monotonic();
     pthread_mutex_lock(&scheduler->lock);
+    const bool tell = now - running->told >= pause;
     snprintf(running->stage, sizeof running->stage, "%s", stage);
     running->fraction = fraction;
     const bool goes_on = !running->cancelled;
+    const double left = seconds_left(running, now);
+    running->told = tell ? now : running->told;
     pthread_mutex_unlock(&scheduler->lock);
+    if (tell) {
+        scheduler->options.progressed(scheduler->options.context, running->claimed.claim.job, stage,
+                                      fraction, left);
+    }
     return goes_on;
 }
 
@@ -332,6 +386,7 @@ bool scheduler_show_progress(struct scheduler *scheduler, struct job_view *job)
     if (running != NULL) {
         memcpy(job->stage, running->stage, sizeof job->stage);
         job->fraction = running->fraction;
+        job->seconds_left = seconds_left(running, clock_monotonic());
     }
     pthread_mutex_unlock(&scheduler->lock);
     return running != NULL;

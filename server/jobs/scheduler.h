@@ -24,6 +24,11 @@ struct scheduler_options {
     const char *backend; /* what jobs are computed with on the processor, for their results */
     /* A job has reached a final state. Called on the thread that brought it there. */
     void (*ended)(void *context, const char *job);
+    /* A job runs now, or is queued again. */
+    void (*changed)(void *context, const char *job);
+    /* At most ten times a second and job; seconds_left 0: unknown. */
+    void (*progressed)(void *context, const char *job, const char *stage, double fraction,
+                       double seconds_left);
     void *context;
 };
 
@@ -54,7 +59,7 @@ size_t scheduler_n_running(struct scheduler *scheduler);
 void scheduler_wake(struct scheduler *scheduler);
 /* Tells a running job's worker that it was cancelled; nothing happens when it doesn't run. */
 void scheduler_cancel(struct scheduler *scheduler, const char *job);
-/* Fills stage and fraction of a job that is running; false when it doesn't run. */
+/* Fills stage, fraction and time left of a job that is running; false when it doesn't run. */
 bool scheduler_show_progress(struct scheduler *scheduler, struct job_view *job);
 
 #endif

@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "protocol/npy.h"
 #include "server/clock.h"
@@ -35,14 +36,36 @@ void running_log(const struct scheduler *scheduler, const struct running *runnin
                      "%s", message);
 }
 
+/* A disk that was full or failed once may do better a little later: what was computed is worth some
+ * waiting, 1.6 s in all. */
+static enum rejectd_status finish_patiently(struct scheduler *scheduler,
+                                            const struct running *running,
+                                            const struct store_outcome *outcome,
+                                            struct rejectd_error *error)
+{
+    enum { TRIES = 6 };
+    const struct store_claim *claim = &running->claimed.claim;
+    struct store *store = scheduler->options.store;
+    struct timespec pause = {.tv_nsec = 50000000};
+    for (int i = 1;; i++) {
+        const enum rejectd_status status =
+            store->functions->job_finish(store, claim->job, claim->fence, outcome, error);
+        if ((status != REJECTD_STORAGE && status != REJECTD_STORAGE_FULL) || i == TRIES) {
+            return status;
+        }
+        running_log(scheduler, running, LOG_LEVEL_WARNING, "finish-delayed", "%s", error->message);
+        nanosleep(&pause, NULL);
+        const long doubled = 2 * (pause.tv_sec * 1000000000 + pause.tv_nsec);
+        pause = (struct timespec){.tv_sec = doubled / 1000000000, .tv_nsec = doubled % 1000000000};
+    }
+}
+
 void running_end(struct scheduler *scheduler, struct running *running,
                  const struct store_outcome *outcome)
 {
     const struct store_claim *claim = &running->claimed.claim;
-    struct store *store = scheduler->options.store;
     struct rejectd_error error = {0};
-    const enum rejectd_status status =
-        store->functions->job_finish(store, claim->job, claim->fence, outcome, &error);
+    const enum rejectd_status status = finish_patiently(scheduler, running, outcome, &error);
     if (status != REJECTD_OK) {
         /* The job stays running in the store and is dealt with at the next start. */
         running_log(scheduler, running, LOG_LEVEL_ERROR, "finish-failed", "%s", error.message);
@@ -189,6 +212,7 @@ static void release(struct scheduler *scheduler, const struct running *running)
         running_log(scheduler, running, LOG_LEVEL_ERROR, "release-failed", "%s", error.message);
     } else {
         running_log(scheduler, running, LOG_LEVEL_INFO, "job-released", "it is queued again");
+        scheduler->options.changed(scheduler->options.context, claim->job);
     }
 }
 
@@ -233,6 +257,8 @@ static bool try_again(struct scheduler *scheduler, struct running *running,
         metrics_count_job(scheduler->options.metrics, claim->type, state, running->device,
                           clock_monotonic() - running->claimed_at);
         scheduler->options.ended(scheduler->options.context, claim->job);
+    } else {
+        scheduler->options.changed(scheduler->options.context, claim->job);
     }
     return true;
 }

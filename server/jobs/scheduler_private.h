@@ -18,6 +18,7 @@ struct running {
     bool cancelled;
     char stage[RESOURCE_STAGE_SIZE];
     double fraction;
+    double told; /* when its progress was, last */
 };
 
 struct scheduler {

@@ -4,8 +4,9 @@
 
 #include "server/service.h"
 
-/* Asks the store, the devices, the disk, the driver of the GPUs; takes milliseconds. NULL-terminated
- * text to free(), or NULL without memory. A store that doesn't answer is told as a figure. */
+/* Asks the store, the devices, the disk, the driver of the GPUs; takes milliseconds.
+ * NULL-terminated text to free(), or NULL without memory. A store that doesn't answer is told as a
+ * figure. */
 char *metrics_collect(struct service *service);
 
 #endif

@@ -23,8 +23,9 @@ struct metric_bounds {
 };
 
 struct metric_histogram {
-    atomic_uint_least64_t counts[METRIC_MAX_BOUNDS + 1]; /* of each bucket alone; the last: beyond */
-    atomic_uint_least64_t nanoseconds;                   /* the sum of all */
+    atomic_uint_least64_t
+        counts[METRIC_MAX_BOUNDS + 1]; /* of each bucket alone; the last: beyond */
+    atomic_uint_least64_t nanoseconds; /* the sum of all */
 };
 
 void metric_add(struct metric_counter *counter, uint64_t count);

@@ -23,10 +23,10 @@ struct metrics_route {
 
 /* A request that is over. */
 struct metrics_request {
-    size_t route; /* index, or n_routes: it matched none */
-    bool is_head; /* of a route with GET */
-    int status;   /* 0: it went away without an answer */
-    double seconds; /* negative: not timed, because it waited for something on purpose */
+    size_t route;       /* index, or n_routes: it matched none */
+    bool is_head;       /* of a route with GET */
+    int status;         /* 0: it went away without an answer */
+    double seconds;     /* negative: not timed, because it waited for something on purpose */
     uint64_t bytes_in;  /* of the body */
     uint64_t bytes_out; /* likewise */
 };

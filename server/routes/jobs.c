@@ -8,6 +8,7 @@
 #include "server/http/authorize.h"
 #include "server/http/request.h"
 #include "server/jobs/job_check.h"
+#include "server/jobs/job_events.h"
 
 static void respond_job(struct response *response, int http, const struct job_view *job)
 {
@@ -128,8 +129,8 @@ void job_create(struct request *request, struct response *response)
  * The job with its progress. A job that ended between the two looks is looked at again, lest its
  * progress seem to fall back to zero.
  */
-static enum rejectd_status look_at(struct service *service, const char *id, struct job_view *job,
-                                   struct rejectd_error *error)
+enum rejectd_status job_look_at(struct service *service, const char *id, struct job_view *job,
+                                struct rejectd_error *error)
 {
     struct store *store = service->store;
     enum rejectd_status status = store->functions->job_get(store, id, job, error);
@@ -161,7 +162,7 @@ void job_show(struct request *request, struct response *response)
         waiters_add(service->waiters, waiter);
     }
     if (status == REJECTD_OK) {
-        status = look_at(service, request->id, &job, &error);
+        status = job_look_at(service, request->id, &job, &error);
     }
     if (status != REJECTD_OK) {
         respond_problem(response, &error);
@@ -215,6 +216,7 @@ void job_remove(struct request *request, struct response *response)
     if (job_state_is_final(job.state)) {
         metrics_count_job(service->metrics, job.type, job.state, NULL, 0.0);
         waiters_wake_job(service->waiters, job.id);
+        job_events_state(service->events, store, job.id);
     } else {
         scheduler_cancel(service->scheduler, job.id);
         scheduler_show_progress(service->scheduler, &job);

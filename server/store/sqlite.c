@@ -261,6 +261,34 @@ static bool sqlite_blob_is_needed(struct store *store, const char *sha256)
     return status != REJECTD_OK || needed != 0;
 }
 
+static enum rejectd_status sqlite_blob_visit(struct store *store,
+                                             void (*visit)(void *context, const char *sha256,
+                                                           const char *holder),
+                                             void *context, struct rejectd_error *error)
+{
+    struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
+    struct query query;
+    pthread_mutex_lock(&reader->lock);
+    query_begin(&query, reader,
+                "SELECT sha256, 'dataset ' || id FROM datasets WHERE sha256 IS NOT NULL "
+                "UNION ALL SELECT head_sha256, 'dataset ' || dataset FROM parts "
+                "  WHERE head_sha256 IS NOT NULL "
+                "UNION ALL SELECT samples_sha256, 'dataset ' || dataset FROM parts "
+                "  WHERE samples_sha256 IS NOT NULL "
+                "UNION ALL SELECT sha256, name || ' of job ' || job FROM artifacts ORDER BY 1",
+                error);
+    while (query_next(&query)) {
+        char sha256[RESOURCE_SHA256_SIZE];
+        char holder[128];
+        query_read_text(&query, sha256, sizeof sha256);
+        query_read_text(&query, holder, sizeof holder);
+        visit(context, sha256, holder);
+    }
+    const enum rejectd_status status = query_end(&query);
+    pthread_mutex_unlock(&reader->lock);
+    return status;
+}
+
 static const struct store_functions sqlite_functions = {
     .close = sqlite_close,
     .check = sqlite_check,
@@ -295,8 +323,50 @@ static const struct store_functions sqlite_functions = {
     .token_list = sqlite_token_list,
     .token_revoke = sqlite_token_revoke,
     .token_any = sqlite_token_any,
+    .blob_visit = sqlite_blob_visit,
     .blob_is_needed = sqlite_blob_is_needed,
 };
+
+static const char *step_text(sqlite3_stmt *statement, int *code)
+{
+    *code = sqlite3_step(statement);
+    return *code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+}
+
+/* SQLite's reports begin with a heading line. */
+static const char *last_line(const char *text)
+{
+    const char *end = strrchr(text, '\n');
+    return end == NULL ? text : end + 1;
+}
+
+/* Before anything is written: a damaged file stays as it was found. */
+static enum rejectd_status find_damage(struct sqlite_connection *connection, const char *path,
+                                       struct rejectd_error *error)
+{
+    sqlite3 *database = connection->database;
+    sqlite3_stmt *statement = NULL;
+    const char *found = NULL;
+    int code = sqlite3_prepare_v2(database, "PRAGMA quick_check(1)", -1, &statement, NULL);
+    if (code == SQLITE_OK) {
+        found = step_text(statement, &code);
+    }
+    enum rejectd_status status = REJECTD_OK;
+    if (found == NULL && code != SQLITE_CORRUPT && code != SQLITE_NOTADB) {
+        status = sqlite_fail(connection, error);
+    } else if (found == NULL || strcmp(found, "ok") != 0) {
+        status = REJECTD_FAIL(error, REJECTD_STORAGE, "",
+                              "the store %.150s is damaged (%.50s) and has been left as it is; "
+                              "restore it from a backup, or move the whole data directory away "
+                              "to start with an empty one",
+                              path, found == NULL ? sqlite3_errmsg(database) : last_line(found));
+    }
+    sqlite3_finalize(statement);
+    if (status != REJECTD_OK) {
+        sqlite3_db_config(database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    }
+    return status;
+}
 
 enum rejectd_status store_sqlite_open(const char *path, struct store **store,
                                       struct rejectd_error *error)
@@ -309,6 +379,9 @@ enum rejectd_status store_sqlite_open(const char *path, struct store **store,
     made->store.functions = &sqlite_functions;
     made->writer.n_errors = made->reader.n_errors = &made->store.n_errors;
     enum rejectd_status status = sqlite_connect(&made->writer, path, error);
+    if (status == REJECTD_OK) {
+        status = find_damage(&made->writer, path, error);
+    }
     if (status == REJECTD_OK) {
         status = sqlite_run(&made->writer,
                             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"

@@ -264,6 +264,11 @@ struct store_functions {
     /* Whether a token was ever made. */
     enum rejectd_status (*token_any)(struct store *store, bool *any, struct rejectd_error *error);
 
+    /* Tells of every reference to a blob, and what has it ("dataset ds_..."). */
+    enum rejectd_status (*blob_visit)(struct store *store,
+                                      void (*visit)(void *context, const char *sha256,
+                                                    const char *holder),
+                                      void *context, struct rejectd_error *error);
     /* True when a record refers to the blob, and when that cannot be told. */
     bool (*blob_is_needed)(struct store *store, const char *sha256);
 };

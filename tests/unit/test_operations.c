@@ -144,7 +144,7 @@ START_TEST(test_jobs_are_counted)
 {
     struct metrics *metrics = NULL;
     struct buffer text = new_text();
-    ck_assert_int_eq(metrics_open(NULL, 0, &metrics, &error), REJECTD_OK);
+    ck_assert_int_eq(metrics_open(&(struct metrics_route){"GET", "/"}, 0, &metrics, &error), REJECTD_OK);
     metrics_count_claim(metrics, -5, 2.0);
     metrics_count_claim(metrics, JOB_MAX_PRIORITY + 1, 2.0); /* there is no such priority */
     metrics_count_job(metrics, JOB_FIT, JOB_STATE_SUCCEEDED, "cuda:0", 0.3);

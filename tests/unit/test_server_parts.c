@@ -127,7 +127,7 @@ static const struct {
     const char *method, *path, *allow;
 } lost[] = {
     {"PATCH", "/v1/datasets", "POST, GET, HEAD"},
-    {"POST", "/v1/datasets/ds_1", "GET, HEAD, DELETE"},
+    {"POST", "/v1/datasets/ds_1", "GET, HEAD, PATCH, DELETE"},
     {"GET", "/v1/datasets/ds_1/samples", "PUT"},
     {"get", "/healthz", "GET, HEAD"},
     {"GET", "", ""},

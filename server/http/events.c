@@ -1,0 +1,333 @@
+#include "server/http/events.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/resource_json.h"
+
+enum {
+    MOST_LOGS = 4096,
+    MOST_BYTES = 32 << 20, /* of text, in all logs */
+};
+
+struct event {
+    uint64_t id;
+    enum event_kind kind;
+    size_t bytes;
+    char *text; /* owned */
+};
+
+/* Events of a job: a ring. */
+struct event_log {
+    char job[RESOURCE_ID_SIZE];
+    struct event ring[EVENTS_KEPT];
+    size_t first;
+    size_t n;
+    size_t bytes;
+    uint64_t known_after; /* all later events are in the ring */
+    bool ended;
+    struct listener *listeners;
+    struct event_log *next; /* a younger one */
+};
+
+struct listener {
+    struct event_log *log;
+    uint64_t last;
+    double due;
+    void (*wake)(void *context);
+    void *context;
+    struct listener *next;
+    struct listener **link;
+};
+
+struct events {
+    pthread_mutex_t lock;
+    uint64_t last_id;
+    size_t most_listeners;
+    size_t n_listeners;
+    struct event_log *oldest;
+    size_t n_logs;
+    size_t bytes;
+};
+
+/* ---- logs, under the lock ---- */
+
+static void drop_first(struct events *events, struct event_log *log)
+{
+    struct event *event = &log->ring[log->first];
+    log->known_after = event->id;
+    log->bytes -= event->bytes;
+    events->bytes -= event->bytes;
+    free(event->text);
+    *event = (struct event){0};
+    log->first = (log->first + 1) % EVENTS_KEPT;
+    log->n--;
+}
+
+static void remove_log(struct events *events, struct event_log **link)
+{
+    struct event_log *log = *link;
+    while (log->n > 0) {
+        drop_first(events, log);
+    }
+    *link = log->next;
+    events->n_logs--;
+    free(log);
+}
+
+/* A log with a listener stays, so there may be as many as there may be listeners. */
+static void make_room(struct events *events, const struct event_log *spared)
+{
+    struct event_log **link = &events->oldest;
+    while (*link != NULL && (events->n_logs > MOST_LOGS || events->bytes > MOST_BYTES)) {
+        if ((*link)->listeners == NULL && *link != spared) {
+            remove_log(events, link);
+        } else {
+            link = &(*link)->next;
+        }
+    }
+}
+
+static struct event_log *find_log(struct events *events, const char *job)
+{
+    struct event_log *log = events->oldest;
+    while (log != NULL && strcmp(log->job, job) != 0) {
+        log = log->next;
+    }
+    return log;
+}
+
+static struct event_log *find_or_add_log(struct events *events, const char *job)
+{
+    struct event_log *log = find_log(events, job);
+    if (log != NULL) {
+        return log;
+    }
+    log = calloc(1, sizeof *log);
+    if (log == NULL) {
+        return NULL;
+    }
+    strncpy(log->job, job, sizeof log->job - 1);
+    log->known_after = events->last_id;
+    struct event_log **link = &events->oldest;
+    while (*link != NULL) {
+        link = &(*link)->next;
+    }
+    *link = log;
+    events->n_logs++;
+    make_room(events, log);
+    return log;
+}
+
+static void wake_listeners(const struct event_log *log, double now)
+{
+    for (struct listener *listener = log->listeners; listener != NULL; listener = listener->next) {
+        if (listener->due <= now) {
+            listener->wake(listener->context);
+        }
+    }
+}
+
+static void wake_before(struct events *events, double now)
+{
+    pthread_mutex_lock(&events->lock);
+    for (struct event_log *log = events->oldest; log != NULL; log = log->next) {
+        wake_listeners(log, now);
+    }
+    pthread_mutex_unlock(&events->lock);
+}
+
+/* ---- for publishers ---- */
+
+enum rejectd_status events_open(uint64_t first_id, size_t most_listeners, struct events **events,
+                                struct rejectd_error *error)
+{
+    struct events *made = calloc(1, sizeof *made);
+    *events = made;
+    if (made == NULL) {
+        return REJECTD_FAIL_MEMORY(error, sizeof *made);
+    }
+    made->last_id = first_id;
+    made->most_listeners = most_listeners;
+    pthread_mutex_init(&made->lock, NULL);
+    return REJECTD_OK;
+}
+
+void events_close(struct events *events)
+{
+    if (events == NULL) {
+        return;
+    }
+    while (events->oldest != NULL) {
+        remove_log(events, &events->oldest);
+    }
+    pthread_mutex_destroy(&events->lock);
+    free(events);
+}
+
+bool events_wanted(struct events *events, const char *job)
+{
+    pthread_mutex_lock(&events->lock);
+    const bool wanted = find_log(events, job) != NULL;
+    pthread_mutex_unlock(&events->lock);
+    return wanted;
+}
+
+static char *copy_line(const char *text)
+{
+    char *line = strdup(text);
+    for (char *at = line; at != NULL && *at != '\0'; at++) {
+        if (*at == '\n' || *at == '\r') {
+            *at = ' ';
+        }
+    }
+    return line;
+}
+
+static void append(struct events *events, struct event_log *log, enum event_kind kind, char *text)
+{
+    const size_t bytes = strlen(text);
+    while (log->n == EVENTS_KEPT || (log->n > 0 && log->bytes > EVENTS_JOB_BYTES)) {
+        drop_first(events, log);
+    }
+    log->ring[(log->first + log->n) % EVENTS_KEPT] =
+        (struct event){.id = events->last_id, .kind = kind, .bytes = bytes, .text = text};
+    log->n++;
+    log->bytes += bytes;
+    events->bytes += bytes;
+    make_room(events, log);
+}
+
+void events_publish(struct events *events, const char *job, enum event_kind kind, const char *text)
+{
+    char *line = copy_line(text);
+    pthread_mutex_lock(&events->lock);
+    struct event_log *log = find_log(events, job);
+    if (log != NULL) {
+        events->last_id++;
+        log->ended = log->ended || kind == EVENT_END;
+        if (line != NULL) {
+            append(events, log, kind, line);
+            line = NULL;
+        } else {
+            while (log->n > 0) {
+                drop_first(events, log);
+            }
+            log->known_after = events->last_id;
+        }
+        wake_listeners(log, __builtin_inf());
+    }
+    pthread_mutex_unlock(&events->lock);
+    free(line);
+}
+
+/* ---- for listeners ---- */
+
+enum rejectd_status events_join(struct events *events, const char *job, uint64_t last,
+                                void (*wake)(void *context), void *context,
+                                struct listener **listener, struct rejectd_error *error)
+{
+    enum rejectd_status status = REJECTD_OK;
+    struct listener *made = calloc(1, sizeof *made);
+    *listener = NULL;
+    if (made == NULL) {
+        return REJECTD_FAIL_MEMORY(error, sizeof *made);
+    }
+    pthread_mutex_lock(&events->lock);
+    if (events->n_listeners >= events->most_listeners) {
+        status = REJECTD_FAIL(error, REJECTD_UNAVAILABLE, "",
+                              "%zu clients listen to events already; try again soon",
+                              events->n_listeners);
+    } else if ((made->log = find_or_add_log(events, job)) == NULL) {
+        status = REJECTD_FAIL_MEMORY(error, sizeof *made->log);
+    } else {
+        made->last = last;
+        made->due = __builtin_inf();
+        made->wake = wake;
+        made->context = context;
+        made->next = made->log->listeners;
+        made->link = &made->log->listeners;
+        if (made->next != NULL) {
+            made->next->link = &made->next;
+        }
+        made->log->listeners = made;
+        events->n_listeners++;
+    }
+    pthread_mutex_unlock(&events->lock);
+    if (status != REJECTD_OK) {
+        free(made);
+        return status;
+    }
+    *listener = made;
+    return REJECTD_OK;
+}
+
+void events_leave(struct events *events, struct listener *listener)
+{
+    if (listener == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&events->lock);
+    *listener->link = listener->next;
+    if (listener->next != NULL) {
+        listener->next->link = listener->link;
+    }
+    events->n_listeners--;
+    make_room(events, NULL);
+    pthread_mutex_unlock(&events->lock);
+    free(listener);
+}
+
+static const struct event *event_after(const struct event_log *log, uint64_t last)
+{
+    for (size_t i = 0; i < log->n; i++) {
+        const struct event *event = &log->ring[(log->first + i) % EVENTS_KEPT];
+        if (event->id > last) {
+            return event;
+        }
+    }
+    return NULL;
+}
+
+enum events_next events_next(struct events *events, struct listener *listener, uint64_t *id,
+                             enum event_kind *kind, char **text)
+{
+    enum events_next next = EVENTS_GAP;
+    *text = NULL;
+    pthread_mutex_lock(&events->lock);
+    const struct event_log *log = listener->log;
+    if (listener->last >= log->known_after && listener->last <= events->last_id) {
+        const struct event *event = event_after(log, listener->last);
+        if (event == NULL) {
+            next = log->ended ? EVENTS_OVER : EVENTS_NONE;
+        } else if ((*text = strdup(event->text)) != NULL) {
+            next = EVENTS_EVENT;
+            *kind = event->kind;
+            listener->last = event->id;
+        }
+    }
+    if (next == EVENTS_GAP) {
+        listener->last = events->last_id;
+    }
+    *id = listener->last;
+    pthread_mutex_unlock(&events->lock);
+    return next;
+}
+
+void events_set_due(struct events *events, struct listener *listener, double due)
+{
+    pthread_mutex_lock(&events->lock);
+    listener->due = due;
+    pthread_mutex_unlock(&events->lock);
+}
+
+void events_wake_due(struct events *events, double now)
+{
+    wake_before(events, now);
+}
+
+void events_wake_all(struct events *events)
+{
+    wake_before(events, __builtin_inf());
+}

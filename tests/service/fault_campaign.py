@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""Lets every single file operation of a session fail, one after the other.
+
+    fault_campaign.py [--step N]
+
+The session: a start, uploads, a job, downloads, a deletion, an end. In its N-th run the N-th
+operation that changes something in the data directory fails, once with EIO and once with ENOSPC
+(fault_preload.c), until there are no more. Requests that fail must be answered by 5xx, the daemon
+must live on (or say at its start why it doesn't), and after a restart without faults all that was
+acknowledged must be there. Prints "ok ..." and "FAIL ..." lines.
+"""
+
+import argparse
+import errno
+import hashlib
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from api import FINAL, as_base64
+from daemon import BUILD, Daemon
+from samples import description, noise
+
+PRELOAD = BUILD / "tests" / "libfault_preload.so"
+SHAPE = {"n_epochs": 8, "n_channels": 5, "n_times": 20}
+JOB_SECONDS = 5
+
+
+class Failure(Exception):
+    pass
+
+
+def expect(good, *what):
+    if not good:
+        raise Failure(" ".join(map(str, what)))
+
+
+class Session:
+    def __init__(self, api):
+        self.api = api
+        self.n_refused = 0
+        self.datasets, self.deleted, self.jobs, self.results = {}, [], [], {}
+
+    def ask(self, answer, *accepted):
+        """True when it was done; what wasn't must be the server's failure."""
+        if answer.status in accepted:
+            return True
+        expect(answer.status >= 500, "answered by", answer)
+        expect(answer.headers["Content-Type"].startswith("application/problem+json"), answer)
+        self.n_refused += 1
+        return False
+
+    def upload(self, seed, by_put):
+        data = noise(**SHAPE, seed=seed)
+        digest = hashlib.sha256(data.tobytes()).hexdigest()
+        inline = {} if by_put else {"data": as_base64(data)}
+        answer = self.api.post("/v1/datasets", description(**SHAPE, **inline))
+        if not self.ask(answer, 201):
+            return None
+        identity = answer.json()["id"]
+        self.datasets[identity] = None if by_put else digest
+        if by_put:
+            answer = self.api.put(f"/v1/datasets/{identity}/samples", data.tobytes())
+            if not self.ask(answer, 200):
+                return None
+            self.datasets[identity] = digest
+        return identity
+
+    def fit(self, dataset):
+        request = {"type": "fit", "dataset": dataset, "parameters": {"cv": 3, "n_interpolate": [1]}}
+        answer = self.api.post("/v1/jobs", request)
+        if not self.ask(answer, 202):
+            return
+        identity = answer.json()["id"]
+        self.jobs.append(identity)
+        deadline = time.monotonic() + JOB_SECONDS
+        job = self.api.job(identity, wait=1)
+        while job["state"] not in FINAL:
+            expect(time.monotonic() < deadline, "the job hangs:", job["state"])
+            job = self.api.job(identity, wait=1)
+        if job["state"] == "succeeded":
+            self.results[identity] = self.result(identity)
+        else:
+            expect(job["state"] == "failed" and job["error"], job)
+            self.n_refused += 1
+
+    def result(self, identity):
+        answers = [self.api.get(f"/v1/jobs/{identity}/result{name}")
+                   for name in ("", "/labels.npy", "/cleaned.npy")]  # fmt: skip
+        expect(all(a.status == 200 for a in answers), answers)
+        return [hashlib.sha256(a.body).hexdigest() for a in answers]
+
+    def delete(self, identity):
+        if self.ask(self.api.delete(f"/v1/datasets/{identity}"), 204):
+            self.deleted.append(identity)
+            del self.datasets[identity]
+        else:
+            self.datasets.pop(identity)
+
+    def run(self):
+        first, second = self.upload(1, True), self.upload(2, False)
+        if first is not None:
+            self.fit(first)
+        if second is not None:
+            self.delete(second)
+
+    def check(self, api):
+        self.api = api
+        for identity, digest in self.datasets.items():
+            answer = api.get(f"/v1/datasets/{identity}")
+            expect(answer.status == 200, "dataset", identity, "is lost")
+            found = answer.json()["sha256"]
+            expect(found == digest or digest is None, "dataset", identity, "has", found)
+        for identity in self.deleted:
+            expect(api.get(f"/v1/datasets/{identity}").status == 404, identity, "is there again")
+        for identity in self.jobs:
+            expect(api.get(f"/v1/jobs/{identity}").status == 200, "job", identity, "is lost")
+        for identity, first in self.results.items():
+            expect(self.result(identity) == first, "the result of", identity, "is another one")
+
+
+def one_fault(folder, at, number):
+    """(what failed; "" when nothing did, what came of it)"""
+    report = folder / "report.txt"
+    daemon = Daemon(folder, ["--backend", "cpu", "--threads", "1"])
+    daemon.environment = {"LD_PRELOAD": str(PRELOAD), "FAULT_FOLDER": str(daemon.data),
+                          "FAULT_AT": str(at), "FAULT_ERRNO": str(number),
+                          "FAULT_REPORT": str(report)}  # fmt: skip
+    session = None
+    came_of_it = "nothing"
+    try:
+        try:
+            daemon.start()
+        except AssertionError:
+            expect("rejectd: " in daemon.errors(), "no reason for the end:", daemon.errors())
+            came_of_it = "no start"
+        else:
+            session = Session(daemon.api)
+            session.run()
+            expect(daemon.alive(), "the daemon has ended:", daemon.errors())
+            daemon.stop()
+            came_of_it = "refused" if session.n_refused else "nothing"
+        daemon.environment = {}
+        daemon.start()
+        if session is not None:
+            session.check(daemon.api)
+        again = Session(daemon.api)
+        again.run()
+        expect(again.n_refused == 0, "after the restart something is refused")
+    except Failure as failure:
+        fault = report.read_text().strip() if report.exists() else "no fault"
+        raise Failure(f"{errno.errorcode[number]} at {fault}: {failure}") from None
+    finally:
+        if daemon.alive():
+            daemon.kill()
+    return report.read_text().strip() if report.exists() else "", came_of_it
+
+
+def all_faults(number, step, counts):
+    """How many of them were not survived; counts[what came of it] goes up for the others."""
+    at = 1 + (number == errno.ENOSPC) % step
+    failed, name = 0, errno.errorcode[number]
+    while True:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                fault, came_of_it = one_fault(Path(folder), at, number)
+                if not fault:
+                    return failed
+                counts[came_of_it] = counts.get(came_of_it, 0) + 1
+                print(f"ok   {at} {name} at {fault.replace(folder, '')}: {came_of_it}", flush=True)
+            except (Failure, AssertionError, OSError) as failure:
+                failed += 1
+                print(f"FAIL {at} {str(failure).replace(folder, '')}", flush=True)
+        at += step
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--step", type=int, default=1, help="only every N-th operation")
+    step = parser.parse_args().step
+    failed, counts = 0, {}
+    for number in (errno.EIO, errno.ENOSPC):
+        failed += all_faults(number, step, counts)
+    if not counts:
+        failed += 1
+        print("FAIL no fault at all")
+    print(f"note: {sum(counts.values()) + failed} faults; came of them: {counts}")
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+/*
+ * Makes one file operation of a process fail, as a broken or a full disk would: LD_PRELOAD.
+ *
+ * $FAULT_AT is its number, counted from 1 over all operations that change something below
+ * $FAULT_FOLDER; $FAULT_ERRNO is the error. What failed is written to $FAULT_REPORT.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static atomic_long n_done;
+
+static bool is_below(const char *path)
+{
+    const char *folder = getenv("FAULT_FOLDER");
+    return folder != NULL && strncmp(path, folder, strlen(folder)) == 0;
+}
+
+static void path_of(int fd, char *out, size_t size)
+{
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    const ssize_t length = readlink(link, out, size - 1);
+    out[length < 0 ? 0 : length] = '\0';
+}
+
+static void tell(const char *operation, const char *path)
+{
+    char text[4352];
+    const char *report = getenv("FAULT_REPORT");
+    const int length = snprintf(text, sizeof text, "%s %s\n", operation, path);
+    const int fd = report == NULL ? -1
+                                  : (int)syscall(SYS_openat, AT_FDCWD, report,
+                                                 O_WRONLY | O_CREAT | O_APPEND, 0600);
+    if (fd >= 0 && length > 0) {
+        syscall(SYS_write, fd, text, (size_t)length);
+        syscall(SYS_close, fd);
+    }
+}
+
+/* True when this operation is to fail; errno is set then. */
+static bool fails_at(const char *operation, const char *path)
+{
+    const char *at = getenv("FAULT_AT");
+    const char *number = getenv("FAULT_ERRNO");
+    if (at == NULL || number == NULL || !is_below(path) ||
+        atomic_fetch_add(&n_done, 1) + 1 != strtol(at, NULL, 10)) {
+        return false;
+    }
+    tell(operation, path);
+    errno = (int)strtol(number, NULL, 10);
+    return true;
+}
+
+static bool fails(const char *operation, int directory, const char *path)
+{
+    char full[4096];
+    if (path[0] == '/') {
+        return fails_at(operation, path);
+    }
+    path_of(directory, full, sizeof full);
+    const size_t length = strlen(full);
+    snprintf(full + length, sizeof full - length, "/%s", path);
+    return fails_at(operation, full);
+}
+
+static bool fails_fd(const char *operation, int fd)
+{
+    char path[4096];
+    const int before = errno;
+    path_of(fd, path, sizeof path);
+    errno = before;
+    return fails_at(operation, path);
+}
+
+/* The functions are called from elsewhere; the system's headers declare them. */
+#define ON_FD(type, name, parameters, fd, arguments)                                               \
+    type name parameters                                                                           \
+    {                                                                                              \
+        type(*next) parameters = (type(*) parameters)dlsym(RTLD_NEXT, #name);                      \
+        return fails_fd(#name, fd) ? -1 : next arguments;                                          \
+    }
+#define ON_PATH(name, parameters, directory, path, arguments)                                      \
+    int name parameters                                                                            \
+    {                                                                                              \
+        int(*next) parameters = (int(*) parameters)dlsym(RTLD_NEXT, #name);                        \
+        return fails(#name, directory, path) ? -1 : next arguments;                                \
+    }
+#define OPENING(name, first, directory)                                                            \
+    int name(first const char *path, int flags, ...)                                               \
+    {                                                                                              \
+        va_list rest;                                                                              \
+        va_start(rest, flags);                                                                     \
+        const bool makes = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;             \
+        const mode_t mode = makes ? va_arg(rest, mode_t) : 0;                                      \
+        va_end(rest);                                                                              \
+        return makes && fails(#name, directory, path)                                              \
+                   ? -1                                                                            \
+                   : (int)syscall(SYS_openat, directory, path, flags, mode);                       \
+    }
+
+ON_FD(ssize_t, write, (int fd, const void *bytes, size_t count), fd, (fd, bytes, count))
+ON_FD(ssize_t, pwrite, (int fd, const void *bytes, size_t count, off_t at), fd,
+      (fd, bytes, count, at))
+ON_FD(ssize_t, pwrite64, (int fd, const void *bytes, size_t count, off64_t at), fd,
+      (fd, bytes, count, at))
+ON_FD(int, fsync, (int fd), fd, (fd))
+ON_FD(int, fdatasync, (int fd), fd, (fd))
+ON_FD(int, ftruncate, (int fd, off_t size), fd, (fd, size))
+ON_FD(int, ftruncate64, (int fd, off64_t size), fd, (fd, size))
+ON_PATH(unlink, (const char *path), AT_FDCWD, path, (path))
+ON_PATH(unlinkat, (int directory, const char *path, int flags), directory, path,
+        (directory, path, flags))
+ON_PATH(mkdir, (const char *path, mode_t mode), AT_FDCWD, path, (path, mode))
+ON_PATH(rename, (const char *path, const char *to), AT_FDCWD, path, (path, to))
+ON_PATH(renameat, (int directory, const char *path, int there, const char *to), directory, path,
+        (directory, path, there, to))
+#define DIRECTORY int directory,
+#define NO_DIRECTORY
+OPENING(open, NO_DIRECTORY, AT_FDCWD)
+OPENING(open64, NO_DIRECTORY, AT_FDCWD)
+OPENING(openat, DIRECTORY, directory)
+OPENING(openat64, DIRECTORY, directory)

@@ -1,0 +1,257 @@
+"""GET /v1/jobs/{id}/events: order, ids, replay, heartbeats, and how streams end."""
+
+import http.client
+import json
+import socket
+import threading
+import time
+
+import pytest
+from api import FINAL, check_problem
+from daemon import PATIENCE, Daemon, eventually
+from samples import description, noise
+from test_identity import As, add, make_dataset, make_fit
+
+# With the reference backend these take from seconds to minutes.
+MEDIUM = {"n_epochs": 80, "n_channels": 32, "n_times": 200}
+LONG = {"n_epochs": 400, "n_channels": 96, "n_times": 400}
+GRID = {"n_interpolate": [1, 4, 8], "cv": 10, "thresh_method": "exact"}
+SLOW = ("--backend", "reference", "--threads", "1")
+
+
+class Stream:
+    """A stream of events; (id, kind, data) each, None for a heartbeat."""
+
+    def __init__(self, port, job, last=None, headers=None):
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60 * PATIENCE)
+        headers = dict(headers or {}) | ({} if last is None else {"Last-Event-ID": str(last)})
+        self.connection.request("GET", f"/v1/jobs/{job}/events", headers=headers)
+        self.response = self.connection.getresponse()
+        self.status = self.response.status
+
+    def __iter__(self):
+        fields = {}
+        while line := self.response.readline():
+            line = line.decode().rstrip("\n")
+            if line == ":":
+                yield None
+            elif line:
+                name, value = line.split(": ", 1)
+                assert name not in fields, line
+                fields[name] = value
+            elif "data" in fields:
+                yield int(fields["id"]), fields["event"], json.loads(fields["data"])
+                fields = {}
+            else:
+                fields = {}
+        assert not fields, "the stream ended within an event"
+
+    def events(self):
+        return (event for event in self if event is not None)
+
+    def close(self):
+        self.response.close()
+        self.connection.close()
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory):
+    daemon = Daemon(tmp_path_factory.mktemp("rejectd"), SLOW).start()
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture(scope="module")
+def medium(daemon):
+    return daemon.api.upload(description(**MEDIUM), noise(**MEDIUM))
+
+
+@pytest.fixture(scope="module")
+def small(daemon):
+    return daemon.api.upload(description(), noise())
+
+
+@pytest.fixture(scope="module")
+def large(daemon):
+    return daemon.api.upload(description(**LONG), noise(**LONG))
+
+
+def start_long(api, large):
+    return api.submit({"type": "fit", "dataset": large["id"], "parameters": GRID})["id"]
+
+
+@pytest.fixture
+def long_job(api, large):
+    job = start_long(api, large)
+    yield job
+    if api.job(job)["state"] not in FINAL:
+        api.delete(f"/v1/jobs/{job}")
+    api.finish(job)
+
+
+def test_from_the_queue_to_the_end(api, medium, long_job):
+    """A job that waits for another one is seen queued, running, in progress and at its end."""
+    second = start_long(api, medium)
+    stream = Stream(api.port, second)
+    assert stream.status == 200
+    assert stream.response.headers["Content-Type"] == "text/event-stream"
+    assert stream.response.headers["Cache-Control"] == "no-cache"
+    assert stream.response.headers["X-Accel-Buffering"] == "no"
+    events = stream.events()
+    seen = [next(events)]
+    assert seen[0][1] == "job" and seen[0][2]["id"] == second
+    api.delete(f"/v1/jobs/{long_job}")
+    seen += events
+    ids = [event[0] for event in seen]
+    assert ids == sorted(ids) and len(set(ids)) == len(ids)
+    assert [kind for _, kind, _ in seen].index("end") == len(seen) - 1
+    states = [data["state"] for _, kind, data in seen if kind != "progress"]
+    assert states in (["queued", "running", "succeeded"], ["running", "succeeded"]), states
+    assert seen[-1][2] == api.job(second)
+    progress = [data for _, kind, data in seen if kind == "progress"]
+    fractions = [data["fraction"] for data in progress]
+    assert len(fractions) >= 3 and fractions == sorted(fractions)
+    assert all(set(data) == {"stage", "fraction", "seconds_left"} for data in progress)
+    known = [data["seconds_left"] for data in progress if data["seconds_left"] is not None]
+    assert all(seconds >= 0 for seconds in known)
+
+
+def test_time_left_is_shown(api, long_job):
+    def known():
+        job = api.job(long_job)
+        assert job["state"] in ("queued", "running"), "it ended before its time left was known"
+        return job["progress"]["seconds_left"]
+
+    assert api.job(long_job)["progress"].keys() == {"stage", "fraction", "seconds_left"}
+    assert eventually(known, 30, "the time left is known") > 0
+
+
+def test_ended_job(api, small):
+    job, _ = api.fit(small, cv=3)
+    events = list(Stream(api.port, job["id"]).events())
+    assert [(kind, data) for _, kind, data in events] == [("end", api.job(job["id"]))]
+
+
+def test_replay(api, long_job):
+    """Who comes back with the last id gets the rest, exactly as one who stayed."""
+    stayed = Stream(api.port, long_job)
+    first = Stream(api.port, long_job)
+    seen = []
+    for event in first.events():
+        seen.append(event)
+        if len(seen) == 3:
+            break
+    first.close()
+    time.sleep(0.5)
+    assert seen[-1][1] == "progress"
+    again = Stream(api.port, long_job, seen[-1][0]).events()
+    missed = [next(again) for _ in range(3)]
+    reference = []
+    for event in stayed.events():
+        reference.append(event)
+        if event[0] >= missed[-1][0]:
+            break
+    assert [event for event in reference if event[0] > seen[-1][0]] == missed
+    stayed.close()
+    api.delete(f"/v1/jobs/{long_job}")
+    rest = list(again)
+    assert rest[-1][1:] == ("end", api.job(long_job))
+    # After the end, too.
+    assert list(Stream(api.port, long_job, rest[-2][0] if len(rest) > 1 else missed[-1][0]).events()) == rest[-1:]
+    assert list(Stream(api.port, long_job, rest[-1][0]).events()) == []
+
+
+def test_unknown_ids_get_the_job(api, long_job):
+    for last in (1, 10**18):
+        stream = Stream(api.port, long_job, last)
+        identity, kind, data = next(stream.events())
+        assert kind == "job" and data["id"] == long_job and identity > 1.6e15
+        stream.close()
+
+
+@pytest.mark.parametrize("last", ["x", "-1", "1" * 20, "1 2"])
+def test_bad_last_event_id(api, long_job, last):
+    response = api.get(f"/v1/jobs/{long_job}/events", headers={"Last-Event-ID": last})
+    check_problem(response, 422, "invalid-value", "Last-Event-ID")
+
+
+def test_what_is_no_job(api, small):
+    check_problem(api.get("/v1/jobs/jb_0000000000000000000000/events"), 404, "not-found")
+    check_problem(api.get(f"/v1/jobs/{small['id']}/events"), 404, "not-found")
+
+
+def test_clients_that_leave(daemon, api, large, long_job):
+    """They cost nobody anything: the job goes on, and others are told."""
+    second = start_long(api, large)
+    for _ in range(50):
+        connection = socket.create_connection(("127.0.0.1", api.port))
+        connection.sendall(f"GET /v1/jobs/{second}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        connection.close()
+    stream = Stream(api.port, second)
+    api.delete(f"/v1/jobs/{second}")
+    assert list(stream.events())[-1][2]["state"] in ("cancelled", "succeeded")
+    assert api.job(long_job)["state"] in ("running", "queued", "succeeded")
+
+
+def test_two_hundred_listeners(api, large, long_job):
+    second = start_long(api, large)
+    streams = [Stream(api.port, second) for _ in range(200)]
+    assert all(stream.status == 200 for stream in streams)
+    begun = time.monotonic()
+    assert api.get("/healthz").status == 200
+    assert time.monotonic() - begun < 5 * PATIENCE
+    ends = []
+    threads = [threading.Thread(target=lambda s=s: ends.append(list(s.events())[-1])) for s in streams]
+    for thread in threads:
+        thread.start()
+    api.delete(f"/v1/jobs/{second}")
+    for thread in threads:
+        thread.join(60 * PATIENCE)
+    assert len(ends) == 200
+    assert {kind for _, kind, _ in ends} == {"end"} and len({identity for identity, _, _ in ends}) == 1
+
+
+def test_heartbeat_limit_and_drain(own_daemon):
+    """With nothing to tell there are heartbeats; one listener too many is told so; the daemon's end
+    ends the streams, and the ids go on after it."""
+    daemon = own_daemon(*SLOW, "--event-heartbeat", "1", "--max-listeners", "2", "--idle-timeout", "2")
+    data = daemon.api.upload(description(**LONG), noise(**LONG))
+    start_long(daemon.api, data)
+    waiting = start_long(daemon.api, data)
+    stream = Stream(daemon.api.port, waiting)
+    other = Stream(daemon.api.port, waiting)
+    refused = daemon.api.get(f"/v1/jobs/{waiting}/events")
+    check_problem(refused, 503, "unavailable", None, "listen")
+    assert refused.headers["Retry-After"]
+    both = iter(stream)
+    first = next(both)
+    if first[2]["state"] == "queued":
+        assert next(both) is None
+    other.close()
+    eventually(lambda: allowed(daemon, waiting), 20, "who has left is not counted")
+    daemon.stop()
+    rest = [event for event in both if event is not None]
+    last = rest[-1] if rest else first
+    assert last[1] != "end"
+    daemon.start()
+    again = Stream(daemon.api.port, waiting, last[0])
+    identity, kind, job = next(again.events())
+    assert kind == "job" and job["id"] == waiting and identity > last[0]
+    again.close()
+
+
+def allowed(daemon, job):
+    stream = Stream(daemon.api.port, job)
+    stream.close()
+    return stream.status == 200
+
+
+def test_only_who_sees_the_job_listens(own_daemon):
+    daemon = own_daemon()
+    anna, bert = (As(daemon.api, add(daemon, name)) for name in ("anna", "bert"))
+    job = make_fit(anna, make_dataset(anna)["id"])
+    events = list(Stream(daemon.api.port, job["id"], headers=anna.headers).events())
+    assert events[-1][1] == "end"
+    path = f"/v1/jobs/{job['id']}/events"
+    check_problem(daemon.api.get(path, headers=bert.headers), 404, "not-found")
+    check_problem(daemon.api.get(path), 401, "unauthenticated")
