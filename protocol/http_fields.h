@@ -22,6 +22,14 @@ struct http_piece {
     uint64_t first, last, total;
 };
 
+/* How far an upload that comes in pieces has got. */
+struct http_place {
+    bool known;
+    bool complete;
+    uint64_t offset; /* bytes that are kept for good */
+    uint64_t length; /* of the whole; 0: not known yet */
+};
+
 /* Content-Range of a request. INVALID_REQUEST at "Content-Range" for all but the form above. */
 enum rejectd_status http_read_content_range(const char *text, struct http_piece *piece,
                                             struct rejectd_error *error);

@@ -50,7 +50,8 @@ static void prepare(struct response *response)
     if (!response->has_problem || response->body != NULL || response->constant_body != NULL) {
         return;
     }
-    response->body = problem_to_json_of(&response->problem, response->request_id);
+    response->body = problem_to_json_of(&response->problem, response->request_id,
+                                        response->place.known ? &response->place.offset : NULL);
     if (response->body != NULL) {
         response->length = strlen(response->body);
     } else {
@@ -126,18 +127,15 @@ void respond_stream(struct response *response, const char *content_type,
     response->stream = *stream;
 }
 
-/* "sha-256=:...:" of RFC 9530; "" for what is no SHA-256. */
-static void write_digest(const char *sha256, char out[64])
+/* "" for what is no SHA-256. */
+static void write_digest(const char *sha256, char out[HTTP_DIGEST_TEXT_SIZE])
 {
-    unsigned char digest[crypto_hash_sha256_BYTES];
-    char base64[sodium_base64_ENCODED_LEN(sizeof digest, sodium_base64_VARIANT_ORIGINAL)];
+    unsigned char digest[HTTP_DIGEST_BYTES];
     size_t length = 0;
     out[0] = '\0';
     if (sodium_hex2bin(digest, sizeof digest, sha256, strlen(sha256), NULL, &length, NULL) == 0 &&
         length == sizeof digest) {
-        sodium_bin2base64(base64, sizeof base64, digest, sizeof digest,
-                          sodium_base64_VARIANT_ORIGINAL);
-        snprintf(out, 64, "sha-256=:%s:", base64);
+        http_write_digest(digest, out);
     }
 }
 
@@ -254,6 +252,24 @@ static void add_cache_headers(const struct response *response, struct MHD_Respon
     }
 }
 
+static void add_upload_headers(const struct response *response, struct MHD_Response *made)
+{
+    const struct http_place *place = &response->place;
+    char number[24];
+    if (place->known) {
+        snprintf(number, sizeof number, "%llu", (unsigned long long)place->offset);
+        MHD_add_response_header(made, "Upload-Offset", number);
+        MHD_add_response_header(made, "Upload-Complete", place->complete ? "?1" : "?0");
+    }
+    if (place->known && place->length > 0) {
+        snprintf(number, sizeof number, "%llu", (unsigned long long)place->length);
+        MHD_add_response_header(made, "Upload-Length", number);
+    }
+    if (response->tells_codings) {
+        MHD_add_response_header(made, "Accept-Encoding", HTTP_CODINGS_ACCEPTED);
+    }
+}
+
 static struct MHD_Response *create(struct response *response)
 {
     struct MHD_Response *made;
@@ -305,6 +321,7 @@ enum MHD_Result response_queue(struct response *response, struct MHD_Connection 
         }
         add_file_headers(response, made);
         add_tag_headers(response, made);
+        add_upload_headers(response, made);
         if (response->status == 401) {
             MHD_add_response_header(made, "WWW-Authenticate", "Bearer realm=\"rejectd\"");
         }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "protocol/http_fields.h"
 #include "protocol/resource_json.h"
 
 /* A body that is made while it is sent. Called by one thread at a time, from the front to the end.
@@ -40,9 +41,11 @@ struct response {
     char etag[72];        /* with its quotes; "": none */
     char repr_digest[64]; /* of the whole, when only a part is sent, too; "": none */
     char content_range[72];
-    int retry_after;  /* seconds; 0: not told, but of 503, where it is 1 */
-    bool close;       /* the connection, after it */
-    bool has_problem; /* body or constant_body follow from it when it is prepared */
+    struct http_place place; /* of an upload in pieces */
+    bool tells_codings;      /* that a body may have */
+    int retry_after;         /* seconds; 0: not told, but of 503, where it is 1 */
+    bool close;              /* the connection, after it */
+    bool has_problem;        /* body or constant_body follow from it when it is prepared */
     struct rejectd_error problem;
     char request_id[RESOURCE_REQUEST_SIZE]; /* "": not told */
 };
