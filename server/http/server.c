@@ -327,10 +327,20 @@ static enum MHD_Result take_piece(struct request *request, const char *bytes, si
     return MHD_YES;
 }
 
+/* Before the answer: whoever has it may go on at once with the next upload to the dataset. */
+static void close_uploads(struct request *request)
+{
+    upload_close(request->upload);
+    request->upload = NULL;
+    file_upload_close(request->file);
+    request->file = NULL;
+}
+
 static void work(void *context)
 {
     struct request *request = context;
     request->route->handle(request, &request->response);
+    close_uploads(request);
     request->phase = REQUEST_DONE;
     request_wake(request);
 }
@@ -343,6 +353,7 @@ static enum MHD_Result answer(struct request *request)
     connection_enter(request->record, CONNECTION_WORKING, 0.0);
     struct rejectd_error error = {0};
     if (request->phase == REQUEST_BODY && body_check_digests(request, &error) != REJECTD_OK) {
+        close_uploads(request);
         refuse(request, &error);
         return send_answer(request);
     }
@@ -471,8 +482,7 @@ static void completed(void *context, struct MHD_Connection *connection, void **r
     connections_give_memory(server->connections, request->body_memory);
     waiters_remove(request->service->waiters, &request->waiter);
     event_stream_close(request->service, request->events);
-    upload_close(request->upload);
-    file_upload_close(request->file);
+    close_uploads(request);
     buffer_free(&request->body);
     response_clear(&request->response);
     free(request);
