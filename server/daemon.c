@@ -15,6 +15,7 @@
 #include "server/jobs/queue_watch.h"
 #include "server/notify.h"
 #include "server/pulse.h"
+#include "server/uploads/partials.h"
 
 enum {
     COMMIT_THREADS = 2,
@@ -88,10 +89,14 @@ static const char *module_path(const struct config *config)
     return config->cuda_module[0] == '\0' ? NULL : config->cuda_module;
 }
 
-static bool blob_needed(void *context, const char *sha256)
+static bool blob_needed(void *context, const char *name)
 {
     struct store *store = context;
-    return store->functions->blob_is_needed(store, sha256);
+    const char *dataset = blobs_partial_id(name);
+    struct store_partial partial;
+    return dataset == NULL
+               ? store->functions->blob_is_needed(store, name)
+               : store->functions->partial_get(store, dataset, &partial, NULL) != REJECTD_NOT_FOUND;
 }
 
 static enum rejectd_status path_in(const struct config *config, const char *name,
@@ -306,6 +311,9 @@ static enum rejectd_status start(struct daemon *daemon, struct rejectd_error *er
         status = executor_open(UPLOAD_THREADS, &service->uploads, error);
     }
     if (status == REJECTD_OK) {
+        status = partials_open(service, &service->partials, error);
+    }
+    if (status == REJECTD_OK) {
         status = list_devices(daemon, error);
     }
     if (status == REJECTD_OK) {
@@ -386,6 +394,7 @@ void daemon_tick(struct daemon *daemon)
     events_wake_due(daemon->service.events, now);
     http_tick(daemon->http);
     pulse_tick(daemon->pulse, now);
+    partials_tick(daemon->service.partials, now);
 }
 
 void daemon_ready(struct daemon *daemon)
@@ -475,6 +484,7 @@ void daemon_stop(struct daemon *daemon)
     executor_close(service->uploads);
     executor_close(service->commits);
     queue_watch_close(daemon->queue_watch);
+    partials_close(service->partials);
     scheduler_close(service->scheduler);
     for (size_t i = 0; i < service->n_gpus; i++) {
         gpu_worker_close(daemon->gpus[i]);

@@ -140,9 +140,11 @@ static enum rejectd_status check_body(const struct request *request, const struc
 static enum rejectd_status find_route(struct request *request, const char *method,
                                       struct rejectd_error *error)
 {
-    const char *looked_up = strcmp(method, "HEAD") == 0 ? "GET" : method;
     char *allow = request->response.allow;
-    request->route = route_find(looked_up, request->path, request->id, allow);
+    request->route = route_find(method, request->path, request->id, allow);
+    if (request->route == NULL && strcmp(method, "HEAD") == 0) {
+        request->route = route_find("GET", request->path, request->id, allow);
+    }
     if (request->route != NULL) {
         return REJECTD_OK;
     }

@@ -8,6 +8,7 @@
 #define SERVER_HTTP_REQUEST_H
 
 #include "base/buffer.h"
+#include "server/http/body.h"
 #include "server/http/response.h"
 #include "server/identity/principal.h"
 #include "server/service.h"
@@ -90,6 +91,7 @@ struct request {
     enum request_phase phase;
     double started; /* clock_monotonic() */
     uint64_t content_length;
+    struct body_facts facts;
     struct buffer body;
     uint64_t body_memory; /* that was taken for it */
     struct upload *upload;
@@ -125,7 +127,9 @@ enum rejectd_status request_wait(const struct request *request, double *seconds,
 /* Whose a resource becomes that this request makes: the principal's, with ?visibility=. */
 enum rejectd_status request_ownership(const struct request *request, struct ownership *ownership,
                                       struct rejectd_error *error);
-/* After it a collected body is complete NUL-terminated text. */
+/* Memory for bodies that are collected, given back with the request; false when there is none. */
+bool request_take_memory(struct request *request, uint64_t bytes);
+/* After it a collected body is complete NUL-terminated text, decoded. */
 enum rejectd_status request_check_body(struct request *request, struct rejectd_error *error);
 /* A request header; NULL when it isn't there. */
 const char *request_header(const struct request *request, const char *name);
@@ -142,6 +146,7 @@ size_t route_index(const struct route *route);
 void dataset_create(struct request *request, struct response *response);
 void dataset_add_file(struct request *request, struct response *response);
 void dataset_put_samples(struct request *request, struct response *response);
+void dataset_show_upload(struct request *request, struct response *response);
 void dataset_list_all(struct request *request, struct response *response);
 void dataset_show(struct request *request, struct response *response);
 void dataset_remove(struct request *request, struct response *response);

@@ -13,6 +13,7 @@ static const struct route routes[] = {
     {"POST", "/v1/datasets/{}/parts", BODY_FILE, ROUTE_UPLOADS, dataset_add_file, ACCESS_USER},
     {"PUT", "/v1/datasets/{}/samples", BODY_SAMPLES, ROUTE_UPLOADS, dataset_put_samples,
      ACCESS_USER},
+    {"HEAD", "/v1/datasets/{}/samples", BODY_NONE, ROUTE_HTTP, dataset_show_upload, ACCESS_USER},
 
     {"POST", "/v1/jobs", BODY_JSON, ROUTE_COMMITS, job_create, ACCESS_USER},
     {"GET", "/v1/jobs", BODY_NONE, ROUTE_HTTP, job_list_all, ACCESS_USER},
