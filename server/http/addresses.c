@@ -32,6 +32,14 @@ struct address address_site(const struct address *address)
     return site;
 }
 
+bool address_is_loopback(const struct address *address)
+{
+    static const unsigned char six[16] = {[15] = 1};
+    return memcmp(address->bytes, six, sizeof six) == 0 ||
+           (memcmp(address->bytes, mapped, sizeof mapped) == 0 &&
+            address->bytes[sizeof mapped] == 127);
+}
+
 /* "10.0.0.0/8" in `text`, without blanks around it. */
 static bool read_network(char *text, struct address *address, int *bits)
 {

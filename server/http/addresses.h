@@ -17,6 +17,8 @@ struct address address_of(const struct sockaddr *socket_address);
 /* One household or machine: all of an IPv4 address, the first 64 bits of an IPv6 one. */
 struct address address_site(const struct address *address);
 
+bool address_is_loopback(const struct address *address);
+
 enum { ADDRESS_LIST_MOST = 64 };
 
 struct address_list {

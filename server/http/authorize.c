@@ -1,36 +1,15 @@
 #include "server/http/authorize.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "server/clock.h"
+#include "server/http/addresses.h"
 #include "server/identity/token.h"
 
 /* ---- this machine ---- */
-
-static bool is_loopback4(uint32_t address)
-{
-    return ntohl(address) >> 24 == 127;
-}
-
-static bool is_loopback(const struct sockaddr *address)
-{
-    if (address->sa_family == AF_INET) {
-        const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)address;
-        return is_loopback4(four->sin_addr.s_addr);
-    }
-    if (address->sa_family == AF_INET6) {
-        const struct in6_addr *six =
-            &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
-        uint32_t mapped;
-        memcpy(&mapped, &six->s6_addr[12], sizeof mapped);
-        return IN6_IS_ADDR_LOOPBACK(six) || (IN6_IS_ADDR_V4MAPPED(six) && is_loopback4(mapped));
-    }
-    return address->sa_family == AF_UNIX;
-}
 
 /* "localhost", "127.0.0.1", "[::1]", with or without a port. */
 static bool names_loopback(const char *host)
@@ -48,7 +27,7 @@ static bool names_loopback(const char *host)
         return strcmp(name, "[::1") == 0;
     }
     return strcasecmp(name, "localhost") == 0 ||
-           (inet_pton(AF_INET, name, &four) == 1 && is_loopback4(four.s_addr));
+           (inet_pton(AF_INET, name, &four) == 1 && ntohl(four.s_addr) >> 24 == 127);
 }
 
 static bool passed_on(const struct request *request)
@@ -67,8 +46,12 @@ static bool is_local(const struct request *request)
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const char *host = request_header(request, "Host");
-    return info != NULL && info->client_addr != NULL && is_loopback(info->client_addr) &&
-           (host == NULL || names_loopback(host)) && !passed_on(request);
+    if (info == NULL || info->client_addr == NULL) {
+        return false;
+    }
+    const struct address client = address_of(info->client_addr);
+    return address_is_loopback(&client) && (host == NULL || names_loopback(host)) &&
+           !passed_on(request);
 }
 
 /* ---- who ---- */
@@ -151,17 +134,10 @@ static enum rejectd_status authenticate(struct request *request, struct rejectd_
 static enum rejectd_status look_up(const struct request *request, const char *id,
                                    struct ownership *ownership, struct rejectd_error *error)
 {
-    static const char *const kinds[][2] = {{"ds_", "dataset"}, {"jb_", "job"}, {"md_", "model"}};
     struct store *store = request->service->store;
-    const enum rejectd_status status = store->functions->ownership_get(store, id, ownership, error);
-    if (status != REJECTD_OK || principal_sees(&request->principal, ownership)) {
-        return status;
-    }
-    const char *kind = "resource";
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        kind = strncmp(id, kinds[i][0], 3) == 0 ? kinds[i][1] : kind;
-    }
-    return REJECTD_FAIL(error, REJECTD_NOT_FOUND, "", "there is no %s %.40s", kind, id);
+    struct store_viewer viewer;
+    return store->functions->ownership_get(store, principal_viewer(&request->principal, &viewer),
+                                           id, ownership, error);
 }
 
 static enum rejectd_status check_resource(const struct request *request,

@@ -108,8 +108,9 @@ enum rejectd_status sqlite_recover(struct store *store, struct store_recovery *r
 
 enum rejectd_status sqlite_usage_get(struct store *store, const char *owner,
                                      struct store_usage *usage, struct rejectd_error *error);
-enum rejectd_status sqlite_ownership_get(struct store *store, const char *id,
-                                         struct ownership *ownership, struct rejectd_error *error);
+enum rejectd_status sqlite_ownership_get(struct store *store, const struct store_viewer *viewer,
+                                         const char *id, struct ownership *ownership,
+                                         struct rejectd_error *error);
 enum rejectd_status sqlite_ownership_change(struct store *store, const char *id,
                                             const struct ownership_change *change,
                                             struct rejectd_error *error);

@@ -39,7 +39,7 @@ static const struct kind *kind_of(const char *id)
 {
 #define KIND(prefix, name, table)                                                                  \
     {                                                                                              \
-        prefix, name, "SELECT owner, visibility FROM " table " WHERE id = ?",                      \
+        prefix, name, "SELECT owner, visibility FROM " table " WHERE id = ? AND " SQLITE_VISIBLE,  \
             "UPDATE " table " SET owner = CASE WHEN ?1 THEN ?2 ELSE owner END, "                   \
             "visibility = CASE WHEN ?3 THEN ?4 ELSE visibility END WHERE id = ?5"                  \
     }
@@ -64,8 +64,9 @@ static enum rejectd_status fail_unknown(const struct kind *kind, const char *id,
                         kind == NULL ? "resource" : kind->name, id);
 }
 
-enum rejectd_status sqlite_ownership_get(struct store *store, const char *id,
-                                         struct ownership *ownership, struct rejectd_error *error)
+enum rejectd_status sqlite_ownership_get(struct store *store, const struct store_viewer *viewer,
+                                         const char *id, struct ownership *ownership,
+                                         struct rejectd_error *error)
 {
     struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
     const struct kind *kind = kind_of(id);
@@ -77,6 +78,7 @@ enum rejectd_status sqlite_ownership_get(struct store *store, const char *id,
     pthread_mutex_lock(&reader->lock);
     query_begin(&query, reader, kind->sql_get, error);
     query_bind_text(&query, id);
+    query_bind_viewer(&query, viewer);
     const bool found = query_next(&query);
     if (found) {
         query_read_ownership(&query, ownership);

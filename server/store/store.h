@@ -277,9 +277,11 @@ struct store_functions {
     enum rejectd_status (*usage_get)(struct store *store, const char *owner,
                                      struct store_usage *usage, struct rejectd_error *error);
 
-    /* Of a dataset, job or model, which its id tells. */
-    enum rejectd_status (*ownership_get)(struct store *store, const char *id,
-                                         struct ownership *ownership, struct rejectd_error *error);
+    /* Of a dataset, job or model, which its id tells. NOT_FOUND, in the same words, for what is not
+     * there and for what the viewer does not see. */
+    enum rejectd_status (*ownership_get)(struct store *store, const struct store_viewer *viewer,
+                                         const char *id, struct ownership *ownership,
+                                         struct rejectd_error *error);
     enum rejectd_status (*ownership_change)(struct store *store, const char *id,
                                             const struct ownership_change *change,
                                             struct rejectd_error *error);

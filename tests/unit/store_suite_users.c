@@ -131,19 +131,24 @@ START_TEST(test_ownership_changes_by_fields)
     struct ownership_change change = {.has_visibility = true, .to = of("x", VISIBILITY_LAB)};
     add_dataset("anna", VISIBILITY_PRIVATE, id);
     OK(ownership_change, id, &change);
-    OK(ownership_get, id, &ownership);
+    OK(ownership_get, NULL, id, &ownership);
     ck_assert_str_eq(ownership.owner, "anna");
     ck_assert_int_eq(ownership.visibility, VISIBILITY_LAB);
     change = (struct ownership_change){.has_owner = true, .to = of("bert", VISIBILITY_PRIVATE)};
     OK(ownership_change, id, &change);
-    OK(ownership_get, id, &ownership);
+    OK(ownership_get, NULL, id, &ownership);
     ck_assert_str_eq(ownership.owner, "bert");
     ck_assert_int_eq(ownership.visibility, VISIBILITY_LAB);
     add_job("anna", 0, job);
-    OK(ownership_get, job, &ownership);
+    OK(ownership_get, NULL, job, &ownership);
     ck_assert_str_eq(ownership.owner, "anna");
-    FAILS(REJECTD_NOT_FOUND, ownership_get, "md_0000000000000000000000", &ownership);
-    FAILS(REJECTD_NOT_FOUND, ownership_get, "xy", &ownership);
+    FAILS(REJECTD_NOT_FOUND, ownership_get, NULL, "md_0000000000000000000000", &ownership);
+    FAILS(REJECTD_NOT_FOUND, ownership_get, NULL, "xy", &ownership);
+    /* What is not seen is not there, and nothing tells the two apart. */
+    add_dataset("anna", VISIBILITY_PRIVATE, id);
+    OK(ownership_get, &anna, id, &ownership);
+    FAILS(REJECTD_NOT_FOUND, ownership_get, &bert, id, &ownership);
+    ck_assert_ptr_nonnull(strstr(error.message, "there is no dataset ds_"));
     FAILS(REJECTD_NOT_FOUND, ownership_change, "jb_0000000000000000000000", &change);
 }
 END_TEST
@@ -160,7 +165,7 @@ START_TEST(test_a_model_is_its_jobs_owners)
                                           .model_id = model,
                                           .model_json = "{\"channels\":[],\"types\":[]}"};
     OK(job_finish, job, claim(job), &outcome);
-    OK(ownership_get, model, &ownership);
+    OK(ownership_get, NULL, model, &ownership);
     ck_assert_str_eq(ownership.owner, "anna");
 }
 END_TEST

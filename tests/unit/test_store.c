@@ -100,7 +100,7 @@ START_TEST(test_first_schema_is_brought_up_to_date)
     ck_assert_str_eq(result.artifacts[ARTIFACT_CLEANED], cleaned);
     ck_assert(store->functions->blob_is_needed(store, labels));
     ck_assert(store->functions->blob_is_needed(store, cleaned));
-    ck_assert_int_eq(store->functions->ownership_get(store, "jb_old", &ownership, &error),
+    ck_assert_int_eq(store->functions->ownership_get(store, NULL, "jb_old", &ownership, &error),
                      REJECTD_OK);
     ck_assert_str_eq(ownership.owner, "");
     ck_assert_int_eq(ownership.visibility, VISIBILITY_PRIVATE);
