@@ -69,7 +69,7 @@ void account_answer(struct request *request)
     account->problem = response->has_problem ? rejectd_status_name(response->problem.status) : NULL;
     response_prepare(response, request->request_id);
     account->status = response->status;
-    account->bytes_out = strcmp(account->method, "HEAD") == 0 ? 0 : response_body_bytes(response);
+    account->bytes_out = request->is_head ? 0 : response_body_bytes(response);
 }
 
 static void count(const struct request *request, double seconds)
@@ -77,7 +77,7 @@ static void count(const struct request *request, double seconds)
     const struct request_account *account = &request->account;
     const struct metrics_request figures = {
         .route = request->route == NULL ? SIZE_MAX : route_index(request->route),
-        .is_head = strcmp(account->method, "HEAD") == 0,
+        .is_head = request->is_head,
         .status = account->status,
         .seconds = account->waits ? -1.0 : seconds,
         .bytes_in = account->bytes_in,

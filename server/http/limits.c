@@ -19,14 +19,20 @@ static enum rejectd_status check_rate(struct request *request, struct rejectd_er
                         "more than %.0f requests a second; come again later", most);
 }
 
+static enum rejectd_status look_up_usage(const struct request *request, struct store_usage *usage,
+                                         struct rejectd_error *error)
+{
+    struct store *store = request->service->store;
+    return store->functions->usage_get(store, request->principal.user, usage, error);
+}
+
 static enum rejectd_status check_queue(struct request *request, struct rejectd_error *error)
 {
     enum { RETRY_SECONDS = 10 };
-    const struct service *service = request->service;
-    const uint64_t most = (uint64_t)service->config->user_queued_jobs;
-    struct store_usage usage;
-    const enum rejectd_status status = service->store->functions->usage_get(
-        service->store, request->principal.user, &usage, error);
+    const uint64_t most = (uint64_t)request->service->config->user_queued_jobs;
+    struct store_usage usage = {0};
+    const enum rejectd_status status =
+        most == 0 ? REJECTD_OK : look_up_usage(request, &usage, error);
     if (status != REJECTD_OK || most == 0 || usage.queued_jobs < most) {
         return status;
     }
@@ -39,13 +45,11 @@ static enum rejectd_status check_queue(struct request *request, struct rejectd_e
 enum rejectd_status limits_check_bytes(const struct request *request, uint64_t bytes,
                                        struct rejectd_error *error)
 {
-    const struct service *service = request->service;
-    const uint64_t most = (uint64_t)service->config->user_bytes;
+    const uint64_t most = (uint64_t)request->service->config->user_bytes;
     struct store_usage usage = {0};
     enum rejectd_status status = REJECTD_OK;
     if (most != 0) {
-        status = service->store->functions->usage_get(service->store, request->principal.user,
-                                                      &usage, error);
+        status = look_up_usage(request, &usage, error);
     }
     if (status != REJECTD_OK || most == 0 ||
         (usage.stored_bytes <= most && bytes <= most - usage.stored_bytes)) {
@@ -61,15 +65,14 @@ enum rejectd_status limits_check_bytes(const struct request *request, uint64_t b
 enum rejectd_status limits_room(const struct request *request, uint64_t *most,
                                 struct rejectd_error *error)
 {
-    const struct service *service = request->service;
-    const uint64_t most_of_user = (uint64_t)service->config->user_bytes;
+    const struct config *config = request->service->config;
+    const uint64_t most_of_user = (uint64_t)config->user_bytes;
     struct store_usage usage = {0};
-    *most = (uint64_t)service->config->max_upload_bytes;
+    *most = (uint64_t)config->max_upload_bytes;
     if (most_of_user == 0 || request->facts.coding == HTTP_IDENTITY) {
         return REJECTD_OK;
     }
-    const enum rejectd_status status = service->store->functions->usage_get(
-        service->store, request->principal.user, &usage, error);
+    const enum rejectd_status status = look_up_usage(request, &usage, error);
     const uint64_t room = usage.stored_bytes < most_of_user ? most_of_user - usage.stored_bytes : 0;
     *most = room < *most ? room : *most;
     return status;

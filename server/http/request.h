@@ -112,6 +112,8 @@ struct request {
 void request_suspend(struct request *request);
 /* Resumes a suspended request, or keeps the next suspension from happening. */
 void request_wake(struct request *request);
+/* The same, for who calls back with a request as its context. */
+void request_wake_callback(void *request);
 
 /* True while the daemon goes on; false when everybody who waits has to be answered. */
 bool request_may_wait(const struct request *request);
@@ -155,8 +157,7 @@ void job_create(struct request *request, struct response *response);
 void job_list_all(struct request *request, struct response *response);
 void job_show(struct request *request, struct response *response);
 void job_remove(struct request *request, struct response *response);
-void job_send_events(struct request *request, struct response *response);
-void queue_send_events(struct request *request, struct response *response);
+void send_events(struct request *request, struct response *response);
 /* Of the request that ends; NULL is allowed. */
 void event_stream_close(struct service *service, struct event_stream *stream);
 /* The job with its progress. */

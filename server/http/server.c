@@ -102,9 +102,9 @@ void request_wake(struct request *request)
     pthread_mutex_unlock(&server->lock);
 }
 
-static void wake_callback(void *context)
+void request_wake_callback(void *request)
 {
-    request_wake(context);
+    request_wake(request);
 }
 
 bool request_may_wait(const struct request *request)
@@ -155,7 +155,7 @@ static enum rejectd_status begin_file(struct request *request, struct rejectd_er
         .dataset = request->id,
         .content_length = request->content_length,
         .coding = request->facts.coding,
-        .on_room = wake_callback,
+        .on_room = request_wake_callback,
         .context = request,
     };
     const enum rejectd_status status = limits_room(request, &options.most, error);
@@ -175,7 +175,7 @@ static enum rejectd_status begin_samples(struct request *request, struct rejectd
         .piece = facts->piece,
         .whole_or_nothing = facts->has_content_digest,
         .has_digest = facts->has_repr_digest,
-        .on_room = wake_callback,
+        .on_room = request_wake_callback,
         .context = request,
     };
     memcpy(options.digest, facts->repr_digest, sizeof options.digest);
@@ -463,7 +463,7 @@ static void *new_request(void *context, const char *uri, struct MHD_Connection *
         request_ids_make(&server->ids, request->request_id);
         request->account.method = "other"; /* until the headers are there */
         request->started = clock_monotonic();
-        request->waiter.wake = wake_callback;
+        request->waiter.wake = request_wake_callback;
         request->waiter.context = request;
     }
     return request;

@@ -202,11 +202,6 @@ static enum rejectd_status read_last(const struct request *request, uint64_t *la
     return REJECTD_OK;
 }
 
-static void wake(void *context)
-{
-    request_wake(context);
-}
-
 /* Decides who is told of a job in the queue. */
 static bool may_see(void *context, const struct ownership *ownership)
 {
@@ -227,29 +222,31 @@ static enum rejectd_status open_stream(struct request *request, struct rejectd_e
     enum rejectd_status status = read_last(request, &last, error);
     if (status == REJECTD_OK) {
         struct events *events = request->service->events;
-        status =
-            is_of_queue(request)
-                ? events_join_queue(events, last, wake, may_see, request, &stream->listener, error)
-                : events_join(events, request->id, last, wake, request, &stream->listener, error);
+        status = is_of_queue(request)
+                     ? events_join_queue(events, last, request_wake_callback, may_see, request,
+                                         &stream->listener, error)
+                     : events_join(events, request->id, last, request_wake_callback, request,
+                                   &stream->listener, error);
     }
     return status;
 }
 
-static void respond_events(struct request *request, struct response *response)
-{
-    request->account.waits = true;
-    const struct response_stream stream = {
-        .read = stream_read, .close = leave_it, .context = request, .bytes = MHD_SIZE_UNKNOWN};
-    respond_stream(response, "text/event-stream", &stream);
-}
-
-void job_send_events(struct request *request, struct response *response)
+/* The id may be that of something else. */
+static enum rejectd_status check_job(const struct request *request, struct rejectd_error *error)
 {
     struct store *store = request->service->store;
-    struct rejectd_error error = {0};
     struct job_view job = {0};
-    enum rejectd_status status = store->functions->job_get(store, request->id, &job, &error);
+    const enum rejectd_status status = store->functions->job_get(store, request->id, &job, error);
     job_view_clear(&job);
+    return status;
+}
+
+void send_events(struct request *request, struct response *response)
+{
+    const struct response_stream stream = {
+        .read = stream_read, .close = leave_it, .context = request, .bytes = MHD_SIZE_UNKNOWN};
+    struct rejectd_error error = {0};
+    enum rejectd_status status = is_of_queue(request) ? REJECTD_OK : check_job(request, &error);
     if (status == REJECTD_OK) {
         status = open_stream(request, &error);
     }
@@ -257,15 +254,6 @@ void job_send_events(struct request *request, struct response *response)
         respond_problem(response, &error);
         return;
     }
-    respond_events(request, response);
-}
-
-void queue_send_events(struct request *request, struct response *response)
-{
-    struct rejectd_error error = {0};
-    if (open_stream(request, &error) != REJECTD_OK) {
-        respond_problem(response, &error);
-        return;
-    }
-    respond_events(request, response);
+    request->account.waits = true;
+    respond_stream(response, "text/event-stream", &stream);
 }

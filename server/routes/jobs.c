@@ -1,5 +1,4 @@
 /* /v1/jobs */
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +27,7 @@ static enum rejectd_status read_submission(const struct request *request,
                                            struct rejectd_error *error)
 {
     enum { LONGEST_KEY = 255 };
-    unsigned char digest[crypto_hash_sha256_BYTES];
+    struct sha256 hash;
     const char *key = request_header(request, "Idempotency-Key");
     *submission = (struct store_submission){.key = key, .sha256 = sha256};
     if (key == NULL) {
@@ -45,8 +44,9 @@ static enum rejectd_status read_submission(const struct request *request,
                             "without blanks",
                             LONGEST_KEY);
     }
-    crypto_hash_sha256(digest, (const unsigned char *)request->body.data, request->body.length);
-    sodium_bin2hex(sha256, RESOURCE_SHA256_SIZE, digest, sizeof digest);
+    sha256_init(&hash);
+    sha256_update(&hash, request->body.data, request->body.length);
+    sha256_final(&hash, sha256);
     return REJECTD_OK;
 }
 
