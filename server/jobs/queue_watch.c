@@ -42,10 +42,8 @@ static const struct seen *find(const struct seen *seen, size_t n, const char *id
 
 static void tell_counts(struct queue_watch *watch, const struct store_queue *queue)
 {
-    struct queue_view view = {.n_running = queue->n_running};
-    for (size_t i = 0; i < queue->n; i++) {
-        view.n_queued += queue->by_priority[i].n_queued;
-    }
+    struct queue_view view = {.n_queued = store_queue_n_queued(queue),
+                              .n_running = queue->n_running};
     if (view.n_queued == watch->n_queued && view.n_running == watch->n_running) {
         return;
     }

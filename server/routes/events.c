@@ -100,10 +100,11 @@ static char *show_queue(const struct request *request, uint64_t id)
     }
     struct job_view none = {0};
     struct queue_view view = {
-        .n_running = queue.n_running, .jobs = n_jobs == 0 ? &none : jobs, .n_jobs = n_jobs};
-    for (size_t i = 0; i < queue.n; i++) {
-        view.n_queued += queue.by_priority[i].n_queued;
-    }
+        .n_queued = store_queue_n_queued(&queue),
+        .n_running = queue.n_running,
+        .jobs = n_jobs == 0 ? &none : jobs,
+        .n_jobs = n_jobs,
+    };
     for (size_t i = 0; i < n_jobs; i++) {
         scheduler_show_progress(service->scheduler, &jobs[i]);
     }

@@ -168,6 +168,15 @@ void store_new_id(const char *prefix, char out[RESOURCE_ID_SIZE])
     out[length + RANDOM_CHARACTERS] = '\0';
 }
 
+size_t store_queue_n_queued(const struct store_queue *queue)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < queue->n; i++) {
+        n += queue->by_priority[i].n_queued;
+    }
+    return n;
+}
+
 void store_claim_clear(struct store_claim *claim)
 {
     free(claim->parameters_json);
@@ -180,11 +189,33 @@ enum rejectd_status sqlite_lookup(struct sqlite_connection *connection, const ch
     struct query query;
     *number = 0;
     query_begin(&query, connection, sql, error);
-    query_bind_text(&query, text);
+    if (text != NULL) {
+        query_bind_text(&query, text);
+    }
     if (query_next(&query)) {
         *number = query_read_integer(&query);
     }
     return query_end(&query);
+}
+
+enum rejectd_status sqlite_execute_for(struct sqlite_connection *connection, const char *sql,
+                                       const char *text, int *n_changed,
+                                       struct rejectd_error *error)
+{
+    struct query query;
+    query_begin(&query, connection, sql, error);
+    query_bind_text(&query, text);
+    return query_execute(&query, n_changed);
+}
+
+enum rejectd_status query_end_ids(struct query *query, char (*ids)[RESOURCE_ID_SIZE],
+                                  size_t capacity, size_t *n_ids)
+{
+    *n_ids = 0;
+    while (*n_ids < capacity && query_next(query)) {
+        query_read_text(query, ids[(*n_ids)++], RESOURCE_ID_SIZE);
+    }
+    return query_end(query);
 }
 
 void query_read_time(struct query *query, char out[RESOURCE_TIME_SIZE])

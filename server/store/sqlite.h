@@ -18,9 +18,20 @@ extern const size_t sqlite_n_migrations;
 
 struct sqlite_store *sqlite_store_of(struct store *store);
 
-/* One integer of a statement with one text parameter, or 0 without a row. Under the lock. */
+/* One integer of a statement with one text parameter, or none when text is NULL; 0 without a row.
+ * Under the lock. */
 enum rejectd_status sqlite_lookup(struct sqlite_connection *connection, const char *sql,
                                   const char *text, int64_t *number, struct rejectd_error *error);
+
+/* Runs a statement with one text parameter and without rows; n_changed may be NULL. Under the
+ * lock. */
+enum rejectd_status sqlite_execute_for(struct sqlite_connection *connection, const char *sql,
+                                       const char *text, int *n_changed,
+                                       struct rejectd_error *error);
+
+/* Reads ids, one a row, at most `capacity`, and ends the query. */
+enum rejectd_status query_end_ids(struct query *query, char (*ids)[RESOURCE_ID_SIZE],
+                                  size_t capacity, size_t *n_ids);
 
 /* Reads a time in milliseconds as text, "" for NULL. */
 void query_read_time(struct query *query, char out[RESOURCE_TIME_SIZE]);

@@ -108,10 +108,7 @@ enum rejectd_status sqlite_dataset_set_samples(struct store *store, const char *
         status = query_execute(&query, NULL);
     }
     if (status == REJECTD_OK) {
-        struct query query;
-        query_begin(&query, writer, SQLITE_DELETE_PARTIAL, error);
-        query_bind_text(&query, id);
-        status = query_execute(&query, NULL);
+        status = sqlite_execute_for(writer, SQLITE_DELETE_PARTIAL, id, NULL, error);
     }
     dataset_view_clear(&dataset);
     return transaction_end(writer, status, error);
@@ -169,19 +166,13 @@ static enum rejectd_status delete_unused(struct store *store, const char *kind,
                               "%s %.40s is used by a job that is queued or running", kind, id);
     }
     if (status == REJECTD_OK) {
-        struct query query;
-        query_begin(&query, writer, sql_delete, error);
-        query_bind_text(&query, id);
-        status = query_execute(&query, &n_deleted);
+        status = sqlite_execute_for(writer, sql_delete, id, &n_deleted, error);
     }
     if (status == REJECTD_OK && n_deleted == 0) {
         status = REJECTD_FAIL(error, REJECTD_NOT_FOUND, "", "there is no %s %.40s", kind, id);
     }
     for (; status == REJECTD_OK && *sql_belongings != NULL; sql_belongings++) {
-        struct query query;
-        query_begin(&query, writer, *sql_belongings, error);
-        query_bind_text(&query, id);
-        status = query_execute(&query, NULL);
+        status = sqlite_execute_for(writer, *sql_belongings, id, NULL, error);
     }
     return transaction_end(writer, status, error);
 }
@@ -194,7 +185,6 @@ enum rejectd_status sqlite_dataset_with_samples(struct store *store,
 {
     struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
     struct query query;
-    *n_ids = 0;
     pthread_mutex_lock(&reader->lock);
     query_begin(&query, reader,
                 "SELECT id FROM datasets WHERE sha256 = ? AND " SQLITE_VISIBLE
@@ -203,10 +193,7 @@ enum rejectd_status sqlite_dataset_with_samples(struct store *store,
     query_bind_text(&query, sha256);
     query_bind_viewer(&query, viewer);
     query_bind_integer(&query, (int64_t)capacity);
-    while (*n_ids < capacity && query_next(&query)) {
-        query_read_text(&query, ids[(*n_ids)++], RESOURCE_ID_SIZE);
-    }
-    const enum rejectd_status status = query_end(&query);
+    const enum rejectd_status status = query_end_ids(&query, ids, capacity, n_ids);
     pthread_mutex_unlock(&reader->lock);
     return status;
 }

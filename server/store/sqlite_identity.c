@@ -258,8 +258,8 @@ enum rejectd_status sqlite_token_any(struct store *store, bool *any, struct reje
     struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
     int64_t found = 1;
     pthread_mutex_lock(&reader->lock);
-    const enum rejectd_status status = sqlite_lookup(
-        reader, "SELECT EXISTS (SELECT 1 FROM tokens WHERE ?1 IS NULL)", NULL, &found, error);
+    const enum rejectd_status status =
+        sqlite_lookup(reader, "SELECT EXISTS (SELECT 1 FROM tokens)", NULL, &found, error);
     pthread_mutex_unlock(&reader->lock);
     *any = status != REJECTD_OK || found != 0;
     return status;

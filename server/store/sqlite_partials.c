@@ -82,10 +82,7 @@ enum rejectd_status sqlite_partial_delete(struct store *store, const char *datas
     struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
     enum rejectd_status status = transaction_begin(writer, error);
     if (status == REJECTD_OK) {
-        struct query query;
-        query_begin(&query, writer, SQLITE_DELETE_PARTIAL, error);
-        query_bind_text(&query, dataset);
-        status = query_execute(&query, NULL);
+        status = sqlite_execute_for(writer, SQLITE_DELETE_PARTIAL, dataset, NULL, error);
     }
     return transaction_end(writer, status, error);
 }
@@ -96,17 +93,13 @@ enum rejectd_status sqlite_partial_expired(struct store *store, int64_t before,
 {
     struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
     struct query query;
-    *n_ids = 0;
     pthread_mutex_lock(&reader->lock);
     query_begin(&query, reader,
                 "SELECT dataset FROM partials WHERE touched_at < ? ORDER BY touched_at LIMIT ?",
                 error);
     query_bind_integer(&query, before);
     query_bind_integer(&query, (int64_t)capacity);
-    while (*n_ids < capacity && query_next(&query)) {
-        query_read_text(&query, ids[(*n_ids)++], RESOURCE_ID_SIZE);
-    }
-    const enum rejectd_status status = query_end(&query);
+    const enum rejectd_status status = query_end_ids(&query, ids, capacity, n_ids);
     pthread_mutex_unlock(&reader->lock);
     return status;
 }

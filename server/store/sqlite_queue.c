@@ -387,16 +387,14 @@ enum rejectd_status sqlite_queue_look(struct store *store, struct store_queue *q
                                       struct rejectd_error *error)
 {
     struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
-    struct query query;
+    int64_t n_running = 0;
     *queue = (struct store_queue){0};
     pthread_mutex_lock(&reader->lock);
     enum rejectd_status status = look_at_queued(reader, queue, error);
     if (status == REJECTD_OK) {
-        query_begin(&query, reader, "SELECT count(*) FROM jobs WHERE state = 'running'", error);
-        if (query_next(&query)) {
-            queue->n_running = (size_t)query_read_integer(&query);
-        }
-        status = query_end(&query);
+        status = sqlite_lookup(reader, "SELECT count(*) FROM jobs WHERE state = 'running'", NULL,
+                               &n_running, error);
+        queue->n_running = (size_t)n_running;
     }
     pthread_mutex_unlock(&reader->lock);
     return status;

@@ -154,6 +154,9 @@ struct store_queue {
     } by_priority[STORE_PRIORITIES];
 };
 
+/* How many jobs wait, of all priorities. */
+size_t store_queue_n_queued(const struct store_queue *queue);
+
 struct store;
 
 struct store_functions {
