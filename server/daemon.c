@@ -9,6 +9,7 @@
 #include "server/clock.h"
 #include "server/data_dir.h"
 #include "server/devices/device_list.h"
+#include "server/environment.h"
 #include "server/http/request.h"
 #include "server/http/server.h"
 #include "server/jobs/job_events.h"
@@ -115,13 +116,7 @@ static enum rejectd_status open_storage(struct daemon *daemon, struct rejectd_er
     char path[CONFIG_TEXT_SIZE];
     enum rejectd_status status = data_dir_take(service->config->data_dir, &daemon->lock, error);
     if (status == REJECTD_OK) {
-        status = data_dir_check_store(service->config->data_dir, error);
-    }
-    if (status == REJECTD_OK) {
-        status = path_in(service->config, "store.sqlite", path, error);
-    }
-    if (status == REJECTD_OK) {
-        status = store_sqlite_open(path, &service->store, error);
+        status = data_dir_open_store(service->config->data_dir, &service->store, error);
     }
     if (status == REJECTD_OK) {
         status = path_in(service->config, "blobs", path, error);
@@ -328,15 +323,6 @@ static enum rejectd_status start(struct daemon *daemon, struct rejectd_error *er
     return status;
 }
 
-static const char *journal_of(char *const *environment)
-{
-    static const char name[] = "JOURNAL_STREAM=";
-    while (*environment != NULL && strncmp(*environment, name, sizeof name - 1) != 0) {
-        environment++;
-    }
-    return *environment == NULL ? NULL : *environment + sizeof name - 1;
-}
-
 /* False without memory. */
 static bool use_settings(struct daemon *daemon, const struct config *config)
 {
@@ -360,7 +346,8 @@ enum rejectd_status daemon_start(const struct config *config, char *const *envir
         return REJECTD_FAIL_MEMORY(error, sizeof *made);
     }
     made->lock = -1;
-    log_init(&made->log, STDERR_FILENO, LOG_LEVEL_INFO, journal_of(environment));
+    log_init(&made->log, STDERR_FILENO, LOG_LEVEL_INFO,
+             environment_value(environment, "JOURNAL_STREAM"));
     notify_open(&made->notify, environment);
     waiters_init(&made->waiters);
     made->service.log = &made->log;

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/blobs/sha256.h"
+
 static enum rejectd_status fail(const char *path, const char *what, int number,
                                 struct rejectd_error *error)
 {
@@ -61,20 +63,13 @@ enum rejectd_status data_dir_take(const char *path, int *lock, struct rejectd_er
     return REJECTD_OK;
 }
 
-/* A name that only a blob has: a SHA-256 in hex. */
-static bool is_blob(const char *name)
-{
-    enum { HEX_DIGITS = 64 };
-    return strlen(name) == HEX_DIGITS && strspn(name, "0123456789abcdef") == HEX_DIGITS;
-}
-
 static bool has_blobs(const char *path)
 {
     bool found = false;
     DIR *directory = opendir(path);
     const struct dirent *entry;
     while (directory != NULL && !found && (entry = readdir(directory)) != NULL) {
-        found = is_blob(entry->d_name);
+        found = sha256_is_text(entry->d_name);
     }
     if (directory != NULL) {
         closedir(directory);
@@ -82,24 +77,24 @@ static bool has_blobs(const char *path)
     return found;
 }
 
-enum rejectd_status data_dir_check_store(const char *path, struct rejectd_error *error)
+enum rejectd_status data_dir_open_store(const char *path, struct store **store,
+                                        struct rejectd_error *error)
 {
+    char blobs[1024 + 32];
     char name[1024 + 32];
-    struct stat store;
+    struct stat status;
+    snprintf(blobs, sizeof blobs, "%s/blobs", path);
     snprintf(name, sizeof name, "%s/store.sqlite", path);
     /* What is empty is as good as missing to SQLite. */
-    if (stat(name, &store) == 0 && store.st_size > 0) {
-        return REJECTD_OK;
+    const bool is_new = stat(name, &status) != 0 || status.st_size == 0;
+    if (is_new && has_blobs(blobs)) {
+        return REJECTD_FAIL(error, REJECTD_STORAGE, "data-dir",
+                            "%.150s/store.sqlite is missing or empty, but there are blobs, which a "
+                            "new store would know nothing of; restore it from a backup, or move "
+                            "the whole data directory away to start with an empty one",
+                            path);
     }
-    snprintf(name, sizeof name, "%s/blobs", path);
-    if (!has_blobs(name)) {
-        return REJECTD_OK;
-    }
-    return REJECTD_FAIL(error, REJECTD_STORAGE, "data-dir",
-                        "%.150s/store.sqlite is missing or empty, but there are blobs, which a "
-                        "new store would know nothing of; restore it from a backup, or move the "
-                        "whole data directory away to start with an empty one",
-                        path);
+    return store_sqlite_open(name, store, error);
 }
 
 enum rejectd_status data_dir_become_owner(const char *path, struct rejectd_error *error)

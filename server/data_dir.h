@@ -2,20 +2,18 @@
 #ifndef SERVER_DATA_DIR_H
 #define SERVER_DATA_DIR_H
 
-#include <rejectd/error.h>
+#include "server/store/store.h"
 
 /* Makes the directory and its parents where they are missing, readable by the user alone. */
 enum rejectd_status data_dir_make(const char *path, struct rejectd_error *error);
 
-/*
- * Makes the directory, and
- * locks it against other daemons until close(*lock).
- */
+/* Does that, and locks it against other daemons until close(*lock). */
 enum rejectd_status data_dir_take(const char *path, int *lock, struct rejectd_error *error);
 
-/* STORAGE when there are blobs but no store: a store made now would have them swept. To be asked
- * before the store is opened. */
-enum rejectd_status data_dir_check_store(const char *path, struct rejectd_error *error);
+/* Opens the directory's store, and makes it when there is none: but STORAGE when there are blobs,
+ * which a new store would have swept. *store is owned by the caller: functions->close(). */
+enum rejectd_status data_dir_open_store(const char *path, struct store **store,
+                                        struct rejectd_error *error);
 
 /* When root runs this: becomes the user whose directory it is. A store that root writes to would
  * not be the daemon's any more. */

@@ -158,29 +158,47 @@ static int print_version(const struct config *config)
     return EXIT_SUCCESS;
 }
 
+static enum rejectd_status run_worker(int argc, char **argv, char *const *environment,
+                                      struct rejectd_error *error)
+{
+    (void)environment;
+    return worker_main(argc, argv, error);
+}
+
+struct command {
+    const char *name;
+    enum rejectd_status (*run)(int argc, char **argv, char *const *environment,
+                               struct rejectd_error *error);
+    bool is_of_settings; /* whatever its failure, it is one of wrong settings */
+};
+
+static const struct command commands[] = {
+    {"worker", run_worker, true},
+    {"token", token_command, false},
+    {"check", check_command, false},
+};
+
+static int run_command(const struct command *command, int argc, char **argv)
+{
+    struct rejectd_error error = {0};
+    prepare_process();
+    const enum rejectd_status status = command->run(argc, argv, environ, &error);
+    if (status == REJECTD_OK) {
+        return EXIT_SUCCESS;
+    }
+    return fail(&error, command->is_of_settings || status == REJECTD_INVALID_VALUE ? EXIT_SETTINGS
+                                                                                   : EXIT_FAILURE);
+}
+
 int main(int argc, char **argv)
 {
     struct config config;
     struct rejectd_error error = {0};
     enum config_action action = CONFIG_RUN;
-    if (argc > 1 && strcmp(argv[1], "worker") == 0) {
-        prepare_process();
-        return worker_main(argc - 1, argv + 1, &error) == REJECTD_OK ? EXIT_SUCCESS
-                                                                     : fail(&error, EXIT_SETTINGS);
-    }
-    if (argc > 1 && strcmp(argv[1], "token") == 0) {
-        prepare_process();
-        const enum rejectd_status status = token_command(argc - 1, argv + 1, environ, &error);
-        return status == REJECTD_OK
-                   ? EXIT_SUCCESS
-                   : fail(&error, status == REJECTD_INVALID_VALUE ? EXIT_SETTINGS : EXIT_FAILURE);
-    }
-    if (argc > 1 && strcmp(argv[1], "check") == 0) {
-        prepare_process();
-        const enum rejectd_status status = check_command(argc - 1, argv + 1, environ, &error);
-        return status == REJECTD_OK
-                   ? EXIT_SUCCESS
-                   : fail(&error, status == REJECTD_INVALID_VALUE ? EXIT_SETTINGS : EXIT_FAILURE);
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(argv[1], commands[i].name) == 0) {
+            return run_command(&commands[i], argc - 1, argv + 1);
+        }
     }
     if (config_load(argc, argv, environ, &config, &action, &error) != REJECTD_OK) {
         return fail(&error, EXIT_SETTINGS);

@@ -11,16 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *value_of(char *const *environment, const char *name)
-{
-    const size_t length = strlen(name);
-    for (; *environment != NULL; environment++) {
-        if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=') {
-            return *environment + length + 1;
-        }
-    }
-    return NULL;
-}
+#include "server/environment.h"
 
 /* A path, or "@" and a name that is in no file system. */
 static bool read_address(const char *text, struct notify *notify)
@@ -41,8 +32,8 @@ static bool read_address(const char *text, struct notify *notify)
 
 static double read_watchdog(char *const *environment)
 {
-    const char *microseconds = value_of(environment, "WATCHDOG_USEC");
-    const char *pid = value_of(environment, "WATCHDOG_PID");
+    const char *microseconds = environment_value(environment, "WATCHDOG_USEC");
+    const char *pid = environment_value(environment, "WATCHDOG_PID");
     if (microseconds == NULL || (pid != NULL && strtol(pid, NULL, 10) != (long)getpid())) {
         return 0.0;
     }
@@ -51,7 +42,7 @@ static double read_watchdog(char *const *environment)
 
 void notify_open(struct notify *notify, char *const *environment)
 {
-    const char *text = value_of(environment, "NOTIFY_SOCKET");
+    const char *text = environment_value(environment, "NOTIFY_SOCKET");
     *notify = (struct notify){.fd = -1};
     if (text != NULL && read_address(text, notify)) {
         notify->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -206,12 +206,6 @@ void blobs_partial_remove(struct blobs *blobs, const char *id)
     unlinkat(blobs->directory, name, 0);
 }
 
-static bool is_digest(const char *name)
-{
-    return strlen(name) == SHA256_TEXT_SIZE - 1 &&
-           strspn(name, "0123456789abcdef") == SHA256_TEXT_SIZE - 1;
-}
-
 enum rejectd_status blobs_sweep(struct blobs *blobs,
                                 bool (*needed)(void *context, const char *sha256), void *context,
                                 size_t *n_removed, struct rejectd_error *error)
@@ -232,10 +226,10 @@ enum rejectd_status blobs_sweep(struct blobs *blobs,
         const bool temporary =
             strncmp(name, BLOBS_TEMPORARY_PREFIX, strlen(BLOBS_TEMPORARY_PREFIX)) == 0;
         /* Files that are none of ours are left alone. */
-        const bool named = is_digest(name) || blobs_partial_id(name) != NULL;
+        const bool named = sha256_is_text(name) || blobs_partial_id(name) != NULL;
         if (temporary || (named && !needed(context, name))) {
             count += unlinkat(blobs->directory, name, 0) == 0;
-        } else if (is_digest(name)) {
+        } else if (sha256_is_text(name)) {
             count_blob(blobs, name);
         }
     }

@@ -161,3 +161,9 @@ void sha256_final(struct sha256 *hash, char text[SHA256_TEXT_SIZE])
     }
     sodium_bin2hex(text, SHA256_TEXT_SIZE, digest, sizeof digest);
 }
+
+bool sha256_is_text(const char *text)
+{
+    enum { HEX_DIGITS = SHA256_TEXT_SIZE - 1 };
+    return strlen(text) == HEX_DIGITS && strspn(text, "0123456789abcdef") == HEX_DIGITS;
+}

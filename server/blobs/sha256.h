@@ -25,4 +25,7 @@ void sha256_init_portable(struct sha256 *hash);
 void sha256_update(struct sha256 *hash, const void *bytes, size_t count);
 void sha256_final(struct sha256 *hash, char text[SHA256_TEXT_SIZE]);
 
+/* Text that a digest has: lower-case hex of its length. */
+bool sha256_is_text(const char *text);
+
 #endif

@@ -59,11 +59,7 @@ static enum rejectd_status check_directory(const char *data_dir, struct rejectd_
         status = data_dir_take(data_dir, &lock, error);
     }
     if (status == REJECTD_OK) {
-        status = data_dir_check_store(data_dir, error);
-    }
-    if (status == REJECTD_OK) {
-        snprintf(path, sizeof path, "%s/store.sqlite", data_dir);
-        status = store_sqlite_open(path, &store, error);
+        status = data_dir_open_store(data_dir, &store, error);
     }
     if (status == REJECTD_OK) {
         snprintf(path, sizeof path, "%s/blobs", data_dir);

@@ -94,16 +94,11 @@ static void read_wish(int argc, char **argv, struct wish *wish)
 static enum rejectd_status open_store(const struct config *config, struct store **store,
                                       struct rejectd_error *error)
 {
-    char path[CONFIG_TEXT_SIZE + 32];
     enum rejectd_status status = data_dir_make(config->data_dir, error);
     if (status == REJECTD_OK) {
         status = data_dir_become_owner(config->data_dir, error);
     }
-    if (status == REJECTD_OK) {
-        status = data_dir_check_store(config->data_dir, error);
-    }
-    snprintf(path, sizeof path, "%s/store.sqlite", config->data_dir);
-    return status == REJECTD_OK ? store_sqlite_open(path, store, error) : status;
+    return status == REJECTD_OK ? data_dir_open_store(config->data_dir, store, error) : status;
 }
 
 /* ---- actions ---- */
