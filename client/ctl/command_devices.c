@@ -67,21 +67,18 @@ static bool print_readable(const char *text, size_t length)
 
 static int run_devices(struct ctl *ctl, int argc, char **argv)
 {
-    const int code = ctl_take_common(ctl, &ctl_devices, argc, argv, 0, 0);
+    int code = ctl_take_common(ctl, &ctl_devices, argc, argv, 0, 0);
     if (code >= 0)
         return code;
-    struct rejectd_client *client;
-    struct rejectd_error error;
     char *text = NULL;
     size_t length;
-    enum rejectd_status status = ctl_open_client(ctl, &client, &error);
-    if (status == REJECTD_OK)
-        status = rejectd_client_get(client, "/v1/devices", &text, &length, &error);
-    if (status == REJECTD_OK && (ctl->json || !print_readable(text, length)))
+    code = ctl_get(ctl, "/v1/devices", &text, &length);
+    if (code != CTL_OK)
+        return code;
+    if (ctl->json || !print_readable(text, length))
         printf("%s\n", text);
     free(text);
-    rejectd_client_close(client);
-    return status == REJECTD_OK ? CTL_OK : ctl_failure(&error);
+    return CTL_OK;
 }
 
 const struct ctl_command ctl_devices = {

@@ -6,21 +6,17 @@
 
 static int run_health(struct ctl *ctl, int argc, char **argv)
 {
-    const int code = ctl_take_common(ctl, &ctl_health, argc, argv, 0, 0);
+    int code = ctl_take_common(ctl, &ctl_health, argc, argv, 0, 0);
     if (code >= 0)
         return code;
-    struct rejectd_client *client;
-    struct rejectd_error error;
     char *text = NULL;
     size_t length;
-    enum rejectd_status status = ctl_open_client(ctl, &client, &error);
-    if (status == REJECTD_OK)
-        status = rejectd_client_get(client, "/healthz", &text, &length, &error);
-    if (status == REJECTD_OK)
-        printf("%s\n", text);
+    code = ctl_get(ctl, "/healthz", &text, &length);
+    if (code != CTL_OK)
+        return code;
+    printf("%s\n", text);
     free(text);
-    rejectd_client_close(client);
-    return status == REJECTD_OK ? CTL_OK : ctl_failure(&error);
+    return CTL_OK;
 }
 
 const struct ctl_command ctl_health = {

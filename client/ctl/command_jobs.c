@@ -49,14 +49,13 @@ static bool print_readable(const char *id, const char *text, size_t length)
 }
 
 /* id NULL: all jobs. */
-static int print_resource(const struct ctl *ctl, struct rejectd_client *client, const char *id,
-                          const char *path)
+static int print_resource(const struct ctl *ctl, const char *id, const char *path)
 {
-    struct rejectd_error error;
     char *text = NULL;
     size_t length;
-    if (rejectd_client_get(client, path, &text, &length, &error) != REJECTD_OK)
-        return ctl_failure(&error);
+    const int code = ctl_get(ctl, path, &text, &length);
+    if (code != CTL_OK)
+        return code;
     if (ctl->json || !print_readable(id, text, length))
         printf("%s\n", text);
     free(text);
@@ -65,20 +64,14 @@ static int print_resource(const struct ctl *ctl, struct rejectd_client *client, 
 
 static int run_status(struct ctl *ctl, int argc, char **argv)
 {
-    int code = ctl_take_common(ctl, &ctl_status, argc, argv, 0, 1);
+    const int code = ctl_take_common(ctl, &ctl_status, argc, argv, 0, 1);
     if (code >= 0)
         return code;
     const char *id = optind < argc ? argv[optind] : NULL;
     char path[128] = "/v1/jobs";
     if (id != NULL && !ctl_resource_path(id, path))
         return CTL_USAGE;
-    struct rejectd_client *client;
-    struct rejectd_error error;
-    if (ctl_open_client(ctl, &client, &error) != REJECTD_OK)
-        return ctl_failure(&error);
-    code = print_resource(ctl, client, id, path);
-    rejectd_client_close(client);
-    return code;
+    return print_resource(ctl, id, path);
 }
 
 static int run_watch(struct ctl *ctl, int argc, char **argv)
@@ -95,10 +88,8 @@ static int run_watch(struct ctl *ctl, int argc, char **argv)
     if (ctl_open_client(ctl, &client, &error) != REJECTD_OK)
         return ctl_failure(&error);
     code = transfer_follow(ctl, client, id);
-    if (code == CTL_OK)
-        code = print_resource(ctl, client, id, path);
     rejectd_client_close(client);
-    return code;
+    return code == CTL_OK ? print_resource(ctl, id, path) : code;
 }
 
 static int run_cancel(struct ctl *ctl, int argc, char **argv)

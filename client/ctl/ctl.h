@@ -65,6 +65,10 @@ int ctl_take_common(struct ctl *ctl, const struct ctl_command *command, int argc
 enum rejectd_status ctl_open_client(const struct ctl *ctl, struct rejectd_client **client,
                                     struct rejectd_error *error);
 
+/* What the server has at a path: *text is the caller's to free(). CTL_OK, or the exit code after a
+ * message. */
+int ctl_get(const struct ctl *ctl, const char *path, char **text, size_t *length);
+
 /* Path of the resource that an id names; false after a message. */
 bool ctl_resource_path(const char *id, char path[128]);
 

@@ -104,6 +104,17 @@ enum rejectd_status ctl_open_client(const struct ctl *ctl, struct rejectd_client
     return status;
 }
 
+int ctl_get(const struct ctl *ctl, const char *path, char **text, size_t *length)
+{
+    struct rejectd_client *client;
+    struct rejectd_error error;
+    enum rejectd_status status = ctl_open_client(ctl, &client, &error);
+    if (status == REJECTD_OK)
+        status = rejectd_client_get(client, path, text, length, &error);
+    rejectd_client_close(client);
+    return status == REJECTD_OK ? CTL_OK : ctl_failure(&error);
+}
+
 /* Whoever could read along could also answer in the server's place. */
 static int refuse_insecure(void)
 {
