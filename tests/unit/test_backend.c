@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "every_backend.h"
+#include "run_suite.h"
 #include "worker/algorithm/fit.h"
 #include "worker/algorithm/folds.h"
 #include "worker/algorithm/threshold_search.h"
@@ -624,11 +625,6 @@ int main(void)
     tcase_add_loop_test(processor, test_results_do_not_depend_on_threads_or_blocks, 0, N_SHAPES);
     tcase_add_test(processor, test_backends_are_found_by_name);
     suite_add_tcase(suite, processor);
-    SRunner *runner = srunner_create(suite);
     /* OpenMP's threads do not survive a fork. */
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite_in_process(suite);
 }

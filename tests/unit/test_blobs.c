@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "run_suite.h"
 #include "server/blobs/blobs.h"
 
 enum { CHUNK = 1 << 20 };
@@ -326,9 +327,5 @@ int main(void)
     tcase_add_test(tests, test_a_directory_that_is_gone);
     tcase_add_test(tests, test_hash_in_pieces);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run_suite.h"
+
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
 enum { E = 12, C = 10, LIST = 1001 };
@@ -499,10 +501,5 @@ int main(void)
     tcase_add_test(others, test_what_an_apply_accepts);
     tcase_add_loop_test(others, test_what_a_clean_refuses, 0, LENGTH(clean_refusals));
     suite_add_tcase(suite, others);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite_in_process(suite);
 }

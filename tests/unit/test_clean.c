@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "fit_fixture.h"
+#include "run_suite.h"
 #include "worker/algorithm/spline.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
@@ -468,11 +469,6 @@ int main(void)
     tcase_add_test(cleaning, test_a_sink_that_fails_ends_the_clean);
     tcase_add_loop_test(cleaning, test_a_clean_can_be_cancelled, 0, LENGTH(backends));
     suite_add_tcase(suite, cleaning);
-    SRunner *runner = srunner_create(suite);
     /* OpenMP's threads do not survive a fork. */
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite_in_process(suite);
 }

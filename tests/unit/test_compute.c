@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fit_fixture.h"
+#include "run_suite.h"
 #include "worker/algorithm/progress.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
@@ -536,11 +537,6 @@ int main(void)
     tcase_add_loop_test(odd, test_the_smallest_input, 0, 2);
     tcase_add_test(odd, test_options_that_do_not_exist);
     suite_add_tcase(suite, odd);
-    SRunner *runner = srunner_create(suite);
     /* OpenMP's threads do not survive a fork. */
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite_in_process(suite);
 }

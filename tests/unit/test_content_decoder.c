@@ -8,6 +8,7 @@
 
 #include "base/buffer.h"
 #include "protocol/content_decoder.h"
+#include "run_suite.h"
 
 enum { PLAIN_BYTES = 300000 };
 
@@ -251,9 +252,5 @@ int main(void)
     tcase_add_test(tests, test_damage);
     tcase_add_test(tests, test_sink_fails);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "run_suite.h"
 #include "server/devices/device_board.h"
 #include "server/devices/worker_messages.h"
 
@@ -401,9 +402,5 @@ int main(void)
     tcase_add_test(board_tests, test_what_is_shown);
     suite_add_tcase(suite, board_tests);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

@@ -10,6 +10,7 @@
 
 #include "every_backend.h"
 #include "fit_fixture.h"
+#include "run_suite.h"
 
 /* A device of its own; NULL where there is none to test. */
 static struct rejectd_device *device_within(size_t budget, struct rejectd_devices **devices)
@@ -460,11 +461,6 @@ int main(void)
     tcase_set_timeout(faults, 300);
     tcase_add_test(faults, test_faults_are_told);
     suite_add_tcase(suite, faults);
-    SRunner *runner = srunner_create(suite);
     /* Neither OpenMP's threads nor a GPU survive a fork. */
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite_in_process(suite);
 }

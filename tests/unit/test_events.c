@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run_suite.h"
 #include "server/http/events.h"
 
 enum { FIRST = 1000 };
@@ -298,9 +299,5 @@ int main(void)
     tcase_add_test(tests, test_queue_tells_what_may_be_seen);
     tcase_add_test(tests, test_many_threads);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

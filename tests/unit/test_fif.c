@@ -9,6 +9,7 @@
 #include "fif_file.h"
 #include "fif_reading.h"
 #include "protocol/fif_text.h"
+#include "run_suite.h"
 
 /* ---- right files ---- */
 
@@ -390,9 +391,5 @@ int main(void)
     tcase_add_test(tests, test_text);
     tcase_add_loop_test(tests, test_arrays, 0, (int)(sizeof arrays / sizeof *arrays));
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

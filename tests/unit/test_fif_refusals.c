@@ -6,6 +6,7 @@
 
 #include "fif_file.h"
 #include "fif_reading.h"
+#include "run_suite.h"
 
 static const struct fif_recipe full = {
     .n_epochs = 3,
@@ -270,9 +271,5 @@ int main(void)
     tcase_add_test(tests, test_depth_and_tags);
     tcase_add_test(tests, test_again_after_failure);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

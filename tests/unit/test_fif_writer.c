@@ -8,6 +8,7 @@
 #include "fif_reading.h"
 #include "protocol/fif_tags.h"
 #include "protocol/fif_writer.h"
+#include "run_suite.h"
 
 static const struct fif_recipe full = {
     .n_epochs = 4,
@@ -359,9 +360,5 @@ int main(void)
     tcase_add_test(tests, test_damaged_heads);
     tcase_add_test(tests, test_parts_that_differ);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "protocol/http_fields.h"
+#include "run_suite.h"
 
 #define MOST "18446744073709551615"
 
@@ -151,9 +152,5 @@ int main(void)
     tcase_add_test(tests, test_codings);
     tcase_add_test(tests, test_digests);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

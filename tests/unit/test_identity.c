@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run_suite.h"
 #include "server/http/rate_limiter.h"
 #include "server/identity/principal.h"
 #include "server/identity/token.h"
@@ -114,9 +115,5 @@ int main(void)
     tcase_add_test(tests, test_who_sees_what);
     tcase_add_test(tests, test_rates);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "fit_fixture.h"
+#include "run_suite.h"
 #include "worker/algorithm/spline.h"
 
 enum { E = 24, C = 12, T = 50, ALONE = 4, BAD_EPOCH = 7 };
@@ -239,9 +240,5 @@ int main(void)
     tcase_add_test(tests, test_threads_do_not_change_it);
     tcase_add_test(tests, test_refusals);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

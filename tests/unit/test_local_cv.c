@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run_suite.h"
 #include "worker/algorithm/local_cv.h"
 #include "worker/algorithm/numpy_mean.h"
 
@@ -215,10 +216,5 @@ int main(void)
     tcase_add_test(grid, test_the_mean_is_over_all_folds);
     tcase_add_loop_test(grid, test_means_are_numpy_s, 0, LENGTH(mean_cases));
     suite_add_tcase(suite, grid);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite_in_process(suite);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run_suite.h"
 #include "worker/blas_threads.h"
 #include "worker/meg/field_map.h"
 #include "worker/meg/lead_field.h"
@@ -513,10 +514,5 @@ int main(void)
     tcase_add_test(maps, test_projectors_by_the_secular_equation);
     tcase_add_test(maps, test_projector_bases);
     suite_add_tcase(suite, maps);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite_in_process(suite);
 }

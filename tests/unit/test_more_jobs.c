@@ -10,6 +10,7 @@
 #include <rejectd/compute.h>
 
 #include "fit_fixture.h"
+#include "run_suite.h"
 #include "worker/algorithm/spline_mapping.h"
 #include "worker/algorithm/threshold_search.h"
 
@@ -485,11 +486,6 @@ int main(void)
     tcase_add_test(jobs, test_jobs_tell_progress_and_stop);
     tcase_add_test(jobs, test_unknown_backends_are_refused);
     suite_add_tcase(suite, jobs);
-    SRunner *runner = srunner_create(suite);
     /* OpenMP's threads do not survive a fork. */
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite_in_process(suite);
 }

@@ -9,6 +9,7 @@
 
 #include "protocol/dataset_npz.h"
 #include "protocol/reject_log_npz.h"
+#include "run_suite.h"
 
 enum { N_EPOCHS = 2, N_CHANNELS = 3, N_TIMES = 4 };
 
@@ -483,9 +484,5 @@ int main(void)
     tcase_add_test(tests, test_log);
     tcase_add_loop_test(tests, test_bad_logs, 0, 9);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

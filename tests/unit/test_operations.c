@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "run_suite.h"
 #include "server/config.h"
 #include "server/http/account.h"
 #include "server/http/handlers.h"
@@ -495,9 +496,5 @@ int main(void)
     tcase_add_test(tests, test_nobody_to_notify);
     tcase_add_test(tests, test_reload);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

@@ -14,6 +14,7 @@
 
 #include "every_backend.h"
 #include "fit_fixture.h"
+#include "run_suite.h"
 
 static const struct {
     const char *order, *threads;
@@ -205,11 +206,6 @@ int main(void)
     tcase_set_timeout(tests, 300);
     tcase_add_test(tests, test_results_do_not_depend_on_the_order);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
     /* It forks by itself, before OpenMP and CUDA have begun anything. */
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite_in_process(suite);
 }

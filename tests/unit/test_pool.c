@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "fit_fixture.h"
+#include "run_suite.h"
 #include "worker/pool.h"
 
 enum { MOST_JOBS = 8 };
@@ -339,9 +340,5 @@ int main(void)
     tcase_add_test(tests, test_devices_share_the_work);
     tcase_add_test(tests, test_stop_without_work);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "protocol/dataset_json.h"
+#include "run_suite.h"
 
 struct invalid_case {
     const char *json;
@@ -556,9 +557,5 @@ int main(void)
     tcase_add_test(tests, test_long_words);
     tcase_add_test(tests, test_check);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "protocol/job_json.h"
+#include "run_suite.h"
 
 struct invalid_case {
     const char *json;
@@ -306,9 +307,5 @@ int main(void)
     tcase_add_loop_test(tests, test_invalid_model, 0, COUNT(invalid_models));
     tcase_add_test(tests, test_model_round_trip);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

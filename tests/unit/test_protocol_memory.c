@@ -18,6 +18,7 @@
 #include "protocol/problem.h"
 #include "protocol/resource_json.h"
 #include "protocol/result_json.h"
+#include "run_suite.h"
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
@@ -300,9 +301,5 @@ int main(void)
     TCase *tests = tcase_create("out of memory");
     tcase_add_loop_test(tests, test_out_of_memory, 0, (int)(sizeof steps / sizeof *steps));
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "protocol/npy.h"
+#include "run_suite.h"
 
 struct header_case {
     int version;
@@ -229,9 +230,5 @@ int main(void)
     tcase_add_test(tests, test_too_long_header);
     tcase_add_test(tests, test_write);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

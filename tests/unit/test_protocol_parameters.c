@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "protocol/job_json.h"
+#include "run_suite.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 
@@ -222,9 +223,5 @@ int main(void)
     tcase_add_loop_test(tests, test_refusals, 0, LENGTH(refusals));
     tcase_add_test(tests, test_channels_beside_the_parameters);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

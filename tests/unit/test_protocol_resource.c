@@ -10,6 +10,7 @@
 #include "protocol/problem.h"
 #include "protocol/resource_json.h"
 #include "protocol/result_json.h"
+#include "run_suite.h"
 
 /* ---- text ---- */
 
@@ -469,9 +470,5 @@ int main(void)
     tcase_add_test(tests, test_no_problem);
     tcase_add_test(tests, test_openapi);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run_suite.h"
 #include "worker/algorithm/folds.h"
 #include "worker/algorithm/mt19937.h"
 
@@ -266,11 +267,6 @@ int main(void)
     tcase_add_loop_test(folds, test_contiguous_folds_are_scikit_learn_s, 0,
                         LENGTH(contiguous_cases));
     suite_add_tcase(suite, folds);
-    SRunner *runner = srunner_create(suite);
     /* The library brings OpenMP along, whose tool for ThreadSanitizer does not survive a fork. */
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite_in_process(suite);
 }

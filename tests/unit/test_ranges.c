@@ -2,6 +2,7 @@
 #include <check.h>
 #include <stdlib.h>
 
+#include "run_suite.h"
 #include "server/http/ranges.h"
 
 static const struct {
@@ -74,9 +75,5 @@ int main(void)
     tcase_add_loop_test(tests, test_range, 0, sizeof ranges / sizeof ranges[0]);
     tcase_add_test(tests, test_etags);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run_suite.h"
 #include "worker/algorithm/gaussian_process_rows.h"
 #include "worker/algorithm/ranking.h"
 #include "worker/algorithm/threshold_search.h"
@@ -472,10 +473,5 @@ int main(void)
     tcase_add_loop_test(process, test_the_kernel_is_exact_near_and_far, 0, LENGTH(spans));
     tcase_add_test(process, test_the_next_of_equal_candidates_is_the_first);
     suite_add_tcase(suite, process);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite_in_process(suite);
 }

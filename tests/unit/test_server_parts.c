@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "run_suite.h"
 #include "server/data_dir.h"
 #include "server/http/addresses.h"
 #include "server/http/request.h"
@@ -275,9 +276,5 @@ int main(void)
     tcase_add_test(tests, test_lists_that_are_none);
     tcase_add_test(tests, test_addresses_of_one_site);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run_suite.h"
 #include "worker/algorithm/spline.h"
 #include "worker/backend.h"
 
@@ -391,11 +392,6 @@ int main(void)
     tcase_add_test(properties, test_two_sensors_predict_each_other);
     tcase_add_test(properties, test_two_sensors_in_one_direction);
     suite_add_tcase(suite, properties);
-    SRunner *runner = srunner_create(suite);
     /* OpenMP's threads do not survive a fork. */
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite_in_process(suite);
 }

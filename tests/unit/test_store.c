@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "run_suite.h"
 #include "server/store/sqlite.h"
 #include "store_suite.h"
 
@@ -154,9 +155,5 @@ int main(void)
     suite_add_tcase(suite, store_suite_devices(&sqlite));
     suite_add_tcase(suite, store_suite_users(&sqlite));
     suite_add_tcase(suite, own);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

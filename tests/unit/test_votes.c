@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run_suite.h"
 #include "worker/algorithm/votes.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
@@ -239,10 +240,5 @@ int main(void)
     tcase_add_test(log, test_an_epoch_that_is_bad_stays_bad);
     tcase_add_loop_test(log, test_random_logs_by_brute_force, 0, 50);
     suite_add_tcase(suite, log);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite_in_process(suite);
 }
