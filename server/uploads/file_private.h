@@ -2,7 +2,6 @@
 #ifndef SERVER_UPLOADS_FILE_PRIVATE_H
 #define SERVER_UPLOADS_FILE_PRIVATE_H
 
-#include "protocol/content_decoder.h"
 #include "protocol/dataset_json.h"
 #include "protocol/fif_reader.h"
 #include "server/converter/converter.h"
@@ -29,7 +28,6 @@ struct file_upload {
     struct service *service;
     char dataset[RESOURCE_ID_SIZE]; /* "" for a new one */
     struct intake *intake;
-    struct content_decoder *decoder; /* NULL: the body comes as it is */
     bool counted;
     bool entered; /* partials_enter() */
 

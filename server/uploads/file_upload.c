@@ -79,34 +79,14 @@ static enum rejectd_status open_next(struct file_upload *upload,
     return status;
 }
 
-static enum rejectd_status decode(void *context, const void *bytes, size_t count,
-                                  struct rejectd_error *error)
-{
-    struct file_upload *upload = context;
-    return content_decoder_write(upload->decoder, bytes, count, error);
-}
-
-static enum rejectd_status open_decoder(struct file_upload *upload,
-                                        const struct file_upload_options *options,
-                                        struct rejectd_error *error)
-{
-    const bool bounded = upload->fdt_bytes > 0 && upload->fdt_bytes < options->most;
-    const struct content_decoder_options coded = {
-        .coding = options->coding,
-        .most = bounded ? upload->fdt_bytes : options->most,
-        .sink = consume,
-        .context = upload,
-    };
-    return options->coding == HTTP_IDENTITY ? REJECTD_OK
-                                            : content_decoder_open(&coded, &upload->decoder, error);
-}
-
 static enum rejectd_status begin(struct file_upload *upload,
                                  const struct file_upload_options *options,
                                  struct rejectd_error *error)
 {
-    const struct intake_options intake = {
-        .consume = options->coding == HTTP_IDENTITY ? consume : decode,
+    struct intake_options intake = {
+        .coding = options->coding,
+        .most = options->most,
+        .consume = consume,
         .context = upload,
         .on_room = options->on_room,
         .room_context = options->context,
@@ -123,8 +103,8 @@ static enum rejectd_status begin(struct file_upload *upload,
     if (status == REJECTD_OK && upload->dataset[0] != '\0') {
         status = open_next(upload, options, error);
     }
-    if (status == REJECTD_OK) {
-        status = open_decoder(upload, options, error);
+    if (upload->fdt_bytes > 0 && upload->fdt_bytes < intake.most) {
+        intake.most = upload->fdt_bytes;
     }
     return status == REJECTD_OK ? intake_open(&intake, &upload->intake, error) : status;
 }
@@ -162,7 +142,6 @@ void file_upload_close(struct file_upload *upload)
         return;
     }
     intake_close(upload->intake);
-    content_decoder_close(upload->decoder);
     blob_writer_close(upload->writer);
     fif_reader_close(upload->reader);
     fif_leftover_clear(&upload->leftover);
@@ -195,9 +174,6 @@ enum rejectd_status file_upload_commit(struct file_upload *upload, const char *n
                                        struct dataset_view *dataset, struct rejectd_error *error)
 {
     enum rejectd_status status = intake_finish(upload->intake, error);
-    if (status == REJECTD_OK && upload->decoder != NULL) {
-        status = content_decoder_finish(upload->decoder, error);
-    }
     if (status == REJECTD_OK && upload->format == NULL) {
         status = choose_format(upload, error); /* it is a short one */
     }

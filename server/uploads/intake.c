@@ -4,12 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/content_decoder.h"
+
 enum { CAPACITY = 4 << 20, PIECE = 1 << 20 };
 
 /* A ring of bytes: `taken` of `given` have been consumed. */
 struct intake {
     struct intake_options options;
-    unsigned char *ring; /* [CAPACITY] */
+    struct content_decoder *decoder; /* NULL: the body comes as it is */
+    unsigned char *ring;             /* [CAPACITY] */
     pthread_t thread;
     bool has_thread;
 
@@ -42,6 +45,14 @@ static size_t next_piece(struct intake *intake, size_t *at)
     return count < CAPACITY - *at ? count : CAPACITY - *at;
 }
 
+static enum rejectd_status take(struct intake *intake, const unsigned char *bytes, size_t count)
+{
+    const struct intake_options *options = &intake->options;
+    return intake->decoder != NULL
+               ? content_decoder_write(intake->decoder, bytes, count, &intake->error)
+               : options->consume(options->context, bytes, count, &intake->error);
+}
+
 static void *intake_main(void *argument)
 {
     struct intake *intake = argument;
@@ -52,8 +63,7 @@ static void *intake_main(void *argument)
         const bool consumes = intake->status == REJECTD_OK && !intake->dropping;
         pthread_mutex_unlock(&intake->lock);
         if (consumes) {
-            intake->status = intake->options.consume(intake->options.context, intake->ring + at,
-                                                     count, &intake->error);
+            intake->status = take(intake, intake->ring + at, count);
         }
         pthread_mutex_lock(&intake->lock);
         intake->taken += count;
@@ -67,6 +77,19 @@ static void *intake_main(void *argument)
     }
     pthread_mutex_unlock(&intake->lock);
     return NULL;
+}
+
+static enum rejectd_status open_decoder(struct intake *intake, struct rejectd_error *error)
+{
+    const struct content_decoder_options options = {
+        .coding = intake->options.coding,
+        .most = intake->options.most,
+        .sink = intake->options.consume,
+        .context = intake->options.context,
+    };
+    return options.coding == HTTP_IDENTITY
+               ? REJECTD_OK
+               : content_decoder_open(&options, &intake->decoder, error);
 }
 
 enum rejectd_status intake_open(const struct intake_options *options, struct intake **intake,
@@ -84,6 +107,11 @@ enum rejectd_status intake_open(const struct intake_options *options, struct int
     if (made->ring == NULL) {
         intake_close(made);
         return REJECTD_FAIL_MEMORY(error, CAPACITY);
+    }
+    const enum rejectd_status status = open_decoder(made, error);
+    if (status != REJECTD_OK) {
+        intake_close(made);
+        return status;
     }
     const int failed = pthread_create(&made->thread, NULL, intake_main, made);
     if (failed != 0) {
@@ -118,6 +146,7 @@ void intake_close(struct intake *intake)
     end(intake, true);
     pthread_cond_destroy(&intake->changed);
     pthread_mutex_destroy(&intake->lock);
+    content_decoder_close(intake->decoder);
     free(intake->ring);
     free(intake);
 }
@@ -157,8 +186,16 @@ void intake_write(struct intake *intake, const void *bytes, size_t count)
 enum rejectd_status intake_finish(struct intake *intake, struct rejectd_error *error)
 {
     end(intake, false);
+    if (intake->status == REJECTD_OK && intake->decoder != NULL) {
+        intake->status = content_decoder_finish(intake->decoder, &intake->error);
+    }
     if (intake->status != REJECTD_OK) {
         *error = intake->error;
     }
     return intake->status;
+}
+
+uint64_t intake_decoded(const struct intake *intake)
+{
+    return content_decoder_made(intake->decoder);
 }

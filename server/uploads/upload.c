@@ -133,29 +133,17 @@ static enum rejectd_status take_decoded(void *context, const void *bytes, size_t
     return upload->status;
 }
 
-static enum rejectd_status decode(void *context, const void *bytes, size_t count,
-                                  struct rejectd_error *error)
+static enum rejectd_status open_intake(struct upload *upload, struct rejectd_error *error)
 {
-    struct upload *upload = context;
-    return content_decoder_write(upload->decoder, bytes, count, error);
-}
-
-static enum rejectd_status open_decoder(struct upload *upload, struct rejectd_error *error)
-{
-    const struct content_decoder_options coded = {
+    const struct intake_options options = {
         .coding = upload->options.coding,
         .most = (uint64_t)upload->sample_bytes + NPY_MAX_HEADER,
-        .sink = take_decoded,
-        .context = upload,
-    };
-    const struct intake_options options = {
-        .consume = decode,
+        .consume = take_decoded,
         .context = upload,
         .on_room = upload->options.on_room,
         .room_context = upload->options.context,
     };
-    const enum rejectd_status status = content_decoder_open(&coded, &upload->decoder, error);
-    return status == REJECTD_OK ? intake_open(&options, &upload->intake, error) : status;
+    return intake_open(&options, &upload->intake, error);
 }
 
 static enum rejectd_status begin(struct upload *upload, struct http_place *place,
@@ -178,7 +166,7 @@ static enum rejectd_status begin(struct upload *upload, struct http_place *place
             upload->is_piece ? upload_piece_open(upload, place, error) : open_whole(upload, error);
     }
     if (status == REJECTD_OK && upload->options.coding != HTTP_IDENTITY) {
-        status = open_decoder(upload, error);
+        status = open_intake(upload, error);
     }
     return status;
 }
@@ -209,7 +197,6 @@ enum rejectd_status upload_open(struct service *service, const struct upload_opt
 void upload_free(struct upload *upload)
 {
     intake_close(upload->intake);
-    content_decoder_close(upload->decoder);
     blob_writer_close(upload->writer);
     dataset_description_clear(&upload->description);
     if (upload->entered) {
@@ -361,16 +348,13 @@ enum rejectd_status upload_publish(struct upload *upload, const char *sha256,
 static enum rejectd_status end_coded(struct upload *upload, struct rejectd_error *error)
 {
     enum rejectd_status status = intake_finish(upload->intake, error);
-    if (status == REJECTD_OK) {
-        status = content_decoder_finish(upload->decoder, error);
-    }
     if (status == REJECTD_OK && upload->in_header && !upload->options.is_npy &&
         upload->header_length < MAGIC_LENGTH) {
         status = begin_samples(upload, 0, error); /* that are too few to begin like .npy */
     }
     if (status == REJECTD_OK &&
         (upload->in_header || upload->sample_count != upload->sample_bytes)) {
-        status = upload_fail_length(upload, content_decoder_made(upload->decoder), error);
+        status = upload_fail_length(upload, intake_decoded(upload->intake), error);
     }
     return status;
 }

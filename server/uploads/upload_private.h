@@ -2,7 +2,6 @@
 #ifndef SERVER_UPLOADS_UPLOAD_PRIVATE_H
 #define SERVER_UPLOADS_UPLOAD_PRIVATE_H
 
-#include "protocol/content_decoder.h"
 #include "protocol/npy.h"
 #include "server/uploads/intake.h"
 #include "server/uploads/upload.h"
@@ -26,9 +25,7 @@ struct upload {
     enum rejectd_status status; /* the first failure */
     struct rejectd_error error;
 
-    /* Of a coded body. */
-    struct intake *intake;
-    struct content_decoder *decoder;
+    struct intake *intake; /* of a coded body */
 
     /* Of a piece. */
     bool is_piece;
