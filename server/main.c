@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <uv.h>
 
+#include "server/commands/backup.h"
 #include "server/commands/check.h"
 #include "server/commands/token.h"
 #include "server/daemon.h"
@@ -158,6 +159,29 @@ static int print_version(const struct config *config)
     return EXIT_SUCCESS;
 }
 
+/* What is done with the data of a daemon, by somebody who may read them. */
+struct command {
+    const char *name;
+    enum rejectd_status (*run)(int argc, char **argv, char *const *environment,
+                               struct rejectd_error *error);
+};
+
+static const struct command *find_command(const char *name)
+{
+    static const struct command commands[] = {
+        {"token", token_command},
+        {"check", check_command},
+        {"backup", backup_command},
+        {"restore", restore_command},
+    };
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(name, commands[i].name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     struct config config;
@@ -168,16 +192,10 @@ int main(int argc, char **argv)
         return worker_main(argc - 1, argv + 1, &error) == REJECTD_OK ? EXIT_SUCCESS
                                                                      : fail(&error, EXIT_SETTINGS);
     }
-    if (argc > 1 && strcmp(argv[1], "token") == 0) {
+    const struct command *command = argc > 1 ? find_command(argv[1]) : NULL;
+    if (command != NULL) {
         prepare_process();
-        const enum rejectd_status status = token_command(argc - 1, argv + 1, environ, &error);
-        return status == REJECTD_OK
-                   ? EXIT_SUCCESS
-                   : fail(&error, status == REJECTD_INVALID_VALUE ? EXIT_SETTINGS : EXIT_FAILURE);
-    }
-    if (argc > 1 && strcmp(argv[1], "check") == 0) {
-        prepare_process();
-        const enum rejectd_status status = check_command(argc - 1, argv + 1, environ, &error);
+        const enum rejectd_status status = command->run(argc - 1, argv + 1, environ, &error);
         return status == REJECTD_OK
                    ? EXIT_SUCCESS
                    : fail(&error, status == REJECTD_INVALID_VALUE ? EXIT_SETTINGS : EXIT_FAILURE);

@@ -287,4 +287,9 @@ void store_new_id(const char *prefix, char out[RESOURCE_ID_SIZE]);
 enum rejectd_status store_sqlite_open(const char *path, struct store **store,
                                       struct rejectd_error *error);
 
+/* Copies a database file, as it is at one moment, into a new one. Others may use it meanwhile, in
+ * other processes as well. */
+enum rejectd_status store_sqlite_copy(const char *from, const char *to,
+                                      struct rejectd_error *error);
+
 #endif
