@@ -128,6 +128,9 @@ static enum rejectd_status open_storage(struct daemon *daemon, struct rejectd_er
     if (status == REJECTD_OK) {
         status = converter_open(service->config, &daemon->log, path, &service->converter, error);
     }
+    if (status == REJECTD_OK) {
+        status = data_dir_sync(service->config->data_dir, daemon->lock, error);
+    }
     return status;
 }
 

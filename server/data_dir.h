@@ -7,11 +7,12 @@
 /* Makes the directory and its parents where they are missing, readable by the user alone. */
 enum rejectd_status data_dir_make(const char *path, struct rejectd_error *error);
 
-/*
- * Makes the directory, and
- * locks it against other daemons until close(*lock).
- */
+/* Makes the directory, locks it against other daemons until close(*lock), and sees whether it can
+ * be written to. */
 enum rejectd_status data_dir_take(const char *path, int *lock, struct rejectd_error *error);
+
+/* Makes the names of what was made in it durable. */
+enum rejectd_status data_dir_sync(const char *path, int lock, struct rejectd_error *error);
 
 /* STORAGE when there are blobs but no store: a store made now would have them swept. To be asked
  * before the store is opened. */
