@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "protocol/dataset_json.h"
@@ -206,10 +207,38 @@ static void join_threads(struct blob_writer *writer)
     }
 }
 
+/* The last of the room is for the store: without it nobody could delete anything. */
+static enum rejectd_status check_room(const struct blob_writer *writer, struct rejectd_error *error)
+{
+    enum { LARGEST_RESERVE = 64 << 20, PARTS = 50 };
+    struct statvfs disk;
+    if (fstatvfs(writer->blobs->directory, &disk) != 0) {
+        return REJECTD_OK; /* the disk will tell */
+    }
+    const uint64_t unit = disk.f_frsize;
+    const uint64_t free_bytes = disk.f_bavail * unit;
+    const uint64_t part = disk.f_blocks * unit / PARTS;
+    const uint64_t reserve = part < LARGEST_RESERVE ? part : LARGEST_RESERVE;
+    const uint64_t needed = writer->options.expected_bytes;
+    if (free_bytes < reserve || free_bytes - reserve < needed) {
+        return REJECTD_FAIL(error, REJECTD_STORAGE_FULL, "",
+                            "the disk has %llu bytes left, of which %llu are kept for the store; "
+                            "%llu are needed",
+                            (unsigned long long)free_bytes, (unsigned long long)reserve,
+                            (unsigned long long)needed);
+    }
+    return REJECTD_OK;
+}
+
 static enum rejectd_status create_file(struct blob_writer *writer, struct rejectd_error *error)
 {
     static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
     const size_t prefix = strlen(BLOBS_TEMPORARY_PREFIX);
+    const enum rejectd_status room = check_room(writer, error);
+    writer->fd = -1;
+    if (room != REJECTD_OK) {
+        return room;
+    }
     memcpy(writer->name, BLOBS_TEMPORARY_PREFIX, prefix);
     for (size_t i = 0; i < 26; i++) {
         writer->name[prefix + i] = alphabet[randombytes_uniform(32)];

@@ -249,6 +249,9 @@ static bool sqlite_blob_is_needed(struct store *store, const char *sha256)
 {
     struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
     int64_t needed = 1;
+    if (transaction_settle(&sqlite_store_of(store)->writer, NULL) != REJECTD_OK) {
+        return true;
+    }
     pthread_mutex_lock(&reader->lock);
     const enum rejectd_status status =
         sqlite_lookup(reader,

@@ -1,5 +1,6 @@
 #include "server/store/sqlite_query.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +42,10 @@ enum rejectd_status sqlite_fail(struct sqlite_connection *connection, struct rej
     if (connection->n_errors != NULL) {
         atomic_fetch_add_explicit(connection->n_errors, 1, memory_order_relaxed);
     }
-    const bool full = sqlite3_errcode(connection->database) == SQLITE_FULL;
+    const int code = sqlite3_errcode(connection->database);
+    const int number = sqlite3_system_errno(connection->database);
+    const bool by_system = code == SQLITE_IOERR || code == SQLITE_CANTOPEN;
+    const bool full = code == SQLITE_FULL || (by_system && (number == ENOSPC || number == EDQUOT));
     return REJECTD_FAIL(error, full ? REJECTD_STORAGE_FULL : REJECTD_STORAGE, "",
                         "the store failed: %s", sqlite3_errmsg(connection->database));
 }
@@ -67,9 +71,53 @@ enum rejectd_status transaction_end(struct sqlite_connection *connection,
 {
     if (status == REJECTD_OK) {
         status = sqlite_run(connection, "COMMIT", error);
+        connection->uncertain = connection->uncertain || status != REJECTD_OK;
     }
     if (status != REJECTD_OK && sqlite3_get_autocommit(connection->database) == 0) {
         sqlite_run(connection, "ROLLBACK", NULL);
+    }
+    if (status == REJECTD_STORAGE_FULL) {
+        /* The log may have more room, once what is in it is in the database: enough to delete. */
+        sqlite3_wal_checkpoint_v2(connection->database, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
+                                  NULL);
+    }
+    pthread_mutex_unlock(&connection->lock);
+    return status;
+}
+
+/* Writes what was there already: the first page, and so the first place in the log. */
+static enum rejectd_status write_anything(struct sqlite_connection *connection,
+                                          struct rejectd_error *error)
+{
+    int64_t version = 0;
+    char pragma[64];
+    struct query query;
+    query_begin(&query, connection, "PRAGMA user_version", error);
+    if (query_next(&query)) {
+        version = query_read_integer(&query);
+    }
+    const enum rejectd_status status = query_end(&query);
+    snprintf(pragma, sizeof pragma, "PRAGMA user_version = %d", (int)version);
+    return status == REJECTD_OK ? sqlite_run(connection, pragma, error) : status;
+}
+
+enum rejectd_status transaction_settle(struct sqlite_connection *connection,
+                                       struct rejectd_error *error)
+{
+    pthread_mutex_lock(&connection->lock);
+    enum rejectd_status status = REJECTD_OK;
+    if (connection->uncertain) {
+        status = sqlite_run(connection, "BEGIN IMMEDIATE", error);
+        if (status == REJECTD_OK) {
+            status = write_anything(connection, error);
+        }
+        if (status == REJECTD_OK) {
+            status = sqlite_run(connection, "COMMIT", error);
+        }
+        if (sqlite3_get_autocommit(connection->database) == 0) {
+            sqlite_run(connection, "ROLLBACK", NULL);
+        }
+        connection->uncertain = status != REJECTD_OK;
     }
     pthread_mutex_unlock(&connection->lock);
     return status;

@@ -269,7 +269,8 @@ struct store_functions {
                                       void (*visit)(void *context, const char *sha256,
                                                     const char *holder),
                                       void *context, struct rejectd_error *error);
-    /* True when a record refers to the blob, and when that cannot be told. */
+    /* True when a record refers to the blob, and when that cannot be told: because the store
+     * fails, or because a commit failed that may yet be there after a crash. */
     bool (*blob_is_needed)(struct store *store, const char *sha256);
 };
 

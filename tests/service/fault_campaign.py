@@ -36,6 +36,10 @@ def expect(good, *what):
         raise Failure(" ".join(map(str, what)))
 
 
+def digests(answers):
+    return [hashlib.sha256(answer.body).hexdigest() for answer in answers]
+
+
 class Session:
     def __init__(self, api):
         self.api = api
@@ -80,16 +84,16 @@ class Session:
             expect(time.monotonic() < deadline, "the job hangs:", job["state"])
             job = self.api.job(identity, wait=1)
         if job["state"] == "succeeded":
-            self.results[identity] = self.result(identity)
+            answers = self.download(identity)
+            if all([self.ask(answer, 200) for answer in answers]):
+                self.results[identity] = digests(answers)
         else:
             expect(job["state"] == "failed" and job["error"], job)
             self.n_refused += 1
 
-    def result(self, identity):
-        answers = [self.api.get(f"/v1/jobs/{identity}/result{name}")
-                   for name in ("", "/labels.npy", "/cleaned.npy")]  # fmt: skip
-        expect(all(a.status == 200 for a in answers), answers)
-        return [hashlib.sha256(a.body).hexdigest() for a in answers]
+    def download(self, identity):
+        return [self.api.get(f"/v1/jobs/{identity}/result{name}")
+                for name in ("", "/labels.npy", "/cleaned.npy")]  # fmt: skip
 
     def delete(self, identity):
         if self.ask(self.api.delete(f"/v1/datasets/{identity}"), 204):
@@ -117,7 +121,9 @@ class Session:
         for identity in self.jobs:
             expect(api.get(f"/v1/jobs/{identity}").status == 200, "job", identity, "is lost")
         for identity, first in self.results.items():
-            expect(self.result(identity) == first, "the result of", identity, "is another one")
+            answers = self.download(identity)
+            expect(all(a.status == 200 for a in answers), "the result of", identity, "is lost")
+            expect(digests(answers) == first, "the result of", identity, "is another one")
 
 
 def one_fault(folder, at, number):
