@@ -25,6 +25,13 @@ static bool is_verified(struct blobs *blobs, const char *sha256)
     return found;
 }
 
+void blobs_tell_damaged(struct blobs *blobs, void (*damaged)(void *context, const char *sha256),
+                        void *context)
+{
+    blobs->damaged = damaged;
+    blobs->context = context;
+}
+
 void blobs_note_verified(struct blobs *blobs, const char *sha256)
 {
     if (is_verified(blobs, sha256)) {
@@ -76,8 +83,15 @@ static enum rejectd_status quarantine(struct blobs *blobs, const char *sha256, i
         opened.st_ino == named.st_ino) {
         mkdirat(blobs->directory, "../quarantine", 0700);
         number = renameat(blobs->directory, sha256, blobs->directory, target) == 0 ? 0 : errno;
+        if (number == 0) {
+            atomic_fetch_sub(&blobs->bytes, (long long)named.st_size);
+            atomic_fetch_sub(&blobs->n_blobs, 1);
+        }
     }
     blobs_unlock(blobs);
+    if (blobs->damaged != NULL) {
+        blobs->damaged(blobs->context, sha256);
+    }
     return REJECTD_FAIL(error, REJECTD_STORAGE, "", "blob %.64s has another content; %s%s", sha256,
                         number == 0 ? "it is in quarantine now"
                                     : "it cannot be moved to quarantine: ",

@@ -110,7 +110,10 @@ enum rejectd_status blobs_map(struct blobs *blobs, const char *sha256, size_t si
     int fd;
     uint64_t found;
     *map = (struct blob_map){0};
-    enum rejectd_status status = blobs_open_file(blobs, sha256, &fd, &found, error);
+    enum rejectd_status status = blobs_verify(blobs, sha256, error);
+    if (status == REJECTD_OK) {
+        status = blobs_open_file(blobs, sha256, &fd, &found, error);
+    }
     if (status != REJECTD_OK) {
         return status;
     }
@@ -177,7 +180,7 @@ void blobs_look(struct blobs *blobs, struct blobs_usage *usage)
     }
 }
 
-static bool is_digest(const char *name)
+bool blobs_is_digest(const char *name)
 {
     return strlen(name) == SHA256_TEXT_SIZE - 1 &&
            strspn(name, "0123456789abcdef") == SHA256_TEXT_SIZE - 1;
@@ -203,9 +206,9 @@ enum rejectd_status blobs_sweep(struct blobs *blobs,
         const bool temporary =
             strncmp(name, BLOBS_TEMPORARY_PREFIX, strlen(BLOBS_TEMPORARY_PREFIX)) == 0;
         /* Files that are none of ours are left alone. */
-        if (temporary || (is_digest(name) && !needed(context, name))) {
+        if (temporary || (blobs_is_digest(name) && !needed(context, name))) {
             count += unlinkat(blobs->directory, name, 0) == 0;
-        } else if (is_digest(name)) {
+        } else if (blobs_is_digest(name)) {
             count_blob(blobs, name);
         }
     }

@@ -19,6 +19,9 @@ struct blobs {
     atomic_llong n_blobs;
     atomic_uint_least64_t n_errors;
 
+    void (*damaged)(void *context, const char *sha256); /* NULL: nobody is told */
+    void *context;
+
     pthread_mutex_t verified_lock;
     char verified[BLOBS_MOST_VERIFIED][SHA256_TEXT_SIZE]; /* "": none */
     size_t next_verified;                                 /* the oldest, which is replaced */
@@ -26,6 +29,9 @@ struct blobs {
 
 /* The blob is known to be what its name says. */
 void blobs_note_verified(struct blobs *blobs, const char *sha256);
+
+/* True for the name of a blob. */
+bool blobs_is_digest(const char *name);
 
 /* STORAGE_FULL or STORAGE for an errno; counts it. */
 enum rejectd_status blobs_fail(struct blobs *blobs, const char *what, const char *name, int number,

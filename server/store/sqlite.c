@@ -135,6 +135,10 @@ const char *const sqlite_migrations[] = {
     "  WHERE idempotency_key IS NOT NULL;",
 
     "ALTER TABLE jobs ADD COLUMN request_id TEXT;", /* of who made it; NULL: not known */
+
+    /* Which store this is: blobs/blobs_owner.c. A copy is the same one. */
+    "CREATE TABLE identity (id TEXT NOT NULL);"
+    "INSERT INTO identity VALUES (lower(hex(randomblob(16))));",
 };
 
 const size_t sqlite_n_migrations = sizeof sqlite_migrations / sizeof sqlite_migrations[0];
@@ -264,6 +268,22 @@ static bool sqlite_blob_is_needed(struct store *store, const char *sha256)
     return status != REJECTD_OK || needed != 0;
 }
 
+static enum rejectd_status sqlite_identity(struct store *store, char out[STORE_IDENTITY_SIZE],
+                                           struct rejectd_error *error)
+{
+    struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
+    struct query query;
+    out[0] = '\0';
+    pthread_mutex_lock(&reader->lock);
+    query_begin(&query, reader, "SELECT id FROM identity", error);
+    if (query_next(&query)) {
+        query_read_text(&query, out, STORE_IDENTITY_SIZE);
+    }
+    const enum rejectd_status status = query_end(&query);
+    pthread_mutex_unlock(&reader->lock);
+    return status;
+}
+
 static enum rejectd_status sqlite_blob_visit(struct store *store,
                                              void (*visit)(void *context, const char *sha256,
                                                            const char *holder),
@@ -295,6 +315,7 @@ static enum rejectd_status sqlite_blob_visit(struct store *store,
 static const struct store_functions sqlite_functions = {
     .close = sqlite_close,
     .check = sqlite_check,
+    .identity = sqlite_identity,
     .dataset_insert = sqlite_dataset_insert,
     .dataset_add_part = sqlite_dataset_add_part,
     .dataset_parts = sqlite_dataset_parts,

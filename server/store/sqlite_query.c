@@ -37,15 +37,38 @@ void sqlite_disconnect(struct sqlite_connection *connection)
     }
 }
 
+/* What the system said last about a file: 0 for one that isn't open. */
+static int last_errno(sqlite3 *database, int which)
+{
+    sqlite3_file *file = NULL;
+    int number = 0;
+    sqlite3_file_control(database, "main", which, &file);
+    if (file != NULL && file->pMethods != NULL) {
+        file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &number);
+    }
+    return number;
+}
+
+/* SQLite knows a full disk, but no other way of there being no room. */
+static bool is_full(sqlite3 *database)
+{
+    const int code = sqlite3_errcode(database);
+    const int numbers[] = {sqlite3_system_errno(database),
+                           last_errno(database, SQLITE_FCNTL_FILE_POINTER),
+                           last_errno(database, SQLITE_FCNTL_JOURNAL_POINTER)};
+    bool full = code == SQLITE_FULL;
+    for (size_t i = 0; (code == SQLITE_IOERR || code == SQLITE_CANTOPEN) && i < 3; i++) {
+        full = full || numbers[i] == ENOSPC || numbers[i] == EDQUOT;
+    }
+    return full;
+}
+
 enum rejectd_status sqlite_fail(struct sqlite_connection *connection, struct rejectd_error *error)
 {
     if (connection->n_errors != NULL) {
         atomic_fetch_add_explicit(connection->n_errors, 1, memory_order_relaxed);
     }
-    const int code = sqlite3_errcode(connection->database);
-    const int number = sqlite3_system_errno(connection->database);
-    const bool by_system = code == SQLITE_IOERR || code == SQLITE_CANTOPEN;
-    const bool full = code == SQLITE_FULL || (by_system && (number == ENOSPC || number == EDQUOT));
+    const bool full = is_full(connection->database);
     return REJECTD_FAIL(error, full ? REJECTD_STORAGE_FULL : REJECTD_STORAGE, "",
                         "the store failed: %s", sqlite3_errmsg(connection->database));
 }

@@ -20,7 +20,10 @@
 
 #include "protocol/resource_json.h"
 
-enum { STORE_MAX_ATTEMPTS = 3 };
+enum {
+    STORE_MAX_ATTEMPTS = 3,
+    STORE_IDENTITY_SIZE = 33, /* hex and NUL */
+};
 
 /* Who looks: lists show what is theirs or the lab's. NULL stands for the daemon and for
  * administrators, who see all. */
@@ -146,6 +149,10 @@ struct store_functions {
 
     /* Fails when the store cannot answer now. */
     enum rejectd_status (*check)(struct store *store, struct rejectd_error *error);
+
+    /* What it was given when it was made. */
+    enum rejectd_status (*identity)(struct store *store, char out[STORE_IDENTITY_SIZE],
+                                    struct rejectd_error *error);
 
     /* Fills id and created_at; its ownership is given. A dataset with a sha256 is READY, one
      * without awaits samples: those of next_part, or those that are PUT. part, its first one, is

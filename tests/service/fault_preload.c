@@ -4,8 +4,9 @@
  *
  * $FAULT_AT is its number, counted from 1 over all operations below $FAULT_FOLDER that change
  * something, open a file or map one; $FAULT_ERRNO is the error, or "before" or "after": the process
- * is killed at that moment. Which operation it was is written to $FAULT_REPORT. With $FAULT_SHADOW
- * what the disk has for sure is recorded there (fault_shadow.h).
+ * is killed at that moment. Which operation it was is written to $FAULT_REPORT. Or, while there is
+ * a file $FAULT_WHEN, all operations that change something fail. With $FAULT_SHADOW what the disk
+ * has for sure is recorded there (fault_shadow.h).
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -75,11 +76,24 @@ static void tell(const char *operation, const char *path)
     }
 }
 
+static bool fails_now(const char *path)
+{
+    const char *when = getenv("FAULT_WHEN");
+    const char *number = getenv("FAULT_ERRNO");
+    const int before = errno;
+    const bool now = when != NULL && number != NULL && is_below(path) && access(when, F_OK) == 0;
+    errno = now ? (int)strtol(number, NULL, 10) : before;
+    return now;
+}
+
 /* True when this operation is to fail; errno is set then. */
-static bool fails_at(const char *operation, const char *path)
+static bool fails_at(const char *operation, const char *path, bool changes)
 {
     const char *at = getenv("FAULT_AT");
     const char *number = getenv("FAULT_ERRNO");
+    if (changes && fails_now(path)) {
+        return true;
+    }
     if (at == NULL || number == NULL || !is_below(path) ||
         atomic_fetch_add(&n_done, 1) + 1 != strtol(at, NULL, 10)) {
         return false;
@@ -100,25 +114,25 @@ static void done(void)
     }
 }
 
-static bool fails(const char *operation, int directory, const char *path)
+static bool fails(const char *operation, int directory, const char *path, bool changes)
 {
     char full[4096];
     if (path[0] == '/') {
-        return fails_at(operation, path);
+        return fails_at(operation, path, changes);
     }
     path_of(directory, full, sizeof full);
     const size_t length = strlen(full);
     snprintf(full + length, sizeof full - length, "/%s", path);
-    return fails_at(operation, full);
+    return fails_at(operation, full, changes);
 }
 
-static bool fails_fd(const char *operation, int fd)
+static bool fails_fd(const char *operation, int fd, bool changes)
 {
     char path[4096];
     const int before = errno;
     path_of(fd, path, sizeof path);
     errno = before;
-    return fails_at(operation, path);
+    return fails_at(operation, path, changes);
 }
 
 /* The functions are called from elsewhere; the system's headers declare them. */
@@ -126,7 +140,7 @@ static bool fails_fd(const char *operation, int fd)
     type name parameters                                                                           \
     {                                                                                              \
         type(*next) parameters = (type(*) parameters)dlsym(RTLD_NEXT, #name);                      \
-        if (fails_fd(#name, fd)) {                                                                 \
+        if (fails_fd(#name, fd, true)) {                                                           \
             return -1;                                                                             \
         }                                                                                          \
         const type result = next arguments;                                                        \
@@ -137,7 +151,7 @@ static bool fails_fd(const char *operation, int fd)
     int name(int fd)                                                                               \
     {                                                                                              \
         int (*next)(int) = (int (*)(int))dlsym(RTLD_NEXT, #name);                                  \
-        if (fails_fd(#name, fd)) {                                                                 \
+        if (fails_fd(#name, fd, true)) {                                                           \
             return -1;                                                                             \
         }                                                                                          \
         const int result = next(fd);                                                               \
@@ -150,7 +164,7 @@ static bool fails_fd(const char *operation, int fd)
 #define MAPPING(name, offset)                                                                      \
     void *name(void *address, size_t size, int protection, int flags, int fd, offset at)           \
     {                                                                                              \
-        return fd >= 0 && fails_fd(#name, fd)                                                      \
+        return fd >= 0 && fails_fd(#name, fd, false)                                               \
                    ? MAP_FAILED                                                                    \
                    : (void *)syscall(SYS_mmap, address, size, protection, flags, fd, at);          \
     }
@@ -158,7 +172,7 @@ static bool fails_fd(const char *operation, int fd)
     int name parameters                                                                            \
     {                                                                                              \
         int(*next) parameters = (int(*) parameters)dlsym(RTLD_NEXT, #name);                        \
-        if (fails(#name, directory, path)) {                                                       \
+        if (fails(#name, directory, path, true)) {                                                 \
             return -1;                                                                             \
         }                                                                                          \
         const int result = next arguments;                                                         \
@@ -173,7 +187,7 @@ static bool fails_fd(const char *operation, int fd)
         const bool makes = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;             \
         const mode_t mode = makes ? va_arg(rest, mode_t) : 0;                                      \
         va_end(rest);                                                                              \
-        if (fails(#name, directory, path)) {                                                       \
+        if (fails(#name, directory, path, (flags & O_ACCMODE) != O_RDONLY)) {                      \
             return -1;                                                                             \
         }                                                                                          \
         const int result = (int)syscall(SYS_openat, directory, path, flags, mode);                 \
