@@ -12,10 +12,11 @@ static const char type_prefix[] = "/problems/";
 
 char *problem_to_json(const struct rejectd_error *error)
 {
-    return problem_to_json_of(error, "");
+    return problem_to_json_of(error, "", NULL);
 }
 
-char *problem_to_json_of(const struct rejectd_error *error, const char *request_id)
+char *problem_to_json_of(const struct rejectd_error *error, const char *request_id,
+                         const uint64_t *offset)
 {
     struct buffer text;
     buffer_init(&text, 1 << 16);
@@ -30,6 +31,8 @@ char *problem_to_json_of(const struct rejectd_error *error, const char *request_
         buffer_append_text(&text, ",\"field\":");
         json_append_string(&text, error->field);
     }
+    if (offset != NULL)
+        buffer_append_format(&text, ",\"offset\":%llu", (unsigned long long)*offset);
     if (request_id[0] != 0) {
         buffer_append_text(&text, ",\"request_id\":");
         json_append_string(&text, request_id);

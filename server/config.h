@@ -28,6 +28,7 @@ struct config {
     int64_t max_upload_bytes;
     int64_t max_json_bytes;
     int64_t max_uploads;
+    int64_t unfinished_upload_seconds;
     int64_t user_requests_per_second;
     int64_t user_queued_jobs;
     int64_t user_bytes;

@@ -12,8 +12,10 @@
 #include "server/http/request.h"
 #include "server/http/server.h"
 #include "server/jobs/job_events.h"
+#include "server/jobs/queue_watch.h"
 #include "server/notify.h"
 #include "server/pulse.h"
+#include "server/uploads/partials.h"
 
 enum {
     COMMIT_THREADS = 2,
@@ -38,6 +40,7 @@ struct daemon {
     struct service service;
     struct gpu_worker *gpus[MOST_GPUS];
     char gpu_ids[MOST_GPUS][32];
+    struct queue_watch *queue_watch;
     struct pool *pool;
     struct http_server *http;
 };
@@ -86,10 +89,14 @@ static const char *module_path(const struct config *config)
     return config->cuda_module[0] == '\0' ? NULL : config->cuda_module;
 }
 
-static bool blob_needed(void *context, const char *sha256)
+static bool blob_needed(void *context, const char *name)
 {
     struct store *store = context;
-    return store->functions->blob_is_needed(store, sha256);
+    const char *dataset = blobs_partial_id(name);
+    struct store_partial partial;
+    return dataset == NULL
+               ? store->functions->blob_is_needed(store, name)
+               : store->functions->partial_get(store, dataset, &partial, NULL) != REJECTD_NOT_FOUND;
 }
 
 static enum rejectd_status path_in(const struct config *config, const char *name,
@@ -265,6 +272,14 @@ static enum rejectd_status start_jobs(struct daemon *daemon, struct rejectd_erro
     }
     enum rejectd_status status = scheduler_open(&options, &service->scheduler, error);
     if (status == REJECTD_OK) {
+        const struct queue_watch_options watched = {
+            .events = service->events,
+            .store = service->store,
+            .scheduler = service->scheduler,
+        };
+        status = queue_watch_open(&watched, &daemon->queue_watch, error);
+    }
+    if (status == REJECTD_OK) {
         const struct job_source source = scheduler_source(service->scheduler);
         device_board_tell(service->board, devices_changed, service->scheduler);
         status = pool_start(&source, devices, 1 + service->n_gpus, &daemon->pool, error);
@@ -318,6 +333,9 @@ static enum rejectd_status start(struct daemon *daemon, struct rejectd_error *er
     }
     if (status == REJECTD_OK) {
         status = executor_open(UPLOAD_THREADS, &service->uploads, error);
+    }
+    if (status == REJECTD_OK) {
+        status = partials_open(service, &service->partials, error);
     }
     if (status == REJECTD_OK) {
         status = list_devices(daemon, error);
@@ -396,9 +414,11 @@ void daemon_tick(struct daemon *daemon)
 {
     const double now = clock_monotonic();
     waiters_wake_expired(&daemon->waiters, now);
+    queue_watch_tick(daemon->queue_watch, now);
     events_wake_due(daemon->service.events, now);
     http_tick(daemon->http);
     pulse_tick(daemon->pulse, now);
+    partials_tick(daemon->service.partials, now);
 }
 
 void daemon_ready(struct daemon *daemon)
@@ -487,6 +507,8 @@ void daemon_stop(struct daemon *daemon)
     http_stop(daemon->http);
     executor_close(service->uploads);
     executor_close(service->commits);
+    queue_watch_close(daemon->queue_watch);
+    partials_close(service->partials);
     scheduler_close(service->scheduler);
     for (size_t i = 0; i < service->n_gpus; i++) {
         gpu_worker_close(daemon->gpus[i]);

@@ -19,6 +19,8 @@
 #include "server/metrics/nvml.h"
 #include "server/store/store.h"
 
+struct partials;
+
 struct service {
     /* A snapshot that never changes, replaced as a whole by a reload; an old one stays valid. */
     _Atomic(const struct config *) config;
@@ -35,7 +37,8 @@ struct service {
     struct executor *commits;   /* requests that parse or commit */
     struct executor *uploads;   /* ends of uploads, which may wait long for the disk */
     atomic_int n_uploads;       /* that are open */
-    atomic_bool draining;       /* it takes no new work, because it will end soon */
+    struct partials *partials;
+    atomic_bool draining; /* it takes no new work, because it will end soon */
     struct metrics *metrics;
     struct nvml *nvml;
     struct events *events;

@@ -35,6 +35,7 @@ extern "C" {
     X(INVALID_VALUE, 422, "invalid-value", "A field has a value that is not accepted")             \
     X(INVALID_SAMPLES, 422, "invalid-samples", "The samples do not match their description")       \
     X(UNSUITABLE_DATASET, 422, "unsuitable-dataset", "The dataset does not allow this job")        \
+    X(DIGEST_MISMATCH, 422, "digest-mismatch", "The body is not what its digest says")             \
     X(TOO_MANY_REQUESTS, 429, "too-many-requests", "More than is allowed to whoever asks")         \
     X(CANCELLED, 409, "cancelled", "The work was cancelled")                                       \
     X(OUT_OF_MEMORY, 503, "out-of-memory", "Not enough memory for this request now")               \

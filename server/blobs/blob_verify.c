@@ -92,6 +92,7 @@ static enum rejectd_status quarantine(struct blobs *blobs, const char *sha256, i
     if (blobs->damaged != NULL) {
         blobs->damaged(blobs->context, sha256);
     }
+    atomic_fetch_add(&blobs->n_errors, 1);
     return REJECTD_FAIL(error, REJECTD_STORAGE, "", "blob %.64s has another content; %s%s", sha256,
                         number == 0 ? "it is in quarantine now"
                                     : "it cannot be moved to quarantine: ",

@@ -22,56 +22,7 @@
 #include <unistd.h>
 
 #include "protocol/dataset_json.h"
-#include "server/blobs/blobs_private.h"
-
-enum {
-    CHUNK_BYTES = 1 << 20, /* a multiple of every sample size */
-    N_CHUNKS = 4,
-    WRITEBACK_BYTES = 8 << 20,
-    WRITE_BYTES = 128 << 10, /* the page cache has pages of this order at hand, as for cp */
-};
-
-/* One of the two things that are done with every chunk. */
-struct stage {
-    struct blob_writer *writer;
-    void (*consume)(struct stage *stage, const unsigned char *bytes, size_t count);
-    pthread_t thread;
-    bool has_thread;
-    uint64_t n_done; /* chunks; under the writer's lock */
-
-    /* Of the thread, until it ended. */
-    uint64_t bytes; /* so far */
-    enum rejectd_status status;
-    struct rejectd_error error;
-};
-
-enum { HASHING, WRITING, N_STAGES };
-
-struct blob_writer {
-    struct blobs *blobs;
-    struct blob_writer_options options;
-    int fd;
-    char name[64]; /* temporary; "" once it is published */
-
-    /* Of the caller. */
-    unsigned char *chunks[N_CHUNKS]; /* allocated when first used */
-    size_t filled;                   /* bytes in the chunk that is being filled */
-    uint64_t n_filled;               /* chunks handed over so far */
-
-    /* Under the lock. */
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    uint64_t n_ready; /* = n_filled */
-    bool ending;
-    bool starved; /* the caller was told that there is no room */
-
-    struct stage stages[N_STAGES];
-    struct sha256 hash; /* of HASHING */
-    bool has_bad_sample;
-    size_t bad_sample;
-    uint64_t written_back; /* of WRITING */
-    char sha256[SHA256_TEXT_SIZE];
-};
+#include "server/blobs/blob_writer_private.h"
 
 static void check_samples(struct stage *stage, const unsigned char *bytes, size_t count)
 {
@@ -86,7 +37,7 @@ static void check_samples(struct stage *stage, const unsigned char *bytes, size_
     }
 }
 
-static void hash_chunk(struct stage *stage, const unsigned char *bytes, size_t count)
+void blob_hash_bytes(struct stage *stage, const unsigned char *bytes, size_t count)
 {
     if (stage->writer->options.check_finite) {
         check_samples(stage, bytes, count);
@@ -94,6 +45,30 @@ static void hash_chunk(struct stage *stage, const unsigned char *bytes, size_t c
     if (stage->status == REJECTD_OK) {
         sha256_update(&stage->writer->hash, bytes, count);
     }
+}
+
+static void hash_chunk(struct stage *stage, const unsigned char *bytes, size_t count)
+{
+    if (stage->writer->unhashed > 0) {
+        blob_hash_earlier(stage);
+    }
+    if (stage->status == REJECTD_OK) {
+        blob_hash_bytes(stage, bytes, count);
+    }
+}
+
+enum rejectd_status blob_make_durable(struct blob_writer *writer, uint64_t bytes,
+                                      struct rejectd_error *error)
+{
+    if (fdatasync(writer->fd) != 0) {
+        return blobs_fail(writer->blobs, "the syncing", "", errno, error);
+    }
+    const enum rejectd_status status =
+        writer->durable == 0 ? blobs_sync(writer->blobs, error) : REJECTD_OK;
+    if (status == REJECTD_OK) {
+        writer->durable = bytes;
+    }
+    return status;
 }
 
 static void write_chunk(struct stage *stage, const unsigned char *bytes, size_t count)
@@ -119,10 +94,16 @@ static void write_chunk(struct stage *stage, const unsigned char *bytes, size_t 
                         (off_t)(written - writer->written_back), SYNC_FILE_RANGE_WRITE);
         writer->written_back = written;
     }
+    if (writer->options.on_durable != NULL && written - writer->durable >= DURABLE_BYTES) {
+        stage->status = blob_make_durable(writer, written, &stage->error);
+        if (stage->status == REJECTD_OK) {
+            writer->options.on_durable(writer->options.durable_context, written);
+        }
+    }
 }
 
 /* After a failure chunks are taken and dropped, so that the caller never waits for ever. */
-static void consume(struct stage *stage, const unsigned char *bytes, size_t count)
+void blob_consume(struct stage *stage, const unsigned char *bytes, size_t count)
 {
     if (stage->status == REJECTD_OK) {
         stage->consume(stage, bytes, count);
@@ -169,7 +150,7 @@ static void *stage_main(void *argument)
         }
         const unsigned char *chunk = writer->chunks[stage->n_done % N_CHUNKS];
         pthread_mutex_unlock(&writer->lock);
-        consume(stage, chunk, CHUNK_BYTES);
+        blob_consume(stage, chunk, CHUNK_BYTES);
         pthread_mutex_lock(&writer->lock);
         advance(stage);
     }
@@ -192,8 +173,7 @@ static enum rejectd_status start_threads(struct blob_writer *writer, struct reje
     return REJECTD_OK;
 }
 
-/* Ends the threads; what they had been given is consumed. */
-static void join_threads(struct blob_writer *writer)
+void blob_join_threads(struct blob_writer *writer)
 {
     pthread_mutex_lock(&writer->lock);
     writer->ending = true;
@@ -230,19 +210,21 @@ static enum rejectd_status check_room(const struct blob_writer *writer, struct r
     return REJECTD_OK;
 }
 
-static enum rejectd_status create_file(struct blob_writer *writer, struct rejectd_error *error)
+void blob_temporary_name(char out[BLOBS_PARTIAL_NAME_SIZE])
 {
     static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
+    enum { RANDOM_CHARACTERS = 26 };
     const size_t prefix = strlen(BLOBS_TEMPORARY_PREFIX);
-    const enum rejectd_status room = check_room(writer, error);
-    writer->fd = -1;
-    if (room != REJECTD_OK) {
-        return room;
+    memcpy(out, BLOBS_TEMPORARY_PREFIX, prefix);
+    for (size_t i = 0; i < RANDOM_CHARACTERS; i++) {
+        out[prefix + i] = alphabet[randombytes_uniform(32)];
     }
-    memcpy(writer->name, BLOBS_TEMPORARY_PREFIX, prefix);
-    for (size_t i = 0; i < 26; i++) {
-        writer->name[prefix + i] = alphabet[randombytes_uniform(32)];
-    }
+    out[prefix + RANDOM_CHARACTERS] = '\0';
+}
+
+static enum rejectd_status create_file(struct blob_writer *writer, struct rejectd_error *error)
+{
+    blob_temporary_name(writer->name);
     writer->fd =
         openat(writer->blobs->directory, writer->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (writer->fd < 0) {
@@ -250,9 +232,15 @@ static enum rejectd_status create_file(struct blob_writer *writer, struct reject
         writer->name[0] = '\0';
         return blobs_fail(writer->blobs, "the creation", "", number, error);
     }
-    /* Only to know early that there is room; not every file system can reserve. */
+    return REJECTD_OK;
+}
+
+/* Only to know early that there is room; not every file system can reserve. */
+static enum rejectd_status reserve(struct blob_writer *writer, struct rejectd_error *error)
+{
     if (writer->options.expected_bytes > CHUNK_BYTES &&
-        fallocate(writer->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)writer->options.expected_bytes) != 0 &&
+        fallocate(writer->fd, FALLOC_FL_KEEP_SIZE, (off_t)writer->stages[WRITING].bytes,
+                  (off_t)writer->options.expected_bytes) != 0 &&
         (errno == ENOSPC || errno == EDQUOT)) {
         return blobs_fail(writer->blobs, "the reservation", "", errno, error);
     }
@@ -274,7 +262,15 @@ enum rejectd_status blob_writer_open(struct blobs *blobs, const struct blob_writ
     sha256_init(&made->hash);
     made->stages[HASHING] = (struct stage){.writer = made, .consume = hash_chunk};
     made->stages[WRITING] = (struct stage){.writer = made, .consume = write_chunk};
-    const enum rejectd_status status = create_file(made, error);
+    made->fd = -1;
+    enum rejectd_status status = check_room(made, error);
+    if (status == REJECTD_OK) {
+        status =
+            options->partial != NULL ? blob_open_partial(made, error) : create_file(made, error);
+    }
+    if (status == REJECTD_OK) {
+        status = reserve(made, error);
+    }
     if (status != REJECTD_OK) {
         blob_writer_close(made);
         return status;
@@ -288,11 +284,11 @@ void blob_writer_close(struct blob_writer *writer)
     if (writer == NULL) {
         return;
     }
-    join_threads(writer);
+    blob_join_threads(writer);
     if (writer->fd >= 0) {
         close(writer->fd);
     }
-    if (writer->name[0] != '\0') {
+    if (writer->name[0] != '\0' && writer->options.partial == NULL) {
         unlinkat(writer->blobs->directory, writer->name, 0);
     }
     for (size_t i = 0; i < N_CHUNKS; i++) {
@@ -369,26 +365,11 @@ enum rejectd_status blob_writer_write(struct blob_writer *writer, const void *by
     return REJECTD_OK;
 }
 
-enum rejectd_status blob_writer_finish(struct blob_writer *writer, char sha256[SHA256_TEXT_SIZE],
-                                       size_t *bad_sample, struct rejectd_error *error)
+enum rejectd_status blob_stage_failure(const struct blob_writer *writer, size_t *bad_sample,
+                                       struct rejectd_error *error)
 {
-    join_threads(writer);
-    struct stage *hashing = &writer->stages[HASHING], *writing = &writer->stages[WRITING];
-    if (writer->filled > 0) {
-        const unsigned char *chunk = writer->chunks[writer->n_filled % N_CHUNKS];
-        consume(hashing, chunk, writer->filled);
-        consume(writing, chunk, writer->filled);
-        writer->filled = 0;
-    }
-    const struct stage *failed = hashing->status != REJECTD_OK ? hashing : writing;
-    if (failed->status == REJECTD_OK) {
-        /* The reservation may have been larger than what came. */
-        const bool synced =
-            ftruncate(writer->fd, (off_t)writing->bytes) == 0 && fdatasync(writer->fd) == 0;
-        if (!synced) {
-            writing->status = blobs_fail(writer->blobs, "the syncing", "", errno, &writing->error);
-        }
-    }
+    const struct stage *hashing = &writer->stages[HASHING];
+    const struct stage *failed = hashing->status != REJECTD_OK ? hashing : &writer->stages[WRITING];
     if (failed->status != REJECTD_OK) {
         if (writer->has_bad_sample && bad_sample != NULL) {
             *bad_sample = writer->bad_sample;
@@ -396,11 +377,38 @@ enum rejectd_status blob_writer_finish(struct blob_writer *writer, char sha256[S
         if (error != NULL) {
             *error = failed->error;
         }
-        return failed->status;
     }
-    sha256_final(&writer->hash, writer->sha256);
-    memcpy(sha256, writer->sha256, SHA256_TEXT_SIZE);
-    return REJECTD_OK;
+    return failed->status;
+}
+
+enum rejectd_status blob_writer_finish(struct blob_writer *writer, char sha256[SHA256_TEXT_SIZE],
+                                       size_t *bad_sample, struct rejectd_error *error)
+{
+    blob_join_threads(writer);
+    struct stage *hashing = &writer->stages[HASHING], *writing = &writer->stages[WRITING];
+    if (writer->filled > 0) {
+        const unsigned char *chunk = writer->chunks[writer->n_filled % N_CHUNKS];
+        blob_consume(hashing, chunk, writer->filled);
+        blob_consume(writing, chunk, writer->filled);
+        writer->filled = 0;
+    }
+    if (writer->unhashed > 0) {
+        blob_consume(hashing, NULL, 0);
+    }
+    if (hashing->status == REJECTD_OK && writing->status == REJECTD_OK) {
+        /* The reservation may have been larger than what came. */
+        const bool synced =
+            ftruncate(writer->fd, (off_t)writing->bytes) == 0 && fdatasync(writer->fd) == 0;
+        if (!synced) {
+            writing->status = blobs_fail(writer->blobs, "the syncing", "", errno, &writing->error);
+        }
+    }
+    const enum rejectd_status status = blob_stage_failure(writer, bad_sample, error);
+    if (status == REJECTD_OK) {
+        sha256_final(&writer->hash, writer->sha256);
+        memcpy(sha256, writer->sha256, SHA256_TEXT_SIZE);
+    }
+    return status;
 }
 
 enum rejectd_status blob_writer_publish(struct blob_writer *writer, struct rejectd_error *error)
@@ -409,8 +417,21 @@ enum rejectd_status blob_writer_publish(struct blob_writer *writer, struct rejec
     struct stat status;
     const bool is_new =
         fstatat(directory, writer->sha256, &status, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
-    if (renameat(directory, writer->name, directory, writer->sha256) != 0) {
-        return blobs_fail(writer->blobs, "the publication", writer->sha256, errno, error);
+    char name[BLOBS_PARTIAL_NAME_SIZE];
+    memcpy(name, writer->name, sizeof name);
+    if (writer->options.partial != NULL) {
+        const enum rejectd_status linked = blob_link_partial(writer, name, error);
+        if (linked != REJECTD_OK) {
+            return linked;
+        }
+    }
+    if (renameat(directory, name, directory, writer->sha256) != 0) {
+        const int number = errno;
+        unlinkat(directory, name, 0);
+        return blobs_fail(writer->blobs, "the publication", writer->sha256, number, error);
+    }
+    if (writer->options.partial != NULL) {
+        unlinkat(directory, name, 0); /* a rename to another name of the same file does nothing */
     }
     writer->name[0] = '\0';
     if (is_new) {

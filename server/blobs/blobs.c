@@ -1,7 +1,8 @@
 /*
  * The directory of blobs: <sha256 in hex> for what is published, tmp-<random> for what is being
- * written (blob_writer.c). A crash leaves temporary files and, between the publication of a blob
- * and the commit that refers to it, unreferenced ones; both are swept at the next start.
+ * written, partial-<id> for what comes in pieces (blob_writer.c). A crash leaves temporary files
+ * and, between the publication of a blob and the commit that refers to it, unreferenced ones; both
+ * are swept at the next start.
  */
 #define _GNU_SOURCE /* O_TMPFILE */
 #include "server/blobs/blobs.h"
@@ -9,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -180,6 +182,33 @@ void blobs_look(struct blobs *blobs, struct blobs_usage *usage)
     }
 }
 
+void blobs_partial_name(const char *id, char out[BLOBS_PARTIAL_NAME_SIZE])
+{
+    snprintf(out, BLOBS_PARTIAL_NAME_SIZE, BLOBS_PARTIAL_PREFIX "%s", id);
+}
+
+const char *blobs_partial_id(const char *name)
+{
+    const size_t prefix = strlen(BLOBS_PARTIAL_PREFIX);
+    return strncmp(name, BLOBS_PARTIAL_PREFIX, prefix) == 0 ? name + prefix : NULL;
+}
+
+bool blobs_partial_has(struct blobs *blobs, const char *id, uint64_t bytes)
+{
+    struct stat status;
+    char name[BLOBS_PARTIAL_NAME_SIZE];
+    blobs_partial_name(id, name);
+    return fstatat(blobs->directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(status.st_mode) && (uint64_t)status.st_size >= bytes;
+}
+
+void blobs_partial_remove(struct blobs *blobs, const char *id)
+{
+    char name[BLOBS_PARTIAL_NAME_SIZE];
+    blobs_partial_name(id, name);
+    unlinkat(blobs->directory, name, 0);
+}
+
 bool blobs_is_digest(const char *name)
 {
     return strlen(name) == SHA256_TEXT_SIZE - 1 &&
@@ -206,7 +235,8 @@ enum rejectd_status blobs_sweep(struct blobs *blobs,
         const bool temporary =
             strncmp(name, BLOBS_TEMPORARY_PREFIX, strlen(BLOBS_TEMPORARY_PREFIX)) == 0;
         /* Files that are none of ours are left alone. */
-        if (temporary || (blobs_is_digest(name) && !needed(context, name))) {
+        const bool named = blobs_is_digest(name) || blobs_partial_id(name) != NULL;
+        if (temporary || (named && !needed(context, name))) {
             count += unlinkat(blobs->directory, name, 0) == 0;
         } else if (blobs_is_digest(name)) {
             count_blob(blobs, name);

@@ -2,8 +2,9 @@
  * Files named by the SHA-256 of their content: samples and result arrays.
  *
  * A blob is written to a temporary name, hashed and checked on the way, made durable, and then
- * published by a rename; equal content is kept once. Which blobs are still needed is known by the
- * store alone: blobs_sweep() and blobs_remove() are told.
+ * published by a rename; equal content is kept once. One that comes in pieces has a name of its
+ * own ("partial-...") meanwhile, which outlives its writers and the daemon. Which blobs are still
+ * needed is known by the store alone: blobs_sweep() and blobs_remove() are told.
  *
  * All functions may be called by several threads at once, except that a writer belongs to one
  * thread at a time.
@@ -27,6 +28,14 @@ void blobs_close(struct blobs *blobs); /* NULL is allowed */
 
 struct blob_writer;
 
+/* How much of a partial file has been hashed. */
+struct blob_progress {
+    uint64_t bytes;
+    struct sha256 hash;
+};
+
+enum { BLOBS_PARTIAL_NAME_SIZE = 64 };
+
 struct blob_writer_options {
     uint64_t expected_bytes; /* reserved on the disk at once; 0: not known */
     bool check_finite;       /* refuse NaN and infinity */
@@ -35,9 +44,20 @@ struct blob_writer_options {
      * time that blob_writer_has_room() was false; may be NULL. */
     void (*on_room)(void *context);
     void *context;
+
+    /* Goes on with the file that belongs to this id, after its first `partial_bytes`, and makes it
+     * when it isn't there; NULL: a temporary file. */
+    const char *partial;
+    uint64_t partial_bytes;
+    const struct blob_progress *progress; /* of those; NULL: they are read and hashed again */
+    /* Told by a thread of the writer, now and then, how much of a partial file is on the disk for
+     * good; may be NULL. */
+    void (*on_durable)(void *context, uint64_t bytes);
+    void *durable_context;
 };
 
-/* *writer is owned by the caller: blob_writer_close(), which removes what was not published. */
+/* *writer is owned by the caller: blob_writer_close(), which removes what was not published, unless
+ * it is partial. */
 enum rejectd_status blob_writer_open(struct blobs *blobs, const struct blob_writer_options *options,
                                      struct blob_writer **writer, struct rejectd_error *error);
 void blob_writer_close(struct blob_writer *writer); /* NULL is allowed */
@@ -58,7 +78,21 @@ enum rejectd_status blob_writer_write(struct blob_writer *writer, const void *by
 enum rejectd_status blob_writer_finish(struct blob_writer *writer, char sha256[SHA256_TEXT_SIZE],
                                        size_t *bad_sample, struct rejectd_error *error);
 
-/* Gives the finished content its name. The directory is made durable by blobs_sync(), once for
+/*
+ * Ends a piece of a partial file: waits until all that was written is on the disk for good. *bytes
+ * is how long the file is now. INVALID_SAMPLES as above; after another failure the file is as long
+ * as on_durable() told last.
+ */
+enum rejectd_status blob_writer_suspend(struct blob_writer *writer, uint64_t *bytes,
+                                        struct blob_progress *progress, size_t *bad_sample,
+                                        struct rejectd_error *error);
+
+/* Feeds the finished content, behind what it was fed before, to `hash`. */
+enum rejectd_status blob_writer_hash(struct blob_writer *writer, struct sha256 *hash,
+                                     struct rejectd_error *error);
+
+/* Gives the finished content its name; a partial file keeps its own beside it, until
+ * blobs_partial_remove(). The directory is made durable by blobs_sync(), once for
  * several blobs. */
 enum rejectd_status blob_writer_publish(struct blob_writer *writer, struct rejectd_error *error);
 enum rejectd_status blobs_sync(struct blobs *blobs, struct rejectd_error *error);
@@ -107,6 +141,14 @@ void blobs_unlock(struct blobs *blobs);
  * whole before it can be read. close(). */
 enum rejectd_status blobs_open_scratch(struct blobs *blobs, int *fd, struct rejectd_error *error);
 
+/* The name of the partial file of an id. */
+void blobs_partial_name(const char *id, char out[BLOBS_PARTIAL_NAME_SIZE]);
+/* The id of a partial file's name; NULL when it is none. Points into the name. */
+const char *blobs_partial_id(const char *name);
+/* True when it has at least so many bytes. */
+bool blobs_partial_has(struct blobs *blobs, const char *id, uint64_t bytes);
+void blobs_partial_remove(struct blobs *blobs, const char *id);
+
 /* Removes a blob; it isn't an error when there is none. */
 void blobs_remove(struct blobs *blobs, const char *sha256);
 
@@ -130,7 +172,8 @@ enum rejectd_status blobs_claim(struct blobs *blobs, const char *identity,
                                 bool (*needed)(void *context, const char *sha256), void *context,
                                 struct rejectd_error *error);
 
-/* Removes what was left unpublished by a crash, and every blob for which `needed` is false. Must
+/* Removes what was left unpublished by a crash, and every blob or partial file for whose name
+ * `needed` is false. Must
  * not run beside writers. *n_removed may be NULL. */
 enum rejectd_status blobs_sweep(struct blobs *blobs,
                                 bool (*needed)(void *context, const char *sha256), void *context,

@@ -8,6 +8,7 @@
 #include "server/blobs/blobs.h"
 
 #define BLOBS_TEMPORARY_PREFIX "tmp-"
+#define BLOBS_PARTIAL_PREFIX "partial-"
 
 /* So many blobs are remembered as good; of more than these, some are read again. */
 enum { BLOBS_MOST_VERIFIED = 4096 };

@@ -140,9 +140,11 @@ static enum rejectd_status check_body(const struct request *request, const struc
 static enum rejectd_status find_route(struct request *request, const char *method,
                                       struct rejectd_error *error)
 {
-    const char *looked_up = strcmp(method, "HEAD") == 0 ? "GET" : method;
     char *allow = request->response.allow;
-    request->route = route_find(looked_up, request->path, request->id, allow);
+    request->route = route_find(method, request->path, request->id, allow);
+    if (request->route == NULL && strcmp(method, "HEAD") == 0) {
+        request->route = route_find("GET", request->path, request->id, allow);
+    }
     if (request->route != NULL) {
         return REJECTD_OK;
     }
@@ -177,12 +179,15 @@ enum rejectd_status admission_check(struct request *request, const char *method,
     };
     enum rejectd_status status = framing_check(request->connection, &framing, error);
     if (status == REJECTD_OK) {
+        status = framing_check_path(request->path, error);
+    }
+    if (status == REJECTD_OK) {
         status = read_length(request, error);
     }
     /* A body whose end isn't certain can't be skipped. */
     *close_after = status != REJECTD_OK || framing.transfer_encoding > 0;
     if (status == REJECTD_OK) {
-        status = framing_check_uri(request->connection, request->path, error);
+        status = framing_check_query(request->connection, error);
     }
     if (status == REJECTD_OK) {
         status = check_authority(request, error);

@@ -15,10 +15,9 @@ static void answer_unchanged(struct response *response)
     memcpy(response->etag, etag, sizeof etag);
 }
 
-static void refuse_range(struct response *response)
+static void refuse_range(struct response *response, uint64_t size)
 {
     struct rejectd_error error = {0};
-    const uint64_t size = response->file_bytes;
     REJECTD_FAIL(&error, REJECTD_RANGE_NOT_SATISFIABLE, "Range",
                  "the range begins behind the end; there are %llu bytes", (unsigned long long)size);
     respond_problem(response, &error);
@@ -26,14 +25,13 @@ static void refuse_range(struct response *response)
              (unsigned long long)size);
 }
 
-static void cut_out(struct response *response, uint64_t first, uint64_t count)
+static void cut_out(struct response *response, uint64_t size, uint64_t first, uint64_t count)
 {
     snprintf(response->content_range, sizeof response->content_range, "bytes %llu-%llu/%llu",
              (unsigned long long)first, (unsigned long long)(first + count - 1),
-             (unsigned long long)response->file_bytes);
+             (unsigned long long)size);
     response->status = 206;
-    response->file_at = first;
-    response->file_bytes = count;
+    response_cut(response, first, count);
 }
 
 void conditions_apply(const struct request *request, struct response *response)
@@ -41,6 +39,7 @@ void conditions_apply(const struct request *request, struct response *response)
     const char *none_match = request_header(request, "If-None-Match");
     const char *range = request_header(request, "Range");
     const char *if_range = request_header(request, "If-Range");
+    uint64_t size = 0;
     uint64_t first = 0;
     uint64_t count = 0;
     if (response->status != 200 || response->etag[0] == '\0') {
@@ -50,16 +49,16 @@ void conditions_apply(const struct request *request, struct response *response)
         answer_unchanged(response);
         return;
     }
-    if (range == NULL || request->is_head || !response->has_file ||
+    if (range == NULL || request->is_head || !response_measure(response, &size) ||
         (if_range != NULL && strcmp(if_range, response->etag) != 0)) {
         return;
     }
-    switch (range_read(range, response->file_bytes, &first, &count)) {
+    switch (range_read(range, size, &first, &count)) {
     case RANGE_PART:
-        cut_out(response, first, count);
+        cut_out(response, size, first, count);
         break;
     case RANGE_UNSATISFIABLE:
-        refuse_range(response);
+        refuse_range(response, size);
         break;
     case RANGE_WHOLE:
         break;

@@ -58,6 +58,23 @@ enum rejectd_status limits_check_bytes(const struct request *request, uint64_t b
                         (unsigned long long)most);
 }
 
+enum rejectd_status limits_room(const struct request *request, uint64_t *most,
+                                struct rejectd_error *error)
+{
+    const struct service *service = request->service;
+    const uint64_t most_of_user = (uint64_t)service->config->user_bytes;
+    struct store_usage usage = {0};
+    *most = (uint64_t)service->config->max_upload_bytes;
+    if (most_of_user == 0 || request->facts.coding == HTTP_IDENTITY) {
+        return REJECTD_OK;
+    }
+    const enum rejectd_status status = service->store->functions->usage_get(
+        service->store, request->principal.user, &usage, error);
+    const uint64_t room = usage.stored_bytes < most_of_user ? most_of_user - usage.stored_bytes : 0;
+    *most = room < *most ? room : *most;
+    return status;
+}
+
 enum rejectd_status limits_check(struct request *request, struct rejectd_error *error)
 {
     const struct route *route = request->route;

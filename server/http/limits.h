@@ -11,6 +11,10 @@
  */
 enum rejectd_status limits_check(struct request *request, struct rejectd_error *error);
 
+/* How many bytes a file may have in the end that comes with a coding: *most. */
+enum rejectd_status limits_room(const struct request *request, uint64_t *most,
+                                struct rejectd_error *error);
+
 /* The same for a dataset of `bytes` that a body describes. */
 enum rejectd_status limits_check_bytes(const struct request *request, uint64_t bytes,
                                        struct rejectd_error *error);

@@ -70,6 +70,12 @@ enum rejectd_status request_ownership(const struct request *request, struct owne
 
 enum rejectd_status request_check_body(struct request *request, struct rejectd_error *error)
 {
+    if (request->facts.coding != HTTP_IDENTITY) {
+        const enum rejectd_status status = body_decode(request, error);
+        if (status != REJECTD_OK) {
+            return status;
+        }
+    }
     buffer_append_text(&request->body, "");
     if (request->body.failed || request->body.data == NULL) {
         return REJECTD_FAIL(error, REJECTD_OUT_OF_MEMORY, "", "no memory for the body");

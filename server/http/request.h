@@ -8,6 +8,7 @@
 #define SERVER_HTTP_REQUEST_H
 
 #include "base/buffer.h"
+#include "server/http/body.h"
 #include "server/http/response.h"
 #include "server/identity/principal.h"
 #include "server/service.h"
@@ -65,7 +66,7 @@ enum request_phase {
 
 /* What account.h tells of a request. */
 struct request_account {
-    char method[16];
+    const char *method;  /* "other" for one that isn't known; static text */
     int status;          /* of the answer; 0: none yet */
     const char *problem; /* its kind; NULL: none */
     bool waits;          /* on purpose, as ?wait= does: its time says nothing about the service */
@@ -90,6 +91,7 @@ struct request {
     enum request_phase phase;
     double started; /* clock_monotonic() */
     uint64_t content_length;
+    struct body_facts facts;
     struct buffer body;
     uint64_t body_memory; /* that was taken for it */
     struct upload *upload;
@@ -98,6 +100,7 @@ struct request {
     struct waiter waiter;
     struct event_stream *events; /* that it listens to; NULL: none */
     struct response response;
+    bool cut; /* refused, and its body not read */
 
     /* Under the server's lock. */
     bool suspended;
@@ -124,7 +127,9 @@ enum rejectd_status request_wait(const struct request *request, double *seconds,
 /* Whose a resource becomes that this request makes: the principal's, with ?visibility=. */
 enum rejectd_status request_ownership(const struct request *request, struct ownership *ownership,
                                       struct rejectd_error *error);
-/* After it a collected body is complete NUL-terminated text. */
+/* Memory for bodies that are collected, given back with the request; false when there is none. */
+bool request_take_memory(struct request *request, uint64_t bytes);
+/* After it a collected body is complete NUL-terminated text, decoded. */
 enum rejectd_status request_check_body(struct request *request, struct rejectd_error *error);
 /* A request header; NULL when it isn't there. */
 const char *request_header(const struct request *request, const char *name);
@@ -141,6 +146,7 @@ size_t route_index(const struct route *route);
 void dataset_create(struct request *request, struct response *response);
 void dataset_add_file(struct request *request, struct response *response);
 void dataset_put_samples(struct request *request, struct response *response);
+void dataset_show_upload(struct request *request, struct response *response);
 void dataset_list_all(struct request *request, struct response *response);
 void dataset_show(struct request *request, struct response *response);
 void dataset_remove(struct request *request, struct response *response);
@@ -150,6 +156,7 @@ void job_list_all(struct request *request, struct response *response);
 void job_show(struct request *request, struct response *response);
 void job_remove(struct request *request, struct response *response);
 void job_send_events(struct request *request, struct response *response);
+void queue_send_events(struct request *request, struct response *response);
 /* Of the request that ends; NULL is allowed. */
 void event_stream_close(struct service *service, struct event_stream *stream);
 /* The job with its progress. */

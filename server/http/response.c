@@ -50,7 +50,8 @@ static void prepare(struct response *response)
     if (!response->has_problem || response->body != NULL || response->constant_body != NULL) {
         return;
     }
-    response->body = problem_to_json_of(&response->problem, response->request_id);
+    response->body = problem_to_json_of(&response->problem, response->request_id,
+                                        response->place.known ? &response->place.offset : NULL);
     if (response->body != NULL) {
         response->length = strlen(response->body);
     } else {
@@ -126,37 +127,65 @@ void respond_stream(struct response *response, const char *content_type,
     response->stream = *stream;
 }
 
-/* "sha-256=:...:" of RFC 9530; "" for what is no SHA-256. */
-static void write_digest(const char *sha256, char out[64])
+/* "" for what is no SHA-256. */
+static void write_digest(const char *sha256, char out[HTTP_DIGEST_TEXT_SIZE])
 {
-    unsigned char digest[crypto_hash_sha256_BYTES];
-    char base64[sodium_base64_ENCODED_LEN(sizeof digest, sodium_base64_VARIANT_ORIGINAL)];
+    unsigned char digest[HTTP_DIGEST_BYTES];
     size_t length = 0;
     out[0] = '\0';
     if (sodium_hex2bin(digest, sizeof digest, sha256, strlen(sha256), NULL, &length, NULL) == 0 &&
         length == sizeof digest) {
-        sodium_bin2base64(base64, sizeof base64, digest, sizeof digest,
-                          sodium_base64_VARIANT_ORIGINAL);
-        snprintf(out, 64, "sha-256=:%s:", base64);
+        http_write_digest(digest, out);
     }
+}
+
+/* The tag of what has these bytes, or is made of them. */
+static void tag_by_hash(struct response *response, const void *bytes, size_t length)
+{
+    unsigned char hash[16];
+    char hex[2 * sizeof hash + 1];
+    crypto_generichash(hash, sizeof hash, bytes, length, NULL, 0);
+    sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
+    snprintf(response->etag, sizeof response->etag, "\"%s\"", hex);
 }
 
 void respond_tagged(struct response *response, const char *sha256)
 {
     const char *body = response->body != NULL ? response->body : response->constant_body;
-    unsigned char hash[16];
-    char hex[2 * sizeof hash + 1];
     if (response->status != 200) {
         return;
     }
     if (sha256 != NULL) {
         snprintf(response->etag, sizeof response->etag, "\"%s\"", sha256);
         write_digest(sha256, response->repr_digest);
+        response->has_parts = true;
     } else if (body != NULL) {
-        crypto_generichash(hash, sizeof hash, (const unsigned char *)body, response->length, NULL,
-                           0);
-        sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
-        snprintf(response->etag, sizeof response->etag, "\"%s\"", hex);
+        tag_by_hash(response, body, response->length);
+    }
+}
+
+void respond_made(struct response *response, const void *origin, size_t length)
+{
+    if (response->status == 200) {
+        tag_by_hash(response, origin, length);
+        response->has_parts = true;
+    }
+}
+
+bool response_measure(const struct response *response, uint64_t *bytes)
+{
+    *bytes = response->has_file ? response->file_bytes : response->stream.bytes;
+    return response->has_parts && (response->has_file || response->stream.read != NULL);
+}
+
+void response_cut(struct response *response, uint64_t first, uint64_t count)
+{
+    if (response->has_file) {
+        response->file_at = first;
+        response->file_bytes = count;
+    } else {
+        response->stream.first = first;
+        response->stream.bytes = count;
     }
 }
 
@@ -170,7 +199,10 @@ void respond_nothing(struct response *response)
 static ssize_t read_stream(void *context, uint64_t position, char *out, size_t most)
 {
     struct response_stream *stream = context;
-    const size_t count = stream->read(stream->context, position, out, most);
+    /* libmicrohttpd counts from the beginning of a part, and may ask beyond its end. */
+    const uint64_t left = stream->bytes == MHD_SIZE_UNKNOWN ? most : stream->bytes - position;
+    const size_t wanted = most < left ? most : (size_t)left;
+    const size_t count = stream->read(stream->context, stream->first + position, out, wanted);
     return count == RESPONSE_STREAM_END ? MHD_CONTENT_READER_END_OF_STREAM : (ssize_t)count;
 }
 
@@ -235,7 +267,9 @@ static void add_tag_headers(const struct response *response, struct MHD_Response
     }
     if (response->repr_digest[0] != '\0') {
         MHD_add_response_header(made, "Repr-Digest", response->repr_digest);
-        MHD_add_response_header(made, "Accept-Ranges", "bytes");
+    }
+    if (response->has_parts || response->file_name[0] != '\0') {
+        MHD_add_response_header(made, "Accept-Ranges", response->has_parts ? "bytes" : "none");
     }
     if (response->content_range[0] != '\0') {
         MHD_add_response_header(made, "Content-Range", response->content_range);
@@ -251,6 +285,24 @@ static void add_cache_headers(const struct response *response, struct MHD_Respon
     } else {
         MHD_add_response_header(made, "Cache-Control",
                                 response->etag[0] != '\0' ? "private, no-cache" : "no-store");
+    }
+}
+
+static void add_upload_headers(const struct response *response, struct MHD_Response *made)
+{
+    const struct http_place *place = &response->place;
+    char number[24];
+    if (place->known) {
+        snprintf(number, sizeof number, "%llu", (unsigned long long)place->offset);
+        MHD_add_response_header(made, "Upload-Offset", number);
+        MHD_add_response_header(made, "Upload-Complete", place->complete ? "?1" : "?0");
+    }
+    if (place->known && place->length > 0) {
+        snprintf(number, sizeof number, "%llu", (unsigned long long)place->length);
+        MHD_add_response_header(made, "Upload-Length", number);
+    }
+    if (response->tells_codings) {
+        MHD_add_response_header(made, "Accept-Encoding", HTTP_CODINGS_ACCEPTED);
     }
 }
 
@@ -305,6 +357,7 @@ enum MHD_Result response_queue(struct response *response, struct MHD_Connection 
         }
         add_file_headers(response, made);
         add_tag_headers(response, made);
+        add_upload_headers(response, made);
         if (response->status == 401) {
             MHD_add_response_header(made, "WWW-Authenticate", "Bearer realm=\"rejectd\"");
         }

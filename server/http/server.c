@@ -40,6 +40,7 @@
 #include "server/http/connections.h"
 #include "server/http/handlers.h"
 #include "server/http/limits.h"
+#include "server/http/linger.h"
 #include "server/http/request.h"
 #include "server/http/tls.h"
 
@@ -57,6 +58,7 @@ struct http_server {
     int socket; /* -1: libmicrohttpd's */
     char url[320];
     struct connections *connections;
+    struct http_linger *linger;
     struct tls *tls;   /* NULL: none */
     double next_sweep; /* clock_monotonic() */
     struct request_ids ids;
@@ -118,43 +120,78 @@ bool request_may_wait(const struct request *request)
 
 static void refuse(struct request *request, const struct rejectd_error *error)
 {
-    char allow[sizeof request->response.allow];
-    const int retry_after = request->response.retry_after;
-    memcpy(allow, request->response.allow, sizeof allow);
+    /* What was told before the refusal belongs to it. */
+    const struct response told = request->response;
     respond_problem(&request->response, error);
-    memcpy(request->response.allow, allow, sizeof allow);
-    request->response.retry_after = retry_after;
+    memcpy(request->response.allow, told.allow, sizeof told.allow);
+    request->response.retry_after = told.retry_after;
+    request->response.place = told.place;
+    request->response.tells_codings = told.tells_codings;
     request->phase = REQUEST_REFUSED;
+}
+
+bool request_take_memory(struct request *request, uint64_t bytes)
+{
+    const bool taken = connections_take_memory(request->server->connections, bytes);
+    request->body_memory += taken ? bytes : 0;
+    return taken;
 }
 
 /* Room for a body that is kept in memory, of exactly its length. */
 static enum rejectd_status begin_collecting(struct request *request, struct rejectd_error *error)
 {
-    if (!connections_take_memory(request->server->connections, request->content_length)) {
+    if (!request_take_memory(request, request->content_length)) {
         return REJECTD_FAIL(error, REJECTD_UNAVAILABLE, "",
                             "the bodies of other requests take all memory that there is for "
                             "them; try again soon");
     }
-    request->body_memory = request->content_length;
     buffer_init(&request->body, (size_t)request->content_length);
     return REJECTD_OK;
+}
+
+static enum rejectd_status begin_file(struct request *request, struct rejectd_error *error)
+{
+    struct file_upload_options options = {
+        .dataset = request->id,
+        .content_length = request->content_length,
+        .coding = request->facts.coding,
+        .on_room = wake_callback,
+        .context = request,
+    };
+    const enum rejectd_status status = limits_room(request, &options.most, error);
+    return status == REJECTD_OK
+               ? file_upload_open(request->service, &options, &request->file, error)
+               : status;
+}
+
+static enum rejectd_status begin_samples(struct request *request, struct rejectd_error *error)
+{
+    const struct body_facts *facts = &request->facts;
+    struct upload_options options = {
+        .dataset = request->id,
+        .content_length = request->content_length,
+        .is_npy = admission_is_npy(request),
+        .coding = facts->coding,
+        .piece = facts->piece,
+        .whole_or_nothing = facts->has_content_digest,
+        .has_digest = facts->has_repr_digest,
+        .on_room = wake_callback,
+        .context = request,
+    };
+    memcpy(options.digest, facts->repr_digest, sizeof options.digest);
+    return upload_open(request->service, &options, &request->upload, &request->response.place,
+                       error);
 }
 
 static enum rejectd_status begin_body(struct request *request, struct rejectd_error *error)
 {
     if (admission_takes_file(request)) {
-        return file_upload_open(request->service, request->id, request->content_length,
-                                wake_callback, request, &request->file, error);
+        return begin_file(request, error);
     }
     if (admission_collects(request)) {
         return begin_collecting(request, error);
     }
-    if (request->route->body == BODY_SAMPLES) {
-        return upload_open(request->service, request->id, request->content_length,
-                           admission_is_npy(request), wake_callback, request, &request->upload,
-                           error);
-    }
-    return REJECTD_OK;
+    return request->route->body == BODY_SAMPLES ? begin_samples(request, error) : REJECTD_OK;
 }
 
 /* An answer with an end must be taken at the least rate. */
@@ -238,6 +275,9 @@ static enum MHD_Result begin(struct request *request, const char *method, const 
         status = limits_check(request, &error);
     }
     if (status == REJECTD_OK) {
+        status = body_begin(request, &error);
+    }
+    if (status == REJECTD_OK) {
         status = begin_body(request, &error);
     }
     if (status == REJECTD_OK) {
@@ -249,6 +289,7 @@ static enum MHD_Result begin(struct request *request, const char *method, const 
     if (close_after || request->content_length > DROPPED_BODY ||
         (request->content_length > 0 && awaits_permission(request))) {
         request->response.close = true;
+        request->cut = true;
         return send_answer(request);
     }
     await_body(request);
@@ -259,11 +300,13 @@ static enum MHD_Result begin(struct request *request, const char *method, const 
 static enum MHD_Result take_streamed(struct request *request, const char *bytes, size_t *count)
 {
     if (request->file != NULL && file_upload_has_room(request->file, *count)) {
+        body_take(request, bytes, *count);
         file_upload_write(request->file, bytes, *count);
         *count = 0;
         return MHD_YES;
     }
     if (request->upload != NULL && upload_has_room(request->upload, *count)) {
+        body_take(request, bytes, *count);
         upload_write(request->upload, bytes, *count);
         *count = 0;
         return MHD_YES;
@@ -280,16 +323,27 @@ static enum MHD_Result take_piece(struct request *request, const char *bytes, si
         return take_streamed(request, bytes, count);
     }
     if (request->phase == REQUEST_BODY) {
+        body_take(request, bytes, *count);
         buffer_append(&request->body, bytes, *count);
     }
     *count = 0;
     return MHD_YES;
 }
 
+/* Before the answer: whoever has it may go on at once with the next upload to the dataset. */
+static void close_uploads(struct request *request)
+{
+    upload_close(request->upload);
+    request->upload = NULL;
+    file_upload_close(request->file);
+    request->file = NULL;
+}
+
 static void work(void *context)
 {
     struct request *request = context;
     request->route->handle(request, &request->response);
+    close_uploads(request);
     request->phase = REQUEST_DONE;
     request_wake(request);
 }
@@ -300,6 +354,12 @@ static enum MHD_Result answer(struct request *request)
         return send_answer(request);
     }
     connection_enter(request->record, CONNECTION_WORKING, 0.0);
+    struct rejectd_error error = {0};
+    if (request->phase == REQUEST_BODY && body_check_digests(request, &error) != REJECTD_OK) {
+        close_uploads(request);
+        refuse(request, &error);
+        return send_answer(request);
+    }
     const enum route_thread thread = request->file != NULL ? ROUTE_UPLOADS : request->route->thread;
     if (thread == ROUTE_HTTP) {
         request->route->handle(request, &request->response);
@@ -401,6 +461,7 @@ static void *new_request(void *context, const char *uri, struct MHD_Connection *
         request->server = server;
         request->service = server->service;
         request_ids_make(&server->ids, request->request_id);
+        request->account.method = "other"; /* until the headers are there */
         request->started = clock_monotonic();
         request->waiter.wake = wake_callback;
         request->waiter.context = request;
@@ -414,9 +475,13 @@ static void completed(void *context, struct MHD_Connection *connection, void **r
     struct request *request = *request_context;
     const struct http_server *server = context;
     const struct config *config = server->service->config;
-    (void)connection;
     if (request == NULL) {
         return;
+    }
+    if (request->cut) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        linger_add(server->linger, info->connect_fd);
     }
     account_end(request, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     /* The next one may take its time to begin, but then not to go on. */
@@ -425,8 +490,7 @@ static void completed(void *context, struct MHD_Connection *connection, void **r
     connections_give_memory(server->connections, request->body_memory);
     waiters_remove(request->service->waiters, &request->waiter);
     event_stream_close(request->service, request->events);
-    upload_close(request->upload);
-    file_upload_close(request->file);
+    close_uploads(request);
     buffer_free(&request->body);
     response_clear(&request->response);
     free(request);
@@ -613,6 +677,9 @@ static enum rejectd_status open_front(struct http_server *server, struct rejectd
     if (status == REJECTD_OK) {
         status = connections_open(config, server->tls, &server->connections, error);
     }
+    if (status == REJECTD_OK) {
+        status = linger_open(&server->linger, error);
+    }
     if (status == REJECTD_OK && server->tls != NULL) {
         log_expiry(server, "certificate-loaded");
     }
@@ -723,6 +790,16 @@ void http_drain(struct http_server *server)
     }
 }
 
+/* Their streams have an end that they are to be told, if they take it soon. */
+static void await_listeners(struct http_server *server)
+{
+    const struct timespec moment = {.tv_nsec = 10 * 1000 * 1000};
+    const double until = clock_monotonic() + 2.0;
+    while (events_n_listeners(server->service->events) > 0 && clock_monotonic() < until) {
+        nanosleep(&moment, NULL);
+    }
+}
+
 void http_stop(struct http_server *server)
 {
     if (server == NULL) {
@@ -735,8 +812,10 @@ void http_stop(struct http_server *server)
             pthread_cond_wait(&server->changed, &server->lock);
         }
         pthread_mutex_unlock(&server->lock);
+        await_listeners(server);
         MHD_stop_daemon(server->daemon);
     }
+    linger_close(server->linger);
     if (server->socket >= 0) {
         close(server->socket);
     }

@@ -6,6 +6,7 @@
 #include "protocol/dataset_json.h"
 #include "server/http/limits.h"
 #include "server/http/request.h"
+#include "server/uploads/partials.h"
 
 static void respond_dataset(struct response *response, int http, const struct dataset_view *dataset)
 {
@@ -141,11 +142,45 @@ void dataset_create(struct request *request, struct response *response)
 void dataset_put_samples(struct request *request, struct response *response)
 {
     struct rejectd_error error = {0};
-    if (upload_commit(request->upload, &error) == REJECTD_OK) {
+    struct http_place place;
+    const enum rejectd_status status = upload_commit(request->upload, &place, &error);
+    if (status != REJECTD_OK) {
+        respond_problem(response, &error);
+    } else if (place.complete) {
         dataset_show(request, response);
+    } else {
+        respond_nothing(response);
+    }
+    if (status == REJECTD_OK) {
+        response->place = place;
+    }
+}
+
+/* HEAD: how much of the samples is there. */
+void dataset_show_upload(struct request *request, struct response *response)
+{
+    struct store *store = request->service->store;
+    struct rejectd_error error = {0};
+    struct dataset_view dataset = {0};
+    struct http_place place = {.known = true, .complete = true};
+    enum rejectd_status status =
+        store->functions->dataset_get(store, request->id, &dataset, &error);
+    if (status == REJECTD_OK && dataset.state == DATASET_READY) {
+        place.offset = dataset.bytes;
+        place.length = dataset.bytes;
+    } else if (status == REJECTD_OK && dataset.next_part[0] != '\0') {
+        status =
+            REJECTD_FAIL(&error, REJECTD_CONFLICT, "", "dataset %s awaits a file", request->id);
+    } else if (status == REJECTD_OK) {
+        status = partials_look(request->service->partials, request->id, &place, &error);
+    }
+    if (status == REJECTD_OK) {
+        respond_nothing(response);
+        response->place = place;
     } else {
         respond_problem(response, &error);
     }
+    dataset_view_clear(&dataset);
 }
 
 /* ---- GET ---- */
@@ -221,6 +256,9 @@ static enum rejectd_status delete_dataset(struct service *service, const char *i
         remove_unneeded(service, parts[i].samples_sha256);
     }
     blobs_unlock(service->blobs);
+    if (status == REJECTD_OK) {
+        partials_dataset_deleted(service->partials, id);
+    }
     free(parts);
     dataset_view_clear(&dataset);
     return status;

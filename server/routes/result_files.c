@@ -1,5 +1,6 @@
 /* Results as the files that other programs open: made from the records and arrays of a job. */
 #include <errno.h>
+#include <rejectd/version.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,7 @@ void job_send_reject_log(struct request *request, struct response *response)
     if (status == REJECTD_OK) {
         const size_t length = archive.length;
         respond_bytes(response, "application/x-npz", buffer_take(&archive, NULL), length);
+        respond_tagged(response, NULL);
     } else {
         respond_problem(response, &error);
     }
@@ -71,9 +73,22 @@ static enum rejectd_status check_source(const struct store_part *parts, size_t n
                                       "is cleaned.npy");
 }
 
+/* All that the bytes of the file depend on. */
+static void describe_origin(const struct fif_request *wanted, struct buffer *origin)
+{
+    buffer_append_format(origin, "%s\n%s\n%zu\n%zu\n%d\n", REJECTD_VERSION, wanted->cleaned_sha256,
+                         wanted->part, wanted->n_epochs, (int)wanted->dtype);
+    for (size_t i = 0; i < wanted->n_parts; i++) {
+        const struct store_part *part = &wanted->parts[i];
+        buffer_append_format(origin, "%s %llu %zu\n", part->head_sha256,
+                             (unsigned long long)part->samples_at, part->n_epochs);
+    }
+    buffer_append(origin, wanted->kept, wanted->n_epochs);
+}
+
 static enum rejectd_status open_fif(const struct request *request, const struct finished *finished,
                                     struct response_stream *stream, char name[256], size_t *n_parts,
-                                    struct rejectd_error *error)
+                                    struct buffer *origin, struct rejectd_error *error)
 {
     struct store *store = request->service->store;
     struct store_part *parts = NULL;
@@ -97,6 +112,7 @@ static enum rejectd_status open_fif(const struct request *request, const struct 
     if (status == REJECTD_OK) {
         wanted.parts = parts;
         wanted.kept = kept;
+        describe_origin(&wanted, origin);
         status = fif_stream_open(&wanted, stream, name, n_parts, error);
     }
     free(parts);
@@ -109,20 +125,26 @@ void job_send_fif(struct request *request, struct response *response)
     struct finished finished = {0};
     struct response_stream stream = {0};
     struct rejectd_error error = {0};
+    struct buffer origin;
     char name[256];
     size_t n_parts = 0;
+    buffer_init(&origin, (size_t)1 << 30);
     enum rejectd_status status =
         finished_open(request->service->store, request->id, ARTIFACT_CLEANED, "cleaned-epo.fif",
                       &finished, &error);
     if (status == REJECTD_OK) {
-        status = open_fif(request, &finished, &stream, name, &n_parts, &error);
+        status = open_fif(request, &finished, &stream, name, &n_parts, &origin, &error);
     }
     if (status == REJECTD_OK) {
         respond_stream(response, "application/x-fif", &stream);
         memcpy(response->file_name, name, sizeof response->file_name);
         response->n_parts = n_parts;
+        if (!origin.failed) {
+            respond_made(response, origin.data, origin.length);
+        }
     } else {
         respond_problem(response, &error);
     }
+    buffer_free(&origin);
     finished_clear(&finished);
 }

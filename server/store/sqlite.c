@@ -136,6 +136,18 @@ const char *const sqlite_migrations[] = {
 
     "ALTER TABLE jobs ADD COLUMN request_id TEXT;", /* of who made it; NULL: not known */
 
+    /* Uploads that come in pieces: see store_partial. */
+    "CREATE TABLE partials ("
+    "  dataset TEXT PRIMARY KEY,"
+    "  total INTEGER NOT NULL,"
+    "  is_npy INTEGER NOT NULL,"
+    "  in_header INTEGER NOT NULL,"
+    "  header_bytes INTEGER NOT NULL,"
+    "  header BLOB,"
+    "  sample_bytes INTEGER NOT NULL,"
+    "  touched_at INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX partials_touched ON partials (touched_at);",
+
     /* Which store this is: blobs/blobs_owner.c. A copy is the same one. */
     "CREATE TABLE identity (id TEXT NOT NULL);"
     "INSERT INTO identity VALUES (lower(hex(randomblob(16))));",
@@ -324,6 +336,10 @@ static const struct store_functions sqlite_functions = {
     .dataset_list = sqlite_dataset_list,
     .dataset_with_samples = sqlite_dataset_with_samples,
     .dataset_delete = sqlite_dataset_delete,
+    .partial_get = sqlite_partial_get,
+    .partial_put = sqlite_partial_put,
+    .partial_delete = sqlite_partial_delete,
+    .partial_expired = sqlite_partial_expired,
     .job_insert = sqlite_job_insert,
     .job_get = sqlite_job_get,
     .job_list = sqlite_job_list,
@@ -333,6 +349,7 @@ static const struct store_functions sqlite_functions = {
     .job_retry = sqlite_job_retry,
     .job_finish = sqlite_job_finish,
     .queue_look = sqlite_queue_look,
+    .queue_list = sqlite_queue_list,
     .job_result = sqlite_job_result,
     .recover = sqlite_recover,
     .model_insert = sqlite_model_insert,

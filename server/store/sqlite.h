@@ -55,6 +55,15 @@ enum rejectd_status sqlite_dataset_with_samples(struct store *store,
                                                 struct rejectd_error *error);
 enum rejectd_status sqlite_dataset_delete(struct store *store, const char *id,
                                           struct rejectd_error *error);
+enum rejectd_status sqlite_partial_get(struct store *store, const char *dataset,
+                                       struct store_partial *partial, struct rejectd_error *error);
+enum rejectd_status sqlite_partial_put(struct store *store, const struct store_partial *partial,
+                                       struct rejectd_error *error);
+enum rejectd_status sqlite_partial_delete(struct store *store, const char *dataset,
+                                          struct rejectd_error *error);
+enum rejectd_status sqlite_partial_expired(struct store *store, int64_t before,
+                                           char (*ids)[RESOURCE_ID_SIZE], size_t capacity,
+                                           size_t *n_ids, struct rejectd_error *error);
 enum rejectd_status sqlite_model_insert(struct store *store, struct model_view *model,
                                         struct rejectd_error *error);
 enum rejectd_status sqlite_model_get(struct store *store, const char *id, struct model_view *model,
@@ -81,6 +90,9 @@ enum rejectd_status sqlite_job_result(struct store *store, const char *id,
 enum rejectd_status sqlite_job_claim(struct store *store, const struct store_taker *taker,
                                      bool *found, struct store_claim *claim,
                                      struct rejectd_error *error);
+enum rejectd_status sqlite_queue_list(struct store *store, const struct store_viewer *viewer,
+                                      size_t limit, struct job_view **jobs, size_t *n_jobs,
+                                      struct rejectd_error *error);
 enum rejectd_status sqlite_queue_look(struct store *store, struct store_queue *queue,
                                       struct rejectd_error *error);
 enum rejectd_status sqlite_job_retry(struct store *store, const char *id, int64_t fence,
@@ -110,6 +122,9 @@ enum rejectd_status sqlite_token_list(struct store *store, struct store_token **
 enum rejectd_status sqlite_token_revoke(struct store *store, const char *id, int64_t now,
                                         struct rejectd_error *error);
 enum rejectd_status sqlite_token_any(struct store *store, bool *any, struct rejectd_error *error);
+
+/* Of one dataset: a literal, so that it is prepared once. */
+#define SQLITE_DELETE_PARTIAL "DELETE FROM partials WHERE dataset = ?"
 
 /* What a viewer sees: a condition over `owner` and `visibility` with two parameters, for
  * query_bind_viewer(). */

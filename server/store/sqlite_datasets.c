@@ -107,6 +107,12 @@ enum rejectd_status sqlite_dataset_set_samples(struct store *store, const char *
         query_bind_text(&query, id);
         status = query_execute(&query, NULL);
     }
+    if (status == REJECTD_OK) {
+        struct query query;
+        query_begin(&query, writer, SQLITE_DELETE_PARTIAL, error);
+        query_bind_text(&query, id);
+        status = query_execute(&query, NULL);
+    }
     dataset_view_clear(&dataset);
     return transaction_end(writer, status, error);
 }
@@ -148,7 +154,7 @@ enum rejectd_status sqlite_dataset_list(struct store *store, const struct store_
 /* Deletes a dataset or model that no unfinished job uses. */
 static enum rejectd_status delete_unused(struct store *store, const char *kind,
                                          const char *sql_in_use, const char *sql_delete,
-                                         const char *sql_belongings, const char *id,
+                                         const char *const *sql_belongings, const char *id,
                                          struct rejectd_error *error)
 {
     struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
@@ -171,9 +177,9 @@ static enum rejectd_status delete_unused(struct store *store, const char *kind,
     if (status == REJECTD_OK && n_deleted == 0) {
         status = REJECTD_FAIL(error, REJECTD_NOT_FOUND, "", "there is no %s %.40s", kind, id);
     }
-    if (status == REJECTD_OK && sql_belongings != NULL) {
+    for (; status == REJECTD_OK && *sql_belongings != NULL; sql_belongings++) {
         struct query query;
-        query_begin(&query, writer, sql_belongings, error);
+        query_begin(&query, writer, *sql_belongings, error);
         query_bind_text(&query, id);
         status = query_execute(&query, NULL);
     }
@@ -208,11 +214,12 @@ enum rejectd_status sqlite_dataset_with_samples(struct store *store,
 enum rejectd_status sqlite_dataset_delete(struct store *store, const char *id,
                                           struct rejectd_error *error)
 {
+    static const char *const belongings[] = {"DELETE FROM parts WHERE dataset = ?",
+                                             SQLITE_DELETE_PARTIAL, NULL};
     return delete_unused(store, "dataset",
                          "SELECT EXISTS (SELECT 1 FROM jobs WHERE dataset = ? "
                          "AND state IN ('queued', 'running'))",
-                         "DELETE FROM datasets WHERE id = ?", "DELETE FROM parts WHERE dataset = ?",
-                         id, error);
+                         "DELETE FROM datasets WHERE id = ?", belongings, id, error);
 }
 
 static void read_model(struct query *query, struct model_view *model)
@@ -312,8 +319,9 @@ enum rejectd_status sqlite_model_list(struct store *store, const struct store_vi
 enum rejectd_status sqlite_model_delete(struct store *store, const char *id,
                                         struct rejectd_error *error)
 {
+    static const char *const belongings[] = {NULL};
     return delete_unused(store, "model",
                          "SELECT EXISTS (SELECT 1 FROM jobs WHERE model = ? "
                          "AND state IN ('queued', 'running'))",
-                         "DELETE FROM models WHERE id = ?", NULL, id, error);
+                         "DELETE FROM models WHERE id = ?", belongings, id, error);
 }

@@ -119,6 +119,21 @@ struct store_part {
     char samples_sha256[RESOURCE_SHA256_SIZE];
 };
 
+enum { STORE_PARTIAL_HEADER = 4096 };
+
+/* An upload of samples that comes in pieces, as far as it is durable. The samples are in the
+ * partial file of the dataset (blobs/blobs.h). */
+struct store_partial {
+    char dataset[RESOURCE_ID_SIZE];
+    uint64_t total; /* bytes of the whole body */
+    bool is_npy;    /* it was said to be .npy */
+    bool in_header; /* the samples haven't begun */
+    size_t header_bytes;
+    unsigned char header[STORE_PARTIAL_HEADER]; /* of a .npy file, as far as it has come */
+    uint64_t sample_bytes;
+    int64_t touched_at; /* when the last piece came: milliseconds since 1970 */
+};
+
 struct store_result {
     char *json;                                           /* owned: free() */
     char artifacts[ARTIFACT_COUNT][RESOURCE_SHA256_SIZE]; /* "": there is no such array */
@@ -170,7 +185,8 @@ struct store_functions {
     enum rejectd_status (*dataset_parts)(struct store *store, const char *id,
                                          struct store_part **parts, size_t *n_parts,
                                          struct rejectd_error *error);
-    /* Awaiting samples by PUT -> ready; CONFLICT when it is ready already, or awaits a part. */
+    /* Awaiting samples by PUT -> ready, which ends an upload in pieces; CONFLICT when it is ready
+     * already, or awaits a part. */
     enum rejectd_status (*dataset_set_samples)(struct store *store, const char *id,
                                                const char *sha256, struct rejectd_error *error);
     enum rejectd_status (*dataset_get)(struct store *store, const char *id,
@@ -188,6 +204,20 @@ struct store_functions {
     /* CONFLICT while a queued or running job uses it. */
     enum rejectd_status (*dataset_delete)(struct store *store, const char *id,
                                           struct rejectd_error *error);
+
+    /* NOT_FOUND when none was begun. */
+    enum rejectd_status (*partial_get)(struct store *store, const char *dataset,
+                                       struct store_partial *partial, struct rejectd_error *error);
+    /* Inserts or replaces; gives touched_at. CONFLICT unless the dataset awaits samples. */
+    enum rejectd_status (*partial_put)(struct store *store, const struct store_partial *partial,
+                                       struct rejectd_error *error);
+    /* It isn't an error when there is none. */
+    enum rejectd_status (*partial_delete)(struct store *store, const char *dataset,
+                                          struct rejectd_error *error);
+    /* The datasets of those that were not touched since `before`, at most `capacity`. */
+    enum rejectd_status (*partial_expired)(struct store *store, int64_t before,
+                                           char (*ids)[RESOURCE_ID_SIZE], size_t capacity,
+                                           size_t *n_ids, struct rejectd_error *error);
 
     /* Queues a job, its ownership given; fills id, created_at, state and position. Its dataset must
      * be ready (CONFLICT), and its model there. A submission (may be NULL) that its owner made
@@ -225,6 +255,11 @@ struct store_functions {
                                       const struct store_outcome *outcome,
                                       struct rejectd_error *error);
     enum rejectd_status (*queue_look)(struct store *store, struct store_queue *queue,
+                                      struct rejectd_error *error);
+    /* The jobs that run, then those that are queued, the next first; at most `limit`, without their
+     * parameters. job_list_free(). */
+    enum rejectd_status (*queue_list)(struct store *store, const struct store_viewer *viewer,
+                                      size_t limit, struct job_view **jobs, size_t *n_jobs,
                                       struct rejectd_error *error);
     /* CONFLICT unless it succeeded. */
     enum rejectd_status (*job_result)(struct store *store, const char *id,

@@ -2,6 +2,7 @@
 #ifndef SERVER_UPLOADS_FILE_PRIVATE_H
 #define SERVER_UPLOADS_FILE_PRIVATE_H
 
+#include "protocol/content_decoder.h"
 #include "protocol/dataset_json.h"
 #include "protocol/fif_reader.h"
 #include "server/converter/converter.h"
@@ -28,7 +29,9 @@ struct file_upload {
     struct service *service;
     char dataset[RESOURCE_ID_SIZE]; /* "" for a new one */
     struct intake *intake;
+    struct content_decoder *decoder; /* NULL: the body comes as it is */
     bool counted;
+    bool entered; /* partials_enter() */
 
     /* Of the intake's thread, then of the thread that commits. */
     unsigned char first[FILE_MAGIC_BYTES];
@@ -45,15 +48,18 @@ struct file_upload {
     char name[256];                         /* of the dataset that an .fdt belongs to */
     char head_sha256[RESOURCE_SHA256_SIZE]; /* its .set */
     uint64_t head_bytes;
+    char fdt_name[256];
+    uint64_t fdt_bytes; /* that it must have */
 };
 
 /* The format that the first bytes are of, or NULL. */
 const struct file_format *file_format_of(const void *first, size_t count);
 
 /* Begins the .fdt that belongs to the .set of a dataset; its bytes do not tell what it is.
- * INVALID_SAMPLES unless it has the length it needs. */
+ * INVALID_SAMPLES unless it has the length it needs; of a coded body, only finish() knows that. */
 enum rejectd_status file_fdt_begin(struct file_upload *upload, const struct dataset_view *dataset,
-                                   const struct store_part *set, uint64_t content_length,
+                                   const struct store_part *set,
+                                   const struct file_upload_options *options,
                                    struct rejectd_error *error);
 /* True for such an upload. */
 bool file_is_fdt(const struct file_upload *upload);

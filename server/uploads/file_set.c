@@ -173,8 +173,19 @@ static enum rejectd_status put_set(struct file_upload *upload, struct rejectd_er
     return status;
 }
 
+static enum rejectd_status fail_fdt_length(const struct file_upload *upload, uint64_t bytes,
+                                           struct rejectd_error *error)
+{
+    return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "",
+                        "the file has %llu bytes; %.200s has %llu", (unsigned long long)bytes,
+                        upload->fdt_name, (unsigned long long)upload->fdt_bytes);
+}
+
 static enum rejectd_status fdt_finish(struct file_upload *upload, struct rejectd_error *error)
 {
+    if (upload->scratch_bytes != upload->fdt_bytes) {
+        return fail_fdt_length(upload, upload->scratch_bytes, error);
+    }
     enum rejectd_status status = put_set(upload, error);
     if (status == REJECTD_OK) {
         status = run(upload, true, upload->scratch_bytes + upload->head_bytes, NULL, error);
@@ -193,7 +204,8 @@ bool file_is_fdt(const struct file_upload *upload)
 }
 
 enum rejectd_status file_fdt_begin(struct file_upload *upload, const struct dataset_view *dataset,
-                                   const struct store_part *set, uint64_t content_length,
+                                   const struct store_part *set,
+                                   const struct file_upload_options *options,
                                    struct rejectd_error *error)
 {
     struct dataset_description description = {0};
@@ -211,10 +223,10 @@ enum rejectd_status file_fdt_begin(struct file_upload *upload, const struct data
     memcpy(upload->head_sha256, set->head_sha256, sizeof upload->head_sha256);
     upload->head_bytes = set->head_bytes;
     dataset_description_clear(&description);
-    if (content_length != needed) {
-        return REJECTD_FAIL(
-            error, REJECTD_INVALID_SAMPLES, "", "the file has %llu bytes; %.200s has %llu",
-            (unsigned long long)content_length, dataset->next_part, (unsigned long long)needed);
+    memcpy(upload->fdt_name, dataset->next_part, sizeof upload->fdt_name);
+    upload->fdt_bytes = needed;
+    if (options->coding == HTTP_IDENTITY && options->content_length != needed) {
+        return fail_fdt_length(upload, options->content_length, error);
     }
     upload->format = &format_fdt;
     return upload->format->open(upload, error);

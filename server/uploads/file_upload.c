@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "server/uploads/file_private.h"
+#include "server/uploads/partials.h"
 #include "server/uploads/upload.h"
 
 static enum rejectd_status fail_format(struct rejectd_error *error)
@@ -53,7 +54,8 @@ static enum rejectd_status consume(void *context, const void *bytes, size_t coun
 }
 
 /* The dataset awaits a file. When it has a .set already, that is the .fdt. */
-static enum rejectd_status open_next(struct file_upload *upload, uint64_t content_length,
+static enum rejectd_status open_next(struct file_upload *upload,
+                                     const struct file_upload_options *options,
                                      struct rejectd_error *error)
 {
     struct store *store = upload->service->store;
@@ -70,25 +72,73 @@ static enum rejectd_status open_next(struct file_upload *upload, uint64_t conten
         status = store->functions->dataset_parts(store, upload->dataset, &parts, &n_parts, error);
     }
     if (status == REJECTD_OK && n_parts == 1 && strcmp(parts[0].format, "set") == 0) {
-        status = file_fdt_begin(upload, &dataset, &parts[0], content_length, error);
+        status = file_fdt_begin(upload, &dataset, &parts[0], options, error);
     }
     free(parts);
     dataset_view_clear(&dataset);
     return status;
 }
 
-enum rejectd_status file_upload_open(struct service *service, const char *dataset,
-                                     uint64_t content_length, void (*on_room)(void *),
-                                     void *context, struct file_upload **upload,
-                                     struct rejectd_error *error)
+static enum rejectd_status decode(void *context, const void *bytes, size_t count,
+                                  struct rejectd_error *error)
+{
+    struct file_upload *upload = context;
+    return content_decoder_write(upload->decoder, bytes, count, error);
+}
+
+static enum rejectd_status open_decoder(struct file_upload *upload,
+                                        const struct file_upload_options *options,
+                                        struct rejectd_error *error)
+{
+    const bool bounded = upload->fdt_bytes > 0 && upload->fdt_bytes < options->most;
+    const struct content_decoder_options coded = {
+        .coding = options->coding,
+        .most = bounded ? upload->fdt_bytes : options->most,
+        .sink = consume,
+        .context = upload,
+    };
+    return options->coding == HTTP_IDENTITY ? REJECTD_OK
+                                            : content_decoder_open(&coded, &upload->decoder, error);
+}
+
+static enum rejectd_status begin(struct file_upload *upload,
+                                 const struct file_upload_options *options,
+                                 struct rejectd_error *error)
+{
+    const struct intake_options intake = {
+        .consume = options->coding == HTTP_IDENTITY ? consume : decode,
+        .context = upload,
+        .on_room = options->on_room,
+        .room_context = options->context,
+    };
+    enum rejectd_status status = REJECTD_OK;
+    if (upload->dataset[0] != '\0') {
+        status = partials_enter(upload->service->partials, upload->dataset, error);
+        upload->entered = status == REJECTD_OK;
+    }
+    if (status == REJECTD_OK) {
+        upload->counted = true;
+        status = upload_slot_take(upload->service, error);
+    }
+    if (status == REJECTD_OK && upload->dataset[0] != '\0') {
+        status = open_next(upload, options, error);
+    }
+    if (status == REJECTD_OK) {
+        status = open_decoder(upload, options, error);
+    }
+    return status == REJECTD_OK ? intake_open(&intake, &upload->intake, error) : status;
+}
+
+enum rejectd_status file_upload_open(struct service *service,
+                                     const struct file_upload_options *options,
+                                     struct file_upload **upload, struct rejectd_error *error)
 {
     const uint64_t most = (uint64_t)service->config->max_upload_bytes;
-    enum rejectd_status status = REJECTD_OK;
     *upload = NULL;
-    if (content_length > most) {
+    if (options->content_length > most) {
         return REJECTD_FAIL(error, REJECTD_TOO_LARGE, "",
                             "the file has %llu bytes; accepted are at most %llu",
-                            (unsigned long long)content_length, (unsigned long long)most);
+                            (unsigned long long)options->content_length, (unsigned long long)most);
     }
     struct file_upload *made = calloc(1, sizeof *made);
     if (made == NULL) {
@@ -96,21 +146,8 @@ enum rejectd_status file_upload_open(struct service *service, const char *datase
     }
     made->service = service;
     made->scratch = -1;
-    memcpy(made->dataset, dataset, strlen(dataset) + 1);
-    const struct intake_options options = {
-        .consume = consume,
-        .context = made,
-        .on_room = on_room,
-        .room_context = context,
-    };
-    made->counted = true;
-    status = upload_slot_take(service, error);
-    if (status == REJECTD_OK && dataset[0] != '\0') {
-        status = open_next(made, content_length, error);
-    }
-    if (status == REJECTD_OK) {
-        status = intake_open(&options, &made->intake, error);
-    }
+    memcpy(made->dataset, options->dataset, strlen(options->dataset) + 1);
+    const enum rejectd_status status = begin(made, options, error);
     if (status != REJECTD_OK) {
         file_upload_close(made);
         return status;
@@ -125,6 +162,7 @@ void file_upload_close(struct file_upload *upload)
         return;
     }
     intake_close(upload->intake);
+    content_decoder_close(upload->decoder);
     blob_writer_close(upload->writer);
     fif_reader_close(upload->reader);
     fif_leftover_clear(&upload->leftover);
@@ -133,6 +171,9 @@ void file_upload_close(struct file_upload *upload)
         close(upload->scratch);
     }
     scratch_remove(&upload->folder);
+    if (upload->entered) {
+        partials_leave(upload->service->partials, upload->dataset);
+    }
     if (upload->counted) {
         upload_slot_release(upload->service);
     }
@@ -154,6 +195,9 @@ enum rejectd_status file_upload_commit(struct file_upload *upload, const char *n
                                        struct dataset_view *dataset, struct rejectd_error *error)
 {
     enum rejectd_status status = intake_finish(upload->intake, error);
+    if (status == REJECTD_OK && upload->decoder != NULL) {
+        status = content_decoder_finish(upload->decoder, error);
+    }
     if (status == REJECTD_OK && upload->format == NULL) {
         status = choose_format(upload, error); /* it is a short one */
     }

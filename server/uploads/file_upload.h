@@ -8,19 +8,27 @@
 #ifndef SERVER_UPLOADS_FILE_UPLOAD_H
 #define SERVER_UPLOADS_FILE_UPLOAD_H
 
+#include "protocol/http_fields.h"
 #include "server/service.h"
 
 struct file_upload;
 
+struct file_upload_options {
+    const char *dataset; /* "" for a new one, or the id of one that awaits its next part */
+    uint64_t content_length;
+    enum http_coding coding;
+    uint64_t most;                  /* bytes that a coded body may become */
+    void (*on_room)(void *context); /* as in blobs/blobs.h */
+    void *context;
+};
+
 /*
- * Begins an upload of `content_length` bytes, at most max-upload-bytes (TOO_LARGE). `dataset` is
- * "" for a new one, or the id of one that awaits its next part (CONFLICT). on_room() as in
- * blobs/blobs.h. *upload is owned by the caller: file_upload_close().
+ * Begins an upload of at most max-upload-bytes (TOO_LARGE). CONFLICT when the dataset awaits no
+ * part, or another upload to it is going on. *upload is owned by the caller: file_upload_close().
  */
-enum rejectd_status file_upload_open(struct service *service, const char *dataset,
-                                     uint64_t content_length, void (*on_room)(void *),
-                                     void *context, struct file_upload **upload,
-                                     struct rejectd_error *error);
+enum rejectd_status file_upload_open(struct service *service,
+                                     const struct file_upload_options *options,
+                                     struct file_upload **upload, struct rejectd_error *error);
 /* Leaves nothing behind of an upload that was not committed. NULL is allowed. */
 void file_upload_close(struct file_upload *upload);
 

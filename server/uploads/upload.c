@@ -3,60 +3,55 @@
  * content type or its first bytes say so. Of a .npy file only the samples are kept. The length is
  * known before the first byte, so that a large body of the wrong length costs no upload. Of a
  * small one the first bytes are read all the same: a .npy header tells better what is wrong.
+ *
+ * A coded body is decoded by a thread of its own (intake.h), and its length isn't known: .npy is
+ * what begins like it, and the samples end where the dataset's do, however much would come out.
  */
-#include "server/uploads/upload.h"
+#include "server/uploads/upload_private.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "protocol/dataset_json.h"
-#include "protocol/npy.h"
+#include "server/uploads/partials.h"
 
-enum { SMALL_BODY = 1 << 20 };
+enum { SMALL_BODY = 1 << 20, MAGIC_LENGTH = 6 };
 
-struct upload {
-    struct service *service;
-    struct dataset_description description;
-    char dataset[RESOURCE_ID_SIZE];
-    size_t sample_bytes; /* that the dataset needs */
-    uint64_t content_length;
-    bool declared_npy;
-    bool in_header; /* the samples haven't begun */
-    size_t header_length;
-    unsigned char header[NPY_MAX_HEADER];
-    struct blob_writer *writer; /* NULL when the length is wrong: only the header is read */
-    bool counted;
-    enum rejectd_status status; /* the first failure */
-    struct rejectd_error error;
-};
-
-static enum rejectd_status fail_length(const struct upload *upload, struct rejectd_error *error)
+enum rejectd_status upload_fail_length(const struct upload *upload, uint64_t length,
+                                       struct rejectd_error *error)
 {
     const struct dataset_description *description = &upload->description;
     return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "samples",
                         "the body has %llu bytes; accepted are the %zu bytes of %zu epochs x %zu "
                         "channels x %zu times of %s, or a .npy file with them",
-                        (unsigned long long)upload->content_length, upload->sample_bytes,
-                        description->n_epochs, description->n_channels, description->n_times,
+                        (unsigned long long)length, upload->sample_bytes, description->n_epochs,
+                        description->n_channels, description->n_times,
                         description->dtype == REJECTD_FLOAT32 ? "float32" : "float64");
 }
 
-static bool has_right_length(const struct upload *upload)
+bool upload_length_fits(const struct upload *upload, uint64_t length)
 {
-    return upload->content_length >= upload->sample_bytes &&
-           upload->content_length <= upload->sample_bytes + NPY_MAX_HEADER;
+    return length >= upload->sample_bytes && length <= upload->sample_bytes + NPY_MAX_HEADER;
 }
 
 static enum rejectd_status check_length(const struct upload *upload, struct rejectd_error *error)
 {
     const uint64_t most = (uint64_t)upload->service->config->max_upload_bytes;
-    if (upload->content_length > most || upload->sample_bytes > most) {
+    const uint64_t length = upload->options.content_length;
+    if (length > most || upload->sample_bytes > most) {
         return REJECTD_FAIL(error, REJECTD_TOO_LARGE, "samples",
                             "the samples are larger than the %llu bytes that are accepted",
                             (unsigned long long)most);
     }
-    if (upload->content_length > SMALL_BODY && !has_right_length(upload)) {
-        return fail_length(upload, error);
+    if (upload->options.coding != HTTP_IDENTITY) {
+        /* No coding makes more of anything than this. */
+        return length > 2 * (uint64_t)upload->sample_bytes + SMALL_BODY
+                   ? REJECTD_FAIL(error, REJECTD_TOO_LARGE, "samples",
+                                  "the body has %llu bytes; %zu of samples are expected of it",
+                                  (unsigned long long)length, upload->sample_bytes)
+                   : REJECTD_OK;
+    }
+    if (!upload->is_piece && length > SMALL_BODY && !upload_length_fits(upload, length)) {
+        return upload_fail_length(upload, length, error);
     }
     return REJECTD_OK;
 }
@@ -103,9 +98,94 @@ void upload_slot_release(struct service *service)
     atomic_fetch_sub(&service->n_uploads, 1);
 }
 
-enum rejectd_status upload_open(struct service *service, const char *dataset,
-                                uint64_t content_length, bool is_npy, void (*on_room)(void *),
-                                void *context, struct upload **upload, struct rejectd_error *error)
+/* ---- opening ---- */
+
+static enum rejectd_status open_whole(struct upload *upload, struct rejectd_error *error)
+{
+    const bool coded = upload->options.coding != HTTP_IDENTITY;
+    const struct blob_writer_options options = {
+        .expected_bytes = upload->sample_bytes,
+        .check_finite = true,
+        .dtype = upload->description.dtype,
+        /* The intake's thread waits for the disk itself. */
+        .on_room = coded ? NULL : upload->options.on_room,
+        .context = upload->options.context,
+    };
+    upload->body_bytes = coded ? 0 : upload->options.content_length;
+    upload->in_header =
+        coded || upload->options.is_npy || upload->body_bytes != upload->sample_bytes;
+    return coded || upload_length_fits(upload, upload->body_bytes)
+               ? blob_writer_open(upload->service->blobs, &options, &upload->writer, error)
+               : REJECTD_OK;
+}
+
+static void take(struct upload *upload, const void *bytes, size_t count);
+
+/* Of the decoder, which stops at the first failure. */
+static enum rejectd_status take_decoded(void *context, const void *bytes, size_t count,
+                                        struct rejectd_error *error)
+{
+    struct upload *upload = context;
+    take(upload, bytes, count);
+    if (upload->status != REJECTD_OK) {
+        *error = upload->error;
+    }
+    return upload->status;
+}
+
+static enum rejectd_status decode(void *context, const void *bytes, size_t count,
+                                  struct rejectd_error *error)
+{
+    struct upload *upload = context;
+    return content_decoder_write(upload->decoder, bytes, count, error);
+}
+
+static enum rejectd_status open_decoder(struct upload *upload, struct rejectd_error *error)
+{
+    const struct content_decoder_options coded = {
+        .coding = upload->options.coding,
+        .most = (uint64_t)upload->sample_bytes + NPY_MAX_HEADER,
+        .sink = take_decoded,
+        .context = upload,
+    };
+    const struct intake_options options = {
+        .consume = decode,
+        .context = upload,
+        .on_room = upload->options.on_room,
+        .room_context = upload->options.context,
+    };
+    const enum rejectd_status status = content_decoder_open(&coded, &upload->decoder, error);
+    return status == REJECTD_OK ? intake_open(&options, &upload->intake, error) : status;
+}
+
+static enum rejectd_status begin(struct upload *upload, struct http_place *place,
+                                 struct rejectd_error *error)
+{
+    enum rejectd_status status = load_description(upload, error);
+    if (status == REJECTD_OK) {
+        status = check_length(upload, error);
+    }
+    if (status == REJECTD_OK) {
+        status = partials_enter(upload->service->partials, upload->dataset, error);
+        upload->entered = status == REJECTD_OK;
+    }
+    if (status == REJECTD_OK) {
+        upload->counted = true;
+        status = upload_slot_take(upload->service, error);
+    }
+    if (status == REJECTD_OK) {
+        status =
+            upload->is_piece ? upload_piece_open(upload, place, error) : open_whole(upload, error);
+    }
+    if (status == REJECTD_OK && upload->options.coding != HTTP_IDENTITY) {
+        status = open_decoder(upload, error);
+    }
+    return status;
+}
+
+enum rejectd_status upload_open(struct service *service, const struct upload_options *options,
+                                struct upload **upload, struct http_place *place,
+                                struct rejectd_error *error)
 {
     *upload = NULL;
     struct upload *made = calloc(1, sizeof *made);
@@ -113,28 +193,11 @@ enum rejectd_status upload_open(struct service *service, const char *dataset,
         return REJECTD_FAIL_MEMORY(error, sizeof *made);
     }
     made->service = service;
-    made->content_length = content_length;
-    made->declared_npy = is_npy;
-    memcpy(made->dataset, dataset, strlen(dataset) + 1);
-    enum rejectd_status status = load_description(made, error);
-    if (status == REJECTD_OK) {
-        status = check_length(made, error);
-    }
-    if (status == REJECTD_OK) {
-        made->counted = true;
-        status = upload_slot_take(service, error);
-    }
-    made->in_header = is_npy || content_length != made->sample_bytes;
-    if (status == REJECTD_OK && has_right_length(made)) {
-        const struct blob_writer_options options = {
-            .expected_bytes = made->sample_bytes,
-            .check_finite = true,
-            .dtype = made->description.dtype,
-            .on_room = on_room,
-            .context = context,
-        };
-        status = blob_writer_open(service->blobs, &options, &made->writer, error);
-    }
+    made->options = *options;
+    made->is_piece = options->piece.total > 0;
+    memcpy(made->dataset, options->dataset, strlen(options->dataset) + 1);
+    made->options.dataset = made->dataset;
+    const enum rejectd_status status = begin(made, place, error);
     if (status != REJECTD_OK) {
         upload_close(made);
         return status;
@@ -143,22 +206,56 @@ enum rejectd_status upload_open(struct service *service, const char *dataset,
     return REJECTD_OK;
 }
 
-void upload_close(struct upload *upload)
+void upload_free(struct upload *upload)
 {
-    if (upload == NULL) {
-        return;
-    }
+    intake_close(upload->intake);
+    content_decoder_close(upload->decoder);
     blob_writer_close(upload->writer);
     dataset_description_clear(&upload->description);
+    if (upload->entered) {
+        partials_leave(upload->service->partials, upload->dataset);
+    }
     if (upload->counted) {
         upload_slot_release(upload->service);
     }
     free(upload);
 }
 
-bool upload_has_room(struct upload *upload, size_t count)
+void upload_close(struct upload *upload)
 {
-    return upload->writer == NULL || blob_writer_has_room(upload->writer, count);
+    if (upload == NULL) {
+        return;
+    }
+    if (upload->is_piece) {
+        upload_piece_close(upload);
+    } else {
+        upload_free(upload);
+    }
+}
+
+/* ---- the body ---- */
+
+/* Samples, which must not become more than the dataset needs. */
+static enum rejectd_status write_samples(struct upload *upload, const void *bytes, size_t count,
+                                         struct rejectd_error *error)
+{
+    if (count > upload->sample_bytes - upload->sample_count) {
+        return REJECTD_FAIL(error, REJECTD_TOO_LARGE, "samples",
+                            "there are more than the %zu bytes of samples that the dataset needs",
+                            upload->sample_bytes);
+    }
+    upload->sample_count += count;
+    return blob_writer_write(upload->writer, bytes, count, error);
+}
+
+/* The header is over; the bytes behind it are samples. */
+static enum rejectd_status begin_samples(struct upload *upload, size_t data_offset,
+                                         struct rejectd_error *error)
+{
+    const size_t count = upload->header_length - data_offset;
+    upload->in_header = false;
+    upload->header_length = data_offset;
+    return write_samples(upload, upload->header + data_offset, count, error);
 }
 
 /* Looks at the header as far as it has come; what follows it goes to the writer. */
@@ -167,30 +264,26 @@ static enum rejectd_status read_header(struct upload *upload, struct rejectd_err
     const struct dataset_description *description = &upload->description;
     struct npy_header header;
     bool complete = false;
-    if (!upload->declared_npy && !npy_has_magic(upload->header, upload->header_length)) {
-        return fail_length(upload, error);
+    if (!upload->options.is_npy && !npy_has_magic(upload->header, upload->header_length)) {
+        return upload->body_bytes == 0 ? begin_samples(upload, 0, error)
+                                       : upload_fail_length(upload, upload->body_bytes, error);
     }
     enum rejectd_status status =
         npy_header_read(upload->header, upload->header_length, &header, &complete, error);
-    if (status == REJECTD_OK && complete) {
-        status = npy_header_check_samples(&header, description->n_epochs, description->n_channels,
-                                          description->n_times, description->dtype, error);
-        if (status == REJECTD_OK &&
-            header.data_offset + (uint64_t)upload->sample_bytes != upload->content_length) {
-            status = fail_length(upload, error);
-        }
-        if (status == REJECTD_OK) {
-            upload->in_header = false;
-            status = blob_writer_write(upload->writer, upload->header + header.data_offset,
-                                       upload->header_length - header.data_offset, error);
-        }
+    if (status != REJECTD_OK || !complete) {
+        return status;
     }
-    return status;
+    status = npy_header_check_samples(&header, description->n_epochs, description->n_channels,
+                                      description->n_times, description->dtype, error);
+    if (status == REJECTD_OK && upload->body_bytes != 0 &&
+        header.data_offset + (uint64_t)upload->sample_bytes != upload->body_bytes) {
+        status = upload_fail_length(upload, upload->body_bytes, error);
+    }
+    return status == REJECTD_OK ? begin_samples(upload, header.data_offset, error) : status;
 }
 
-void upload_write(struct upload *upload, const void *bytes, size_t count)
+static void take(struct upload *upload, const void *bytes, size_t count)
 {
-    enum { MAGIC_LENGTH = 6 };
     const unsigned char *from = bytes;
     if (upload->status == REJECTD_OK && upload->in_header) {
         const size_t space = NPY_MAX_HEADER - upload->header_length;
@@ -204,9 +297,29 @@ void upload_write(struct upload *upload, const void *bytes, size_t count)
         }
     }
     if (upload->status == REJECTD_OK && !upload->in_header && count > 0) {
-        upload->status = blob_writer_write(upload->writer, from, count, &upload->error);
+        upload->status = write_samples(upload, from, count, &upload->error);
     }
 }
+
+bool upload_has_room(struct upload *upload, size_t count)
+{
+    if (upload->intake != NULL) {
+        return intake_has_room(upload->intake, count);
+    }
+    return upload->writer == NULL || blob_writer_has_room(upload->writer, count);
+}
+
+void upload_write(struct upload *upload, const void *bytes, size_t count)
+{
+    upload->received = true;
+    if (upload->intake != NULL) {
+        intake_write(upload->intake, bytes, count);
+    } else {
+        take(upload, bytes, count);
+    }
+}
+
+/* ---- the end ---- */
 
 enum rejectd_status upload_fail_sample(const struct dataset_description *description, size_t index,
                                        struct rejectd_error *error)
@@ -220,7 +333,7 @@ enum rejectd_status upload_fail_sample(const struct dataset_description *descrip
                         description->channels[channel].name, index % n_times);
 }
 
-static enum rejectd_status publish(struct upload *upload, const char *sha256,
+enum rejectd_status upload_publish(struct upload *upload, const char *sha256,
                                    struct rejectd_error *error)
 {
     struct service *service = upload->service;
@@ -237,15 +350,44 @@ static enum rejectd_status publish(struct upload *upload, const char *sha256,
         blobs_remove(service->blobs, sha256);
     }
     blobs_unlock(service->blobs);
+    if (status == REJECTD_OK) {
+        /* Of pieces: of these, or of ones that are not gone on with any more. */
+        blobs_partial_remove(service->blobs, upload->dataset);
+    }
     return status;
 }
 
-enum rejectd_status upload_commit(struct upload *upload, struct rejectd_error *error)
+/* All of a coded body is decoded after it. */
+static enum rejectd_status end_coded(struct upload *upload, struct rejectd_error *error)
+{
+    enum rejectd_status status = intake_finish(upload->intake, error);
+    if (status == REJECTD_OK) {
+        status = content_decoder_finish(upload->decoder, error);
+    }
+    if (status == REJECTD_OK && upload->in_header && !upload->options.is_npy &&
+        upload->header_length < MAGIC_LENGTH) {
+        status = begin_samples(upload, 0, error); /* that are too few to begin like .npy */
+    }
+    if (status == REJECTD_OK &&
+        (upload->in_header || upload->sample_count != upload->sample_bytes)) {
+        status = upload_fail_length(upload, content_decoder_made(upload->decoder), error);
+    }
+    return status;
+}
+
+static enum rejectd_status commit_whole(struct upload *upload, struct http_place *place,
+                                        struct rejectd_error *error)
 {
     char sha256[SHA256_TEXT_SIZE];
     size_t bad_sample = SIZE_MAX;
+    if (upload->intake != NULL) {
+        const enum rejectd_status status = end_coded(upload, error);
+        if (status != REJECTD_OK) {
+            return status;
+        }
+    }
     if (upload->status == REJECTD_OK && upload->in_header) {
-        upload->status = fail_length(upload, &upload->error);
+        upload->status = upload_fail_length(upload, upload->body_bytes, &upload->error);
     }
     if (upload->status != REJECTD_OK) {
         *error = upload->error;
@@ -256,7 +398,16 @@ enum rejectd_status upload_commit(struct upload *upload, struct rejectd_error *e
         return upload_fail_sample(&upload->description, bad_sample, error);
     }
     if (status == REJECTD_OK) {
-        status = publish(upload, sha256, error);
+        status = upload_publish(upload, sha256, error);
     }
+    place->complete = status == REJECTD_OK;
     return status;
+}
+
+enum rejectd_status upload_commit(struct upload *upload, struct http_place *place,
+                                  struct rejectd_error *error)
+{
+    *place = (struct http_place){0};
+    return upload->is_piece ? upload_piece_commit(upload, place, error)
+                            : commit_whole(upload, place, error);
 }

@@ -2,10 +2,12 @@
 
 import base64
 import hashlib
+import io
 
 import pytest
 from api import check_problem
 from samples import description, noise
+from test_files import epochs_of, post_file, saved
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +89,57 @@ def test_nothing_new(api, arrays):
             assert response.status == 304 and response.body == b"", response
             assert response.headers["ETag"] == tag
         assert api.get(path).body == first.body
+
+
+@pytest.fixture(scope="module")
+def fif_job(daemon, tmp_path_factory):
+    path = saved(epochs_of(noise(8, 6, 30)), tmp_path_factory.mktemp("fif"), fmt="double")
+    dataset = post_file(daemon.api, path).json()
+    return daemon.api.fit(dataset, cv=3, consensus=[0.5], n_interpolate=[1])[0]
+
+
+class TestMadeFiles:
+    """What is made while it is sent has a tag of what it is made from."""
+
+    def test_parts_are_the_whole(self, api, fif_job):
+        path = f"{fif_job['result']}/cleaned-epo.fif"
+        whole = api.get(path)
+        assert whole.status == 200 and whole.headers["Accept-Ranges"] == "bytes"
+        got, tag, size = io.BytesIO(), whole.headers["ETag"], len(whole.body)
+        for first in range(0, size, 777):
+            response = api.get(path, headers={"Range": f"bytes={first}-{first + 776}", "If-Range": tag})
+            assert response.status == 206 and response.headers["ETag"] == tag
+            last = min(first + 777, size) - 1
+            assert response.headers["Content-Range"] == f"bytes {first}-{last}/{size}"
+            got.write(response.body)
+        assert got.getvalue() == whole.body
+        assert api.get(path, headers={"Range": "bytes=-100"}).body == whole.body[-100:]
+        check_problem(api.get(path, headers={"Range": f"bytes={size}-"}), 416, "range-not-satisfiable")
+        assert api.get(path, headers={"If-None-Match": tag}).status == 304
+        head = api.request("HEAD", path)
+        assert head.headers["ETag"] == tag and int(head.headers["Content-Length"]) == size
+
+    def test_tag_is_kept_by_a_restart(self, own_daemon, tmp_path):
+        daemon = own_daemon()
+        dataset = post_file(daemon.api, saved(epochs_of(noise(8, 6, 30)), tmp_path, fmt="double")).json()
+        paths = [f"{daemon.api.fit(dataset, cv=3, consensus=[0.5], n_interpolate=[n])[0]['result']}/cleaned-epo.fif"
+                 for n in (1, 2)]  # fmt: skip
+        before = [daemon.api.get(path) for path in paths]
+        daemon.stop()
+        daemon.start()
+        for path, old in zip(paths, before):
+            new = daemon.api.get(path)
+            assert (new.headers["ETag"], new.body) == (old.headers["ETag"], old.body)
+        tags = {answer.headers["ETag"] for answer in before}
+        assert len(tags) == len({answer.body for answer in before})
+
+    def test_of_an_archive(self, api, fif_job):
+        path = f"{fif_job['result']}/reject_log.npz"
+        whole = api.get(path)
+        assert api.get(path, headers={"If-None-Match": whole.headers["ETag"]}).status == 304
+        assert api.get(path, headers={"Range": "bytes=0-9"}).body == whole.body
+
+    def test_without_parts(self, api, fif_job):
+        response = api.get(f"{fif_job['result']}/cleaned.set", headers={"Range": "bytes=0-9"})
+        assert response.status == 200 and len(response.body) > 10
+        assert response.headers["Accept-Ranges"] == "none" and "ETag" not in response.headers
