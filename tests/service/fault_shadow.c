@@ -66,9 +66,18 @@ static void record_file(int fd, ino_t inode)
     const int entry = begin_entry();
     off_t at = 0;
     ssize_t n;
-    while ((n = syscall(SYS_pread64, fd, piece, sizeof piece, at)) > 0) {
+    int from = fd;
+    if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY) {
+        char link[64];
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        from = (int)syscall(SYS_openat, AT_FDCWD, link, O_RDONLY | O_CLOEXEC, 0);
+    }
+    while ((n = syscall(SYS_pread64, from, piece, sizeof piece, at)) > 0) {
         syscall(SYS_write, entry, piece, (size_t)n);
         at += n;
+    }
+    if (from != fd) {
+        syscall(SYS_close, from);
     }
     end_entry(entry, "file", inode);
 }
