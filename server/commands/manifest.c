@@ -108,6 +108,27 @@ static enum rejectd_status read_whole(const json_t *whole, struct manifest *mani
     return read_blobs(blobs, manifest, error);
 }
 
+static enum rejectd_status read_loaded(json_t *whole, const json_error_t *where,
+                                       struct manifest *manifest, struct rejectd_error *error)
+{
+    if (whole == NULL) {
+        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "", MANIFEST_NAME " is damaged: %s",
+                            where->text);
+    }
+    const enum rejectd_status status = read_whole(whole, manifest, error);
+    json_decref(whole);
+    return status;
+}
+
+enum rejectd_status manifest_parse(const char *text, size_t length, struct manifest *manifest,
+                                   struct rejectd_error *error)
+{
+    json_error_t where;
+    *manifest = (struct manifest){0};
+    return read_loaded(json_loadb(text, length, JSON_REJECT_DUPLICATES, &where), &where, manifest,
+                       error);
+}
+
 enum rejectd_status manifest_read(int directory, struct manifest *manifest,
                                   struct rejectd_error *error)
 {
@@ -120,11 +141,5 @@ enum rejectd_status manifest_read(int directory, struct manifest *manifest,
     }
     json_t *whole = json_loadfd(fd, JSON_REJECT_DUPLICATES, &where);
     close(fd);
-    if (whole == NULL) {
-        return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "", MANIFEST_NAME " is damaged: %s",
-                            where.text);
-    }
-    const enum rejectd_status status = read_whole(whole, manifest, error);
-    json_decref(whole);
-    return status;
+    return read_loaded(whole, &where, manifest, error);
 }

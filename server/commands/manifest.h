@@ -25,5 +25,8 @@ enum rejectd_status manifest_write(const struct manifest *manifest, int director
  * paths. manifest_clear() in any case. */
 enum rejectd_status manifest_read(int directory, struct manifest *manifest,
                                   struct rejectd_error *error);
+/* The same of its text. */
+enum rejectd_status manifest_parse(const char *text, size_t length, struct manifest *manifest,
+                                   struct rejectd_error *error);
 
 #endif
