@@ -586,6 +586,7 @@ void config_help(FILE *stream)
           "Serves autoreject over HTTP: upload M/EEG epochs, get thresholds, labels and repaired\n"
           "data. On SIGTERM running jobs are finished within drain-seconds; the rest runs at the\n"
           "next start. On SIGHUP the configuration file is read again.\n\n"
+          "rejectd token, backup, restore and check look after its data; each has a --help.\n\n"
           "Settings, from the configuration file, then the environment, then the flags:\n",
           stream);
     for (size_t i = 0; i < N_SETTINGS; i++) {

@@ -110,6 +110,30 @@ static enum rejectd_status path_in(const struct config *config, const char *name
     return REJECTD_OK;
 }
 
+static void blob_damaged(void *context, const char *sha256)
+{
+    log_write(context, LOG_LEVEL_ERROR, "blob-damaged",
+              "blob %s has another content than its name says; it is no longer used", sha256);
+}
+
+static enum rejectd_status open_blobs(struct daemon *daemon, struct rejectd_error *error)
+{
+    struct service *service = &daemon->service;
+    struct store *store = service->store;
+    char path[CONFIG_TEXT_SIZE];
+    char identity[STORE_IDENTITY_SIZE];
+    enum rejectd_status status = path_in(service->config, "blobs", path, error);
+    if (status == REJECTD_OK) {
+        status = blobs_open(path, &service->blobs, error);
+    }
+    if (status == REJECTD_OK) {
+        blobs_tell_damaged(service->blobs, blob_damaged, &daemon->log);
+        status = store->functions->identity(store, identity, error);
+    }
+    return status == REJECTD_OK ? blobs_claim(service->blobs, identity, blob_needed, store, error)
+                                : status;
+}
+
 static enum rejectd_status open_storage(struct daemon *daemon, struct rejectd_error *error)
 {
     struct service *service = &daemon->service;
@@ -119,16 +143,16 @@ static enum rejectd_status open_storage(struct daemon *daemon, struct rejectd_er
         status = data_dir_open_store(service->config->data_dir, &service->store, error);
     }
     if (status == REJECTD_OK) {
-        status = path_in(service->config, "blobs", path, error);
-    }
-    if (status == REJECTD_OK) {
-        status = blobs_open(path, &service->blobs, error);
+        status = open_blobs(daemon, error);
     }
     if (status == REJECTD_OK) {
         status = path_in(service->config, "convert", path, error);
     }
     if (status == REJECTD_OK) {
         status = converter_open(service->config, &daemon->log, path, &service->converter, error);
+    }
+    if (status == REJECTD_OK) {
+        status = data_dir_sync(service->config->data_dir, daemon->lock, error);
     }
     return status;
 }

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* AT_EACCESS */
 #include "server/data_dir.h"
 
 #include <dirent.h>
@@ -16,8 +17,30 @@
 static enum rejectd_status fail(const char *path, const char *what, int number,
                                 struct rejectd_error *error)
 {
-    return REJECTD_FAIL(error, REJECTD_STORAGE, "data-dir", "data-dir %.200s cannot be %s: %s",
-                        path, what, strerror(number));
+    const bool full = number == ENOSPC || number == EDQUOT;
+    return REJECTD_FAIL(error, full ? REJECTD_STORAGE_FULL : REJECTD_STORAGE, "data-dir",
+                        "data-dir %.200s cannot be %s: %s", path, what, strerror(number));
+}
+
+/* Makes a name durable that was just made in the directory above it. One that may be written to
+ * without being readable is left to the file system. */
+static enum rejectd_status sync_above(const char *path, struct rejectd_error *error)
+{
+    char above[1024 + 1];
+    const char *slash = strrchr(path, '/');
+    const size_t length = slash == NULL ? 0 : (size_t)(slash - path);
+    memcpy(above, path, length);
+    above[length] = '\0';
+    if (length == 0) {
+        memcpy(above, slash == NULL ? "." : "/", 2);
+    }
+    const int fd = open(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool synced = fd < 0 || fsync(fd) == 0 || errno == EINVAL;
+    const int number = errno;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return synced ? REJECTD_OK : fail(path, "synced", number, error);
 }
 
 enum rejectd_status data_dir_make(const char *path, struct rejectd_error *error)
@@ -31,8 +54,13 @@ enum rejectd_status data_dir_make(const char *path, struct rejectd_error *error)
         if (path[i] == '/' || path[i] == '\0') {
             memcpy(partial, path, i);
             partial[i] = '\0';
-            if (mkdir(partial, 0700) != 0 && errno != EEXIST) {
+            const bool made = mkdir(partial, 0700) == 0;
+            if (!made && errno != EEXIST) {
                 return fail(path, "made", errno, error);
+            }
+            const enum rejectd_status status = made ? sync_above(partial, error) : REJECTD_OK;
+            if (status != REJECTD_OK) {
+                return status;
             }
         }
     }
@@ -59,8 +87,18 @@ enum rejectd_status data_dir_take(const char *path, int *lock, struct rejectd_er
                                   "data-dir %.200s is used by another rejectd", path)
                    : fail(path, "locked", number, error);
     }
+    if (faccessat(fd, ".", W_OK, AT_EACCESS) != 0) {
+        const int number = errno;
+        close(fd);
+        return fail(path, "written to", number, error);
+    }
     *lock = fd;
     return REJECTD_OK;
+}
+
+enum rejectd_status data_dir_sync(const char *path, int lock, struct rejectd_error *error)
+{
+    return fsync(lock) == 0 ? REJECTD_OK : fail(path, "synced", errno, error);
 }
 
 static bool has_blobs(const char *path)
@@ -77,24 +115,33 @@ static bool has_blobs(const char *path)
     return found;
 }
 
+enum rejectd_status data_dir_check_store(const char *path, struct rejectd_error *error)
+{
+    char name[1024 + 32];
+    struct stat status;
+    snprintf(name, sizeof name, "%s/store.sqlite", path);
+    /* What is empty is as good as missing to SQLite. */
+    if (stat(name, &status) == 0 && status.st_size > 0) {
+        return REJECTD_OK;
+    }
+    snprintf(name, sizeof name, "%s/blobs", path);
+    if (!has_blobs(name)) {
+        return REJECTD_OK;
+    }
+    return REJECTD_FAIL(error, REJECTD_STORAGE, "data-dir",
+                        "%.150s/store.sqlite is missing or empty, but there are blobs, which a "
+                        "new store would know nothing of; restore it from a backup, or move the "
+                        "whole data directory away to start with an empty one",
+                        path);
+}
+
 enum rejectd_status data_dir_open_store(const char *path, struct store **store,
                                         struct rejectd_error *error)
 {
-    char blobs[1024 + 32];
     char name[1024 + 32];
-    struct stat status;
-    snprintf(blobs, sizeof blobs, "%s/blobs", path);
+    const enum rejectd_status status = data_dir_check_store(path, error);
     snprintf(name, sizeof name, "%s/store.sqlite", path);
-    /* What is empty is as good as missing to SQLite. */
-    const bool is_new = stat(name, &status) != 0 || status.st_size == 0;
-    if (is_new && has_blobs(blobs)) {
-        return REJECTD_FAIL(error, REJECTD_STORAGE, "data-dir",
-                            "%.150s/store.sqlite is missing or empty, but there are blobs, which a "
-                            "new store would know nothing of; restore it from a backup, or move "
-                            "the whole data directory away to start with an empty one",
-                            path);
-    }
-    return store_sqlite_open(name, store, error);
+    return status == REJECTD_OK ? store_sqlite_open(name, store, error) : status;
 }
 
 enum rejectd_status data_dir_become_owner(const char *path, struct rejectd_error *error)

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <uv.h>
 
+#include "server/commands/backup.h"
 #include "server/commands/check.h"
 #include "server/commands/token.h"
 #include "server/daemon.h"
@@ -176,6 +177,8 @@ static const struct command commands[] = {
     {"worker", run_worker, true},
     {"token", token_command, false},
     {"check", check_command, false},
+    {"backup", backup_command, false},
+    {"restore", restore_command, false},
 };
 
 static int run_command(const struct command *command, int argc, char **argv)

@@ -25,6 +25,13 @@ static bool is_verified(struct blobs *blobs, const char *sha256)
     return found;
 }
 
+void blobs_tell_damaged(struct blobs *blobs, void (*damaged)(void *context, const char *sha256),
+                        void *context)
+{
+    blobs->damaged = damaged;
+    blobs->context = context;
+}
+
 void blobs_note_verified(struct blobs *blobs, const char *sha256)
 {
     if (is_verified(blobs, sha256)) {
@@ -82,6 +89,9 @@ static enum rejectd_status quarantine(struct blobs *blobs, const char *sha256, i
         }
     }
     blobs_unlock(blobs);
+    if (blobs->damaged != NULL) {
+        blobs->damaged(blobs->context, sha256);
+    }
     atomic_fetch_add(&blobs->n_errors, 1);
     return REJECTD_FAIL(error, REJECTD_STORAGE, "", "blob %.64s has another content; %s%s", sha256,
                         number == 0 ? "it is in quarantine now"

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "protocol/dataset_json.h"
@@ -186,6 +187,29 @@ void blob_join_threads(struct blob_writer *writer)
     }
 }
 
+/* The last of the room is for the store: without it nobody could delete anything. */
+static enum rejectd_status check_room(const struct blob_writer *writer, struct rejectd_error *error)
+{
+    enum { LARGEST_RESERVE = 64 << 20, PARTS = 50 };
+    struct statvfs disk;
+    if (fstatvfs(writer->blobs->directory, &disk) != 0) {
+        return REJECTD_OK; /* the disk will tell */
+    }
+    const uint64_t unit = disk.f_frsize;
+    const uint64_t free_bytes = disk.f_bavail * unit;
+    const uint64_t part = disk.f_blocks * unit / PARTS;
+    const uint64_t reserve = part < LARGEST_RESERVE ? part : LARGEST_RESERVE;
+    const uint64_t needed = writer->options.expected_bytes;
+    if (free_bytes < reserve || free_bytes - reserve < needed) {
+        return REJECTD_FAIL(error, REJECTD_STORAGE_FULL, "",
+                            "the disk has %llu bytes left, of which %llu are kept for the store; "
+                            "%llu are needed",
+                            (unsigned long long)free_bytes, (unsigned long long)reserve,
+                            (unsigned long long)needed);
+    }
+    return REJECTD_OK;
+}
+
 void blob_temporary_name(char out[BLOBS_PARTIAL_NAME_SIZE])
 {
     static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
@@ -239,8 +263,11 @@ enum rejectd_status blob_writer_open(struct blobs *blobs, const struct blob_writ
     made->stages[HASHING] = (struct stage){.writer = made, .consume = hash_chunk};
     made->stages[WRITING] = (struct stage){.writer = made, .consume = write_chunk};
     made->fd = -1;
-    enum rejectd_status status =
-        options->partial != NULL ? blob_open_partial(made, error) : create_file(made, error);
+    enum rejectd_status status = check_room(made, error);
+    if (status == REJECTD_OK) {
+        status =
+            options->partial != NULL ? blob_open_partial(made, error) : create_file(made, error);
+    }
     if (status == REJECTD_OK) {
         status = reserve(made, error);
     }
@@ -411,9 +438,6 @@ enum rejectd_status blob_writer_publish(struct blob_writer *writer, struct rejec
         atomic_fetch_add(&writer->blobs->bytes, (long long)writer->stages[WRITING].bytes);
         atomic_fetch_add(&writer->blobs->n_blobs, 1);
     }
-    /* Samples; of results nobody asks. */
-    if (writer->options.check_finite) {
-        blobs_note_verified(writer->blobs, writer->sha256);
-    }
+    blobs_note_verified(writer->blobs, writer->sha256);
     return REJECTD_OK;
 }

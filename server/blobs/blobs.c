@@ -112,7 +112,10 @@ enum rejectd_status blobs_map(struct blobs *blobs, const char *sha256, size_t si
     int fd;
     uint64_t found;
     *map = (struct blob_map){0};
-    enum rejectd_status status = blobs_open_file(blobs, sha256, &fd, &found, error);
+    enum rejectd_status status = blobs_verify(blobs, sha256, error);
+    if (status == REJECTD_OK) {
+        status = blobs_open_file(blobs, sha256, &fd, &found, error);
+    }
     if (status != REJECTD_OK) {
         return status;
     }

@@ -102,12 +102,13 @@ struct blob_map {
     const void *data; /* NULL for an empty blob */
     size_t size;
 };
-/* STORAGE when the blob is missing or hasn't exactly `size` bytes. */
+/* After blobs_verify(). STORAGE when the blob is missing or hasn't exactly `size` bytes. */
 enum rejectd_status blobs_map(struct blobs *blobs, const char *sha256, size_t size,
                               struct blob_map *map, struct rejectd_error *error);
 void blobs_unmap(struct blob_map *map); /* all-zero is allowed */
 
-/* A descriptor for reading, owned by the caller: close(). */
+/* A descriptor for reading, owned by the caller: close(). Who sends what is in it has it verified
+ * before. */
 enum rejectd_status blobs_open_file(struct blobs *blobs, const char *sha256, int *fd,
                                     uint64_t *size, struct rejectd_error *error);
 
@@ -118,11 +119,15 @@ enum rejectd_status blobs_check(struct blobs *blobs, const char *sha256,
 
 /*
  * Reads the blob and compares it with its name, unless that was done since blobs_open(), or it was
- * written since then as samples (check_finite). STORAGE when it is missing, unreadable or has
- * another content; in the last case it is moved to "quarantine" beside the directory.
+ * written since then. STORAGE when it is missing, unreadable or has another content; in the last
+ * case it is moved to "quarantine" beside the directory. A large blob takes its time.
  */
 enum rejectd_status blobs_verify(struct blobs *blobs, const char *sha256,
                                  struct rejectd_error *error);
+
+/* Who is told of blobs that are moved to quarantine, on any thread. Before blobs are used. */
+void blobs_tell_damaged(struct blobs *blobs, void (*damaged)(void *context, const char *sha256),
+                        void *context);
 
 /*
  * Keeps publication and removal apart: held from blob_writer_publish() until the record that
@@ -157,6 +162,15 @@ struct blobs_usage {
     uint64_t disk_size;
 };
 void blobs_look(struct blobs *blobs, struct blobs_usage *usage);
+
+/*
+ * Notes that the blobs belong to the store with this identity (at most 64 bytes); STORAGE when they
+ * belong to another one. Those of a directory without such a note belong to whoever needs one of
+ * them. To be asked before blobs_sweep().
+ */
+enum rejectd_status blobs_claim(struct blobs *blobs, const char *identity,
+                                bool (*needed)(void *context, const char *sha256), void *context,
+                                struct rejectd_error *error);
 
 /* Removes what was left unpublished by a crash, and every blob or partial file for whose name
  * `needed` is false. Must

@@ -20,6 +20,9 @@ struct blobs {
     atomic_llong n_blobs;
     atomic_uint_least64_t n_errors;
 
+    void (*damaged)(void *context, const char *sha256); /* NULL: nobody is told */
+    void *context;
+
     pthread_mutex_t verified_lock;
     char verified[BLOBS_MOST_VERIFIED][SHA256_TEXT_SIZE]; /* "": none */
     size_t next_verified;                                 /* the oldest, which is replaced */

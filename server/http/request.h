@@ -32,8 +32,8 @@ enum body_kind {
 enum route_thread {
     ROUTE_HTTP,    /* answers at once */
     ROUTE_COMMITS, /* parses a body or commits */
-    ROUTE_UPLOADS, /* ends an upload, or converts a file; a request with a file does, whatever its
-                      route */
+    ROUTE_UPLOADS, /* ends an upload, converts a file, or may have to read a large one whole; a
+                      request with a file does, whatever its route */
 };
 
 /* Who is let in. A route with an id lets those in who see what it names, and change it only its

@@ -152,6 +152,19 @@ static struct timespec time_from_now(double seconds)
     return time;
 }
 
+bool scheduler_pause(struct scheduler *scheduler, double seconds)
+{
+    const struct timespec end = time_from_now(seconds);
+    int failed = 0;
+    pthread_mutex_lock(&scheduler->lock);
+    while (!scheduler->interrupted && failed == 0) {
+        failed = pthread_cond_timedwait(&scheduler->changed, &scheduler->lock, &end);
+    }
+    const bool goes_on = !scheduler->interrupted;
+    pthread_mutex_unlock(&scheduler->lock);
+    return goes_on;
+}
+
 static struct running *wait_for_claim(struct scheduler *scheduler, const char *device,
                                       const struct timespec *deadline)
 {

@@ -60,16 +60,15 @@ static enum rejectd_status finish_patiently(struct scheduler *scheduler,
     }
 }
 
-void running_end(struct scheduler *scheduler, struct running *running,
-                 const struct store_outcome *outcome)
+/* Stores the end of the job and tells of it. */
+static enum rejectd_status store_end(struct scheduler *scheduler, struct running *running,
+                                     const struct store_outcome *outcome,
+                                     struct rejectd_error *error)
 {
     const struct store_claim *claim = &running->claimed.claim;
-    struct rejectd_error error = {0};
-    const enum rejectd_status status = finish_patiently(scheduler, running, outcome, &error);
+    const enum rejectd_status status = finish_patiently(scheduler, running, outcome, error);
     if (status != REJECTD_OK) {
-        /* The job stays running in the store and is dealt with at the next start. */
-        running_log(scheduler, running, LOG_LEVEL_ERROR, "finish-failed", "%s", error.message);
-        return;
+        return status;
     }
     const double seconds = clock_monotonic() - running->claimed_at;
     running_log(scheduler, running, LOG_LEVEL_INFO, "job-ended", "%s after %.3f s%s%s",
@@ -79,6 +78,24 @@ void running_end(struct scheduler *scheduler, struct running *running,
                       seconds);
     running->ended = true;
     scheduler->options.ended(scheduler->options.context, claim->job);
+    return REJECTD_OK;
+}
+
+void running_end(struct scheduler *scheduler, struct running *running,
+                 const struct store_outcome *outcome)
+{
+    static const double retry_seconds = 1.0;
+    struct rejectd_error error = {0};
+    enum rejectd_status status = store_end(scheduler, running, outcome, &error);
+    /* A store that takes no end takes no claim either: nothing is missed by waiting. */
+    while ((status == REJECTD_STORAGE || status == REJECTD_STORAGE_FULL) &&
+           scheduler_pause(scheduler, retry_seconds)) {
+        status = store_end(scheduler, running, outcome, &error);
+    }
+    if (status != REJECTD_OK) {
+        /* The job stays running in the store and is dealt with at the next start. */
+        running_log(scheduler, running, LOG_LEVEL_ERROR, "finish-failed", "%s", error.message);
+    }
 }
 
 /* Writes one array of the job as a .npy file. */
@@ -111,6 +128,7 @@ static enum rejectd_status commit_success(struct scheduler *scheduler, struct ru
                                           struct rejectd_error *error)
 {
     struct blobs *blobs = scheduler->options.blobs;
+    struct store *store = scheduler->options.store;
     enum rejectd_status status = REJECTD_OK;
     blobs_lock(blobs);
     for (int i = 0; i < ARTIFACT_COUNT && status == REJECTD_OK; i++) {
@@ -122,7 +140,13 @@ static enum rejectd_status commit_success(struct scheduler *scheduler, struct ru
         status = blobs_sync(blobs, error);
     }
     if (status == REJECTD_OK) {
-        running_end(scheduler, running, outcome);
+        status = store_end(scheduler, running, outcome, error);
+    }
+    for (int i = 0; i < ARTIFACT_COUNT && status != REJECTD_OK; i++) {
+        const char *sha256 = outcome->artifacts[i];
+        if (sha256 != NULL && !store->functions->blob_is_needed(store, sha256)) {
+            blobs_remove(blobs, sha256);
+        }
     }
     blobs_unlock(blobs);
     return status;
@@ -244,10 +268,12 @@ static bool try_again(struct scheduler *scheduler, struct running *running,
         retry.moved_to = processor;
         retry.warning = &warning;
     }
-    if (store->functions->job_retry(store, claim->job, claim->fence, &retry, &state, &error) !=
-        REJECTD_OK) {
+    const enum rejectd_status status =
+        store->functions->job_retry(store, claim->job, claim->fence, &retry, &state, &error);
+    if (status != REJECTD_OK) {
         running_log(scheduler, running, LOG_LEVEL_ERROR, "retry-failed", "%s", error.message);
-        return true; /* as with a failed end: dealt with at the next start */
+        /* A store that fails may take the end of the job later. */
+        return status != REJECTD_STORAGE && status != REJECTD_STORAGE_FULL;
     }
     running_log(scheduler, running, LOG_LEVEL_WARNING, lost ? "job-lost" : "job-moved",
                 "%s; it is %s%s", why->message, job_state_name(state),

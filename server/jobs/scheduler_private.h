@@ -36,6 +36,9 @@ void running_log(const struct scheduler *scheduler, const struct running *runnin
                  enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
+/* Waits so long; false when the pool is to end. */
+bool scheduler_pause(struct scheduler *scheduler, double seconds);
+
 /* Ends the claim in the store, as the pool says or as it must; the job stays listed. */
 void running_finish(struct scheduler *scheduler, struct running *running,
                     const struct pool_outcome *outcome);

@@ -41,9 +41,9 @@ static enum rejectd_status insert_with_samples(struct service *service, const vo
         }
         if (status == REJECTD_OK) {
             status = store->functions->dataset_insert(store, dataset, NULL, error);
-            if (status != REJECTD_OK && !store->functions->blob_is_needed(store, dataset->sha256)) {
-                blobs_remove(service->blobs, dataset->sha256);
-            }
+        }
+        if (status != REJECTD_OK && !store->functions->blob_is_needed(store, dataset->sha256)) {
+            blobs_remove(service->blobs, dataset->sha256);
         }
         blobs_unlock(service->blobs);
     }

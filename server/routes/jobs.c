@@ -257,6 +257,9 @@ static void send_array(struct request *request, enum artifact artifact, struct r
                          request->id, artifact_name(artifact));
     }
     if (status == REJECTD_OK) {
+        status = blobs_verify(request->service->blobs, sha256, &error);
+    }
+    if (status == REJECTD_OK) {
         status = blobs_open_file(request->service->blobs, sha256, &file, &bytes, &error);
     }
     if (status == REJECTD_OK) {

@@ -24,13 +24,14 @@ static const struct route routes[] = {
     {"GET", "/v1/jobs/{}/events", BODY_NONE, ROUTE_HTTP, send_events, ACCESS_USER},
     {"GET", "/v1/jobs/{}/result", BODY_NONE, ROUTE_HTTP, job_show_result, ACCESS_USER},
     {"GET", "/v1/jobs/{}/result/labels.npy", BODY_NONE, ROUTE_HTTP, job_send_labels, ACCESS_USER},
-    {"GET", "/v1/jobs/{}/result/cleaned.npy", BODY_NONE, ROUTE_HTTP, job_send_cleaned, ACCESS_USER},
+    {"GET", "/v1/jobs/{}/result/cleaned.npy", BODY_NONE, ROUTE_UPLOADS, job_send_cleaned,
+     ACCESS_USER},
 
     {"GET", "/v1/jobs/{}/result/correlations.npy", BODY_NONE, ROUTE_HTTP, job_send_correlations,
      ACCESS_USER},
     {"GET", "/v1/jobs/{}/result/reject_log.npz", BODY_NONE, ROUTE_COMMITS, job_send_reject_log,
      ACCESS_USER},
-    {"GET", "/v1/jobs/{}/result/cleaned-epo.fif", BODY_NONE, ROUTE_COMMITS, job_send_fif,
+    {"GET", "/v1/jobs/{}/result/cleaned-epo.fif", BODY_NONE, ROUTE_UPLOADS, job_send_fif,
      ACCESS_USER},
     {"GET", "/v1/jobs/{}/result/cleaned.set", BODY_NONE, ROUTE_UPLOADS, job_send_set, ACCESS_USER},
 

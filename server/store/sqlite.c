@@ -147,6 +147,10 @@ const char *const sqlite_migrations[] = {
     "  sample_bytes INTEGER NOT NULL,"
     "  touched_at INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX partials_touched ON partials (touched_at);",
+
+    /* Which store this is: blobs/blobs_owner.c. A copy is the same one. */
+    "CREATE TABLE identity (id TEXT NOT NULL);"
+    "INSERT INTO identity VALUES (lower(hex(randomblob(16))));",
 };
 
 const size_t sqlite_n_migrations = sizeof sqlite_migrations / sizeof sqlite_migrations[0];
@@ -292,6 +296,9 @@ static bool sqlite_blob_is_needed(struct store *store, const char *sha256)
 {
     struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
     int64_t needed = 1;
+    if (transaction_settle(&sqlite_store_of(store)->writer, NULL) != REJECTD_OK) {
+        return true;
+    }
     pthread_mutex_lock(&reader->lock);
     const enum rejectd_status status =
         sqlite_lookup(reader,
@@ -302,6 +309,22 @@ static bool sqlite_blob_is_needed(struct store *store, const char *sha256)
                       sha256, &needed, NULL);
     pthread_mutex_unlock(&reader->lock);
     return status != REJECTD_OK || needed != 0;
+}
+
+static enum rejectd_status sqlite_identity(struct store *store, char out[STORE_IDENTITY_SIZE],
+                                           struct rejectd_error *error)
+{
+    struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
+    struct query query;
+    out[0] = '\0';
+    pthread_mutex_lock(&reader->lock);
+    query_begin(&query, reader, "SELECT id FROM identity", error);
+    if (query_next(&query)) {
+        query_read_text(&query, out, STORE_IDENTITY_SIZE);
+    }
+    const enum rejectd_status status = query_end(&query);
+    pthread_mutex_unlock(&reader->lock);
+    return status;
 }
 
 static enum rejectd_status sqlite_blob_visit(struct store *store,
@@ -335,6 +358,7 @@ static enum rejectd_status sqlite_blob_visit(struct store *store,
 static const struct store_functions sqlite_functions = {
     .close = sqlite_close,
     .check = sqlite_check,
+    .identity = sqlite_identity,
     .dataset_insert = sqlite_dataset_insert,
     .dataset_add_part = sqlite_dataset_add_part,
     .dataset_parts = sqlite_dataset_parts,

@@ -1,5 +1,7 @@
 #include "server/store/sqlite_query.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,12 +37,38 @@ void sqlite_disconnect(struct sqlite_connection *connection)
     }
 }
 
+/* What the system said last about a file: 0 for one that isn't open. */
+static int last_errno(sqlite3 *database, int which)
+{
+    sqlite3_file *file = NULL;
+    int number = 0;
+    sqlite3_file_control(database, "main", which, &file);
+    if (file != NULL && file->pMethods != NULL) {
+        file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &number);
+    }
+    return number;
+}
+
+/* SQLite knows a full disk, but no other way of there being no room. */
+static bool is_full(sqlite3 *database)
+{
+    const int code = sqlite3_errcode(database);
+    const int numbers[] = {sqlite3_system_errno(database),
+                           last_errno(database, SQLITE_FCNTL_FILE_POINTER),
+                           last_errno(database, SQLITE_FCNTL_JOURNAL_POINTER)};
+    bool full = code == SQLITE_FULL;
+    for (size_t i = 0; (code == SQLITE_IOERR || code == SQLITE_CANTOPEN) && i < 3; i++) {
+        full = full || numbers[i] == ENOSPC || numbers[i] == EDQUOT;
+    }
+    return full;
+}
+
 enum rejectd_status sqlite_fail(struct sqlite_connection *connection, struct rejectd_error *error)
 {
     if (connection->n_errors != NULL) {
         atomic_fetch_add_explicit(connection->n_errors, 1, memory_order_relaxed);
     }
-    const bool full = sqlite3_errcode(connection->database) == SQLITE_FULL;
+    const bool full = is_full(connection->database);
     return REJECTD_FAIL(error, full ? REJECTD_STORAGE_FULL : REJECTD_STORAGE, "",
                         "the store failed: %s", sqlite3_errmsg(connection->database));
 }
@@ -66,9 +94,53 @@ enum rejectd_status transaction_end(struct sqlite_connection *connection,
 {
     if (status == REJECTD_OK) {
         status = sqlite_run(connection, "COMMIT", error);
+        connection->uncertain = connection->uncertain || status != REJECTD_OK;
     }
     if (status != REJECTD_OK && sqlite3_get_autocommit(connection->database) == 0) {
         sqlite_run(connection, "ROLLBACK", NULL);
+    }
+    if (status == REJECTD_STORAGE_FULL) {
+        /* The log may have more room, once what is in it is in the database: enough to delete. */
+        sqlite3_wal_checkpoint_v2(connection->database, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
+                                  NULL);
+    }
+    pthread_mutex_unlock(&connection->lock);
+    return status;
+}
+
+/* Writes what was there already: the first page, and so the first place in the log. */
+static enum rejectd_status write_anything(struct sqlite_connection *connection,
+                                          struct rejectd_error *error)
+{
+    int64_t version = 0;
+    char pragma[64];
+    struct query query;
+    query_begin(&query, connection, "PRAGMA user_version", error);
+    if (query_next(&query)) {
+        version = query_read_integer(&query);
+    }
+    const enum rejectd_status status = query_end(&query);
+    snprintf(pragma, sizeof pragma, "PRAGMA user_version = %d", (int)version);
+    return status == REJECTD_OK ? sqlite_run(connection, pragma, error) : status;
+}
+
+enum rejectd_status transaction_settle(struct sqlite_connection *connection,
+                                       struct rejectd_error *error)
+{
+    pthread_mutex_lock(&connection->lock);
+    enum rejectd_status status = REJECTD_OK;
+    if (connection->uncertain) {
+        status = sqlite_run(connection, "BEGIN IMMEDIATE", error);
+        if (status == REJECTD_OK) {
+            status = write_anything(connection, error);
+        }
+        if (status == REJECTD_OK) {
+            status = sqlite_run(connection, "COMMIT", error);
+        }
+        if (sqlite3_get_autocommit(connection->database) == 0) {
+            sqlite_run(connection, "ROLLBACK", NULL);
+        }
+        connection->uncertain = status != REJECTD_OK;
     }
     pthread_mutex_unlock(&connection->lock);
     return status;

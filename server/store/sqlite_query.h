@@ -25,6 +25,7 @@ struct sqlite_connection {
     struct sqlite_prepared prepared[SQLITE_PREPARED]; /* hashed by the address of the text */
     pthread_mutex_t lock;                             /* held by whoever runs statements */
     atomic_uint_least64_t *n_errors;                  /* counts failures; NULL: nobody does */
+    bool uncertain; /* a commit failed, and may be there all the same after a crash */
 };
 
 enum rejectd_status sqlite_connect(struct sqlite_connection *connection, const char *path,
@@ -44,6 +45,14 @@ enum rejectd_status transaction_begin(struct sqlite_connection *connection,
                                       struct rejectd_error *error);
 enum rejectd_status transaction_end(struct sqlite_connection *connection,
                                     enum rejectd_status status, struct rejectd_error *error);
+
+/*
+ * Sees to it that a commit that failed doesn't come back: its pages may have reached the log before
+ * the disk failed, and would be taken for good after a crash. Another commit takes their place.
+ * Fails when that isn't possible now. Without a failed commit it does nothing.
+ */
+enum rejectd_status transaction_settle(struct sqlite_connection *connection,
+                                       struct rejectd_error *error);
 
 /*
  * One statement, of text that stays as it is: a literal. Parameters are bound in their order (text

@@ -20,7 +20,10 @@
 
 #include "protocol/resource_json.h"
 
-enum { STORE_MAX_ATTEMPTS = 3 };
+enum {
+    STORE_MAX_ATTEMPTS = 3,
+    STORE_IDENTITY_SIZE = 33, /* hex and NUL */
+};
 
 /* Who looks: lists show what is theirs or the lab's. NULL stands for the daemon and for
  * administrators, who see all. */
@@ -164,6 +167,10 @@ struct store_functions {
 
     /* Fails when the store cannot answer now. */
     enum rejectd_status (*check)(struct store *store, struct rejectd_error *error);
+
+    /* What it was given when it was made. */
+    enum rejectd_status (*identity)(struct store *store, char out[STORE_IDENTITY_SIZE],
+                                    struct rejectd_error *error);
 
     /* Fills id and created_at; its ownership is given. A dataset with a sha256 is READY, one
      * without awaits samples: those of next_part, or those that are PUT. part, its first one, is
@@ -309,7 +316,8 @@ struct store_functions {
                                       void (*visit)(void *context, const char *sha256,
                                                     const char *holder),
                                       void *context, struct rejectd_error *error);
-    /* True when a record refers to the blob, and when that cannot be told. */
+    /* True when a record refers to the blob, and when that cannot be told: because the store
+     * fails, or because a commit failed that may yet be there after a crash. */
     bool (*blob_is_needed)(struct store *store, const char *sha256);
 };
 
@@ -325,6 +333,11 @@ void store_new_id(const char *prefix, char out[RESOURCE_ID_SIZE]);
 /* Opens (and makes, and brings up to date) the database file. *store is owned by the caller:
  * functions->close(). */
 enum rejectd_status store_sqlite_open(const char *path, struct store **store,
+                                      struct rejectd_error *error);
+
+/* Copies a database file, as it is at one moment, into a new one. Others may use it meanwhile, in
+ * other processes as well. */
+enum rejectd_status store_sqlite_copy(const char *from, const char *to,
                                       struct rejectd_error *error);
 
 #endif

@@ -353,6 +353,10 @@ enum rejectd_status file_commit(struct file_upload *upload, const char *name,
     if (status == REJECTD_OK) {
         name_next_part(&upload->leftover, dataset);
         status = insert(&commit, error);
+    } else if (commit.published) {
+        blobs_lock(upload->service->blobs);
+        remove_unneeded(&commit);
+        blobs_unlock(upload->service->blobs);
     }
     if (status != REJECTD_OK) {
         dataset_view_clear(dataset);

@@ -332,9 +332,9 @@ enum rejectd_status upload_publish(struct upload *upload, const char *sha256,
     }
     if (status == REJECTD_OK) {
         status = store->functions->dataset_set_samples(store, upload->dataset, sha256, error);
-        if (status != REJECTD_OK && !store->functions->blob_is_needed(store, sha256)) {
-            blobs_remove(service->blobs, sha256);
-        }
+    }
+    if (status != REJECTD_OK && !store->functions->blob_is_needed(store, sha256)) {
+        blobs_remove(service->blobs, sha256);
     }
     blobs_unlock(service->blobs);
     if (status == REJECTD_OK) {

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from api import FINAL, as_base64
 from daemon import BUILD, Daemon
+from pieces import Pieces
 from samples import description, noise
 
 PRELOAD = BUILD / "tests" / "libfault_preload.so"
@@ -36,11 +37,16 @@ def expect(good, *what):
         raise Failure(" ".join(map(str, what)))
 
 
+def digests(answers):
+    return [hashlib.sha256(answer.body).hexdigest() for answer in answers]
+
+
 class Session:
     def __init__(self, api):
         self.api = api
         self.n_refused = 0
         self.datasets, self.deleted, self.jobs, self.results = {}, [], [], {}
+        self.pieces = {}  # dataset: (its upload, how much of it was acknowledged)
 
     def ask(self, answer, *accepted):
         """True when it was done; what wasn't must be the server's failure."""
@@ -67,6 +73,23 @@ class Session:
             self.datasets[identity] = digest
         return identity
 
+    def upload_in_pieces(self, seed):
+        data = noise(**SHAPE, seed=seed)
+        answer = self.api.post("/v1/datasets", description(**SHAPE))
+        if not self.ask(answer, 201):
+            return
+        dataset = answer.json()
+        self.datasets[dataset["id"]] = None
+        upload = Pieces(self.api, dataset, data.tobytes())
+        self.pieces[dataset["id"]] = upload, 0
+        for first, end in ((0, 3001), (3001, 5000)):
+            if not self.ask(upload.send(first, end), 204):
+                return
+            self.pieces[dataset["id"]] = upload, end
+        if self.ask(upload.send(5000, len(upload.body)), 200):
+            self.datasets[dataset["id"]] = hashlib.sha256(upload.body).hexdigest()
+            del self.pieces[dataset["id"]]
+
     def fit(self, dataset):
         request = {"type": "fit", "dataset": dataset, "parameters": {"cv": 3, "n_interpolate": [1]}}
         answer = self.api.post("/v1/jobs", request)
@@ -80,16 +103,16 @@ class Session:
             expect(time.monotonic() < deadline, "the job hangs:", job["state"])
             job = self.api.job(identity, wait=1)
         if job["state"] == "succeeded":
-            self.results[identity] = self.result(identity)
+            answers = self.download(identity)
+            if all([self.ask(answer, 200) for answer in answers]):
+                self.results[identity] = digests(answers)
         else:
             expect(job["state"] == "failed" and job["error"], job)
             self.n_refused += 1
 
-    def result(self, identity):
-        answers = [self.api.get(f"/v1/jobs/{identity}/result{name}")
-                   for name in ("", "/labels.npy", "/cleaned.npy")]  # fmt: skip
-        expect(all(a.status == 200 for a in answers), answers)
-        return [hashlib.sha256(a.body).hexdigest() for a in answers]
+    def download(self, identity):
+        return [self.api.get(f"/v1/jobs/{identity}/result{name}")
+                for name in ("", "/labels.npy", "/cleaned.npy")]  # fmt: skip
 
     def delete(self, identity):
         if self.ask(self.api.delete(f"/v1/datasets/{identity}"), 204):
@@ -104,6 +127,18 @@ class Session:
             self.fit(first)
         if second is not None:
             self.delete(second)
+        self.upload_in_pieces(3)
+
+    def go_on(self, api, identity, upload, acknowledged):
+        """What was acknowledged of a body is there; the rest makes it what was sent."""
+        upload.api = api
+        if api.get(f"/v1/datasets/{identity}").json()["state"] != "ready":
+            offset = upload.offset()
+            expect(offset >= acknowledged, "of", acknowledged, "bytes", offset, "are there")
+            answer = upload.send(offset, len(upload.body))
+            expect(answer.status == 200, "going on at", offset, "is answered by", answer)
+        digest = hashlib.sha256(upload.body).hexdigest()
+        expect(upload.ready() == digest, "dataset", identity, "has other samples than were sent")
 
     def check(self, api):
         self.api = api
@@ -112,12 +147,16 @@ class Session:
             expect(answer.status == 200, "dataset", identity, "is lost")
             found = answer.json()["sha256"]
             expect(found == digest or digest is None, "dataset", identity, "has", found)
+        for identity, (upload, acknowledged) in self.pieces.items():
+            self.go_on(api, identity, upload, acknowledged)
         for identity in self.deleted:
             expect(api.get(f"/v1/datasets/{identity}").status == 404, identity, "is there again")
         for identity in self.jobs:
             expect(api.get(f"/v1/jobs/{identity}").status == 200, "job", identity, "is lost")
         for identity, first in self.results.items():
-            expect(self.result(identity) == first, "the result of", identity, "is another one")
+            answers = self.download(identity)
+            expect(all(a.status == 200 for a in answers), "the result of", identity, "is lost")
+            expect(digests(answers) == first, "the result of", identity, "is another one")
 
 
 def one_fault(folder, at, number):
@@ -157,6 +196,9 @@ def one_fault(folder, at, number):
     return report.read_text().strip() if report.exists() else "", came_of_it
 
 
+MOST_FAILURES = 20  # then it is given up
+
+
 def all_faults(number, step, counts):
     """How many of them were not survived; counts[what came of it] goes up for the others."""
     at = 1 + (number == errno.ENOSPC) % step
@@ -171,7 +213,9 @@ def all_faults(number, step, counts):
                 print(f"ok   {at} {name} at {fault.replace(folder, '')}: {came_of_it}", flush=True)
             except (Failure, AssertionError, OSError) as failure:
                 failed += 1
-                print(f"FAIL {at} {str(failure).replace(folder, '')}", flush=True)
+                print(f"FAIL {at} {str(failure).replace(folder, '')[:1000]}", flush=True)
+                if failed == MOST_FAILURES:
+                    return failed
         at += step
 
 
