@@ -36,6 +36,14 @@ void json_append_string(struct buffer *buffer, const char *text)
                                      "\x1e\x1f\x7f");
         const char *end = text + plain;
         while (text < end) {
+            size_t ascii = 0;
+            while (text + ascii < end && (unsigned char)text[ascii] < 0x80)
+                ascii++;
+            if (ascii > 0) {
+                buffer_append(buffer, text, ascii);
+                text += ascii;
+                continue;
+            }
             unsigned code;
             size_t n = utf8_decode(text, &code);
             if (n == 0)

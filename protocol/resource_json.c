@@ -94,7 +94,7 @@ static void append_progress(struct buffer *text, const char *stage, double fract
         buffer_append_text(text, ",\"seconds_left\":null}");
 }
 
-static void append_job(struct buffer *text, const struct job_view *view)
+static void append_job(struct buffer *text, const struct job_view *view, bool summary)
 {
     buffer_append_text(text, "{\"id\":");
     json_append_string(text, view->id);
@@ -103,8 +103,11 @@ static void append_job(struct buffer *text, const struct job_view *view)
     append_string_field(text, "dataset", view->dataset);
     append_string_field(text, "model", view->model);
     append_string_field(text, "device", view->device);
-    buffer_append_format(text, ",\"priority\":%d,\"parameters\":", view->priority);
-    buffer_append_text(text, view->parameters_json != NULL ? view->parameters_json : "{}");
+    buffer_append_format(text, ",\"priority\":%d", view->priority);
+    if (!summary) {
+        buffer_append_text(text, ",\"parameters\":");
+        buffer_append_text(text, view->parameters_json != NULL ? view->parameters_json : "{}");
+    }
     append_string_field(text, "state", job_state_names[view->state]);
     if (view->position >= 0)
         buffer_append_format(text, ",\"position\":%ld", view->position);
@@ -155,7 +158,46 @@ char *job_view_to_json(const struct job_view *view)
 {
     struct buffer text;
     buffer_init(&text, max_text);
-    append_job(&text, view);
+    append_job(&text, view, false);
+    return buffer_take(&text, NULL);
+}
+
+char *job_summary_to_json(const struct job_view *view)
+{
+    struct buffer text;
+    buffer_init(&text, max_text);
+    append_job(&text, view, true);
+    return buffer_take(&text, NULL);
+}
+
+char *job_change_to_json(const struct job_view *view)
+{
+    struct buffer text;
+    buffer_init(&text, max_text);
+    buffer_append_text(&text, "{\"id\":");
+    json_append_string(&text, view->id);
+    if (view->position >= 0) {
+        buffer_append_format(&text, ",\"position\":%ld}", view->position);
+    } else {
+        buffer_append_text(&text, ",\"progress\":");
+        append_progress(&text, view->stage, view->fraction, view->seconds_left);
+        buffer_append_text(&text, "}");
+    }
+    return buffer_take(&text, NULL);
+}
+
+char *queue_to_json(const struct queue_view *view)
+{
+    struct buffer text;
+    buffer_init(&text, max_text);
+    buffer_append_format(&text, "{\"queued\":%zu,\"running\":%zu", view->n_queued, view->n_running);
+    for (size_t i = 0; i < view->n_jobs; i++) {
+        buffer_append_text(&text, i > 0 ? "," : ",\"jobs\":[");
+        append_job(&text, &view->jobs[i], true);
+    }
+    if (view->jobs != NULL && view->n_jobs == 0)
+        buffer_append_text(&text, ",\"jobs\":[");
+    buffer_append_text(&text, view->jobs != NULL ? "]}" : "}");
     return buffer_take(&text, NULL);
 }
 
@@ -196,7 +238,7 @@ char *job_list_to_json(const struct job_view *views, size_t n_views)
     begin_list(&text, "jobs");
     for (size_t i = 0; i < n_views; i++) {
         buffer_append_text(&text, i > 0 ? "," : "");
-        append_job(&text, &views[i]);
+        append_job(&text, &views[i], false);
     }
     return end_list(&text);
 }

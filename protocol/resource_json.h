@@ -165,6 +165,11 @@ void job_view_clear(struct job_view *view);
 /* {"stage": ..., "fraction": ..., "seconds_left": ...}, as in a job. */
 char *job_progress_to_json(const char *stage, double fraction, double seconds_left);
 char *job_view_to_json(const struct job_view *view);
+/* The same without "parameters". */
+char *job_summary_to_json(const struct job_view *view);
+/* What changes of a job within its state: {"id": ..., "position": ...} when it has a position, else
+ * {"id": ..., "progress": {...}}. */
+char *job_change_to_json(const struct job_view *view);
 enum rejectd_status job_view_from_json(const char *text, size_t length, struct job_view *view,
                                        struct rejectd_error *error);
 /* {"jobs": [...]} in the order given. */
@@ -172,6 +177,15 @@ char *job_list_to_json(const struct job_view *views, size_t n_views);
 enum rejectd_status job_list_from_json(const char *text, size_t length, struct job_view **views,
                                        size_t *n_views, struct rejectd_error *error);
 void job_list_free(struct job_view *views, size_t n_views);
+
+/* The queue as a whole: {"queued": ..., "running": ..., "jobs": [summaries]}. */
+struct queue_view {
+    size_t n_queued;
+    size_t n_running;
+    const struct job_view *jobs; /* NULL: aren't told */
+    size_t n_jobs;
+};
+char *queue_to_json(const struct queue_view *view);
 
 /* A fitted model: GET /v1/models/{id}. */
 struct model_view {

@@ -86,7 +86,7 @@ static const struct setting settings[] = {
      "clients for which that doesn't count, as a proxy: 10.0.0.7, 172.16.0.0/12"},
     {"max-listeners", SETTING_INTEGER, AT(max_listeners), "2048", 0, 65536, NULL,
      "clients that listen to events at the same time; more are answered 503"},
-    {"event-heartbeat", SETTING_INTEGER, AT(event_heartbeat), "15", 1, 3600, NULL,
+    {"event-heartbeat", SETTING_INTEGER | SETTING_RELOADS, AT(event_heartbeat), "15", 1, 3600, NULL,
      "seconds after which a silent stream of events shows that it is there"},
     {"idle-timeout", SETTING_INTEGER, AT(idle_timeout), "60", 1, 3600, NULL,
      "seconds after which a silent connection is closed"},

@@ -12,6 +12,7 @@
 #include "server/http/request.h"
 #include "server/http/server.h"
 #include "server/jobs/job_events.h"
+#include "server/jobs/queue_watch.h"
 #include "server/notify.h"
 #include "server/pulse.h"
 #include "server/uploads/partials.h"
@@ -39,6 +40,7 @@ struct daemon {
     struct service service;
     struct gpu_worker *gpus[MOST_GPUS];
     char gpu_ids[MOST_GPUS][32];
+    struct queue_watch *queue_watch;
     struct pool *pool;
     struct http_server *http;
 };
@@ -246,6 +248,14 @@ static enum rejectd_status start_jobs(struct daemon *daemon, struct rejectd_erro
     }
     enum rejectd_status status = scheduler_open(&options, &service->scheduler, error);
     if (status == REJECTD_OK) {
+        const struct queue_watch_options watched = {
+            .events = service->events,
+            .store = service->store,
+            .scheduler = service->scheduler,
+        };
+        status = queue_watch_open(&watched, &daemon->queue_watch, error);
+    }
+    if (status == REJECTD_OK) {
         const struct job_source source = scheduler_source(service->scheduler);
         device_board_tell(service->board, devices_changed, service->scheduler);
         status = pool_start(&source, devices, 1 + service->n_gpus, &daemon->pool, error);
@@ -380,6 +390,7 @@ void daemon_tick(struct daemon *daemon)
 {
     const double now = clock_monotonic();
     waiters_wake_expired(&daemon->waiters, now);
+    queue_watch_tick(daemon->queue_watch, now);
     events_wake_due(daemon->service.events, now);
     http_tick(daemon->http);
     pulse_tick(daemon->pulse, now);
@@ -473,6 +484,7 @@ void daemon_stop(struct daemon *daemon)
     executor_close(service->uploads);
     executor_close(service->commits);
     partials_close(service->partials);
+    queue_watch_close(daemon->queue_watch);
     scheduler_close(service->scheduler);
     for (size_t i = 0; i < service->n_gpus; i++) {
         gpu_worker_close(daemon->gpus[i]);

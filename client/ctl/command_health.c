@@ -13,7 +13,7 @@ static int run_health(struct ctl *ctl, int argc, char **argv)
     struct rejectd_error error;
     char *text = NULL;
     size_t length;
-    enum rejectd_status status = rejectd_client_open(ctl->server, &client, &error);
+    enum rejectd_status status = ctl_open_client(ctl, &client, &error);
     if (status == REJECTD_OK)
         status = rejectd_client_get(client, "/healthz", &text, &length, &error);
     if (status == REJECTD_OK)

@@ -1,9 +1,10 @@
-/* status and cancel. */
+/* status, watch and cancel. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/ctl/ctl.h"
+#include "client/ctl/transfer.h"
 #include "protocol/resource_json.h"
 
 static void print_job(const struct job_view *job)
@@ -14,6 +15,8 @@ static void print_job(const struct job_view *job)
         printf("  %ld before it", job->position);
     if (job->state == JOB_STATE_RUNNING && job->stage[0] != '\0')
         printf("  %s", job->stage);
+    if (job->seconds_left > 0.0)
+        printf("  %.0f s left", job->seconds_left);
     if (job->state == JOB_STATE_FAILED)
         printf("  %s", job->error.message);
     putchar('\n');
@@ -45,6 +48,21 @@ static bool print_readable(const char *id, const char *text, size_t length)
     return true;
 }
 
+/* id NULL: all jobs. */
+static int print_resource(const struct ctl *ctl, struct rejectd_client *client, const char *id,
+                          const char *path)
+{
+    struct rejectd_error error;
+    char *text = NULL;
+    size_t length;
+    if (rejectd_client_get(client, path, &text, &length, &error) != REJECTD_OK)
+        return ctl_failure(&error);
+    if (ctl->json || !print_readable(id, text, length))
+        printf("%s\n", text);
+    free(text);
+    return CTL_OK;
+}
+
 static int run_status(struct ctl *ctl, int argc, char **argv)
 {
     int code = ctl_take_common(ctl, &ctl_status, argc, argv, 0, 1);
@@ -56,16 +74,31 @@ static int run_status(struct ctl *ctl, int argc, char **argv)
         return CTL_USAGE;
     struct rejectd_client *client;
     struct rejectd_error error;
-    char *text = NULL;
-    size_t length;
-    enum rejectd_status status = ctl_open_client(ctl, &client, &error);
-    if (status == REJECTD_OK)
-        status = rejectd_client_get(client, path, &text, &length, &error);
-    if (status == REJECTD_OK && (ctl->json || !print_readable(id, text, length)))
-        printf("%s\n", text);
-    free(text);
+    if (ctl_open_client(ctl, &client, &error) != REJECTD_OK)
+        return ctl_failure(&error);
+    code = print_resource(ctl, client, id, path);
     rejectd_client_close(client);
-    return status == REJECTD_OK ? CTL_OK : ctl_failure(&error);
+    return code;
+}
+
+static int run_watch(struct ctl *ctl, int argc, char **argv)
+{
+    int code = ctl_take_common(ctl, &ctl_watch, argc, argv, 1, 1);
+    if (code >= 0)
+        return code;
+    struct rejectd_client *client;
+    struct rejectd_error error;
+    const char *id = argv[optind];
+    char path[128];
+    if (strncmp(id, "jb_", 3) != 0 || !ctl_resource_path(id, path))
+        return ctl_usage("watch needs the id of a job, jb_...");
+    if (ctl_open_client(ctl, &client, &error) != REJECTD_OK)
+        return ctl_failure(&error);
+    code = transfer_follow(ctl, client, id);
+    if (code == CTL_OK)
+        code = print_resource(ctl, client, id, path);
+    rejectd_client_close(client);
+    return code;
 }
 
 static int run_cancel(struct ctl *ctl, int argc, char **argv)
@@ -97,6 +130,16 @@ const struct ctl_command ctl_status = {
             "example:\n"
             "  rejectctl status jb_abc\n",
     .run = run_status,
+};
+
+const struct ctl_command ctl_watch = {
+    .name = "watch",
+    .summary = "follow a job until it has ended",
+    .help = "usage: rejectctl watch JOB\n\n"
+            "Shows how far it is, on a terminal. Interrupted, it leaves the job alone.\n\n"
+            "example:\n"
+            "  rejectctl watch jb_abc\n",
+    .run = run_watch,
 };
 
 const struct ctl_command ctl_cancel = {

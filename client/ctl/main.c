@@ -14,11 +14,21 @@
 #include "client/ctl/ctl.h"
 
 static const struct ctl_command *const commands[] = {
-    &ctl_upload,           &ctl_fit,         &ctl_apply,
-    &ctl_thresholds,       &ctl_ransac,      &ctl_global_thresholds,
-    &ctl_validation_curve, &ctl_interpolate, &ctl_status,
-    &ctl_cancel,           &ctl_download,    &ctl_devices,
-    &ctl_health,           &ctl_simulate,
+    &ctl_upload,
+    &ctl_fit,
+    &ctl_apply,
+    &ctl_thresholds,
+    &ctl_ransac,
+    &ctl_global_thresholds,
+    &ctl_validation_curve,
+    &ctl_interpolate,
+    &ctl_status,
+    &ctl_watch,
+    &ctl_cancel,
+    &ctl_download,
+    &ctl_devices,
+    &ctl_health,
+    &ctl_simulate,
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

@@ -76,8 +76,13 @@ static enum rejectd_status quarantine(struct blobs *blobs, const char *sha256, i
         opened.st_ino == named.st_ino) {
         mkdirat(blobs->directory, "../quarantine", 0700);
         number = renameat(blobs->directory, sha256, blobs->directory, target) == 0 ? 0 : errno;
+        if (number == 0) {
+            atomic_fetch_sub(&blobs->bytes, (long long)named.st_size);
+            atomic_fetch_sub(&blobs->n_blobs, 1);
+        }
     }
     blobs_unlock(blobs);
+    atomic_fetch_add(&blobs->n_errors, 1);
     return REJECTD_FAIL(error, REJECTD_STORAGE, "", "blob %.64s has another content; %s%s", sha256,
                         number == 0 ? "it is in quarantine now"
                                     : "it cannot be moved to quarantine: ",

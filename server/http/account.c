@@ -40,10 +40,23 @@ bool request_id_is_acceptable(const char *id)
     return length > 0 && length < RESOURCE_REQUEST_SIZE && id[length] == '\0';
 }
 
+/* Whoever asks may have written anything. */
+static const char *known_method(const char *method)
+{
+    static const char *const known[] = {"GET",    "HEAD",    "POST",  "PUT",    "PATCH",
+                                        "DELETE", "OPTIONS", "TRACE", "CONNECT"};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(known[i], method) == 0) {
+            return known[i];
+        }
+    }
+    return "other";
+}
+
 void account_begin(struct request *request, const char *method)
 {
     const char *id = request_header(request, "X-Request-Id");
-    snprintf(request->account.method, sizeof request->account.method, "%s", method);
+    request->account.method = known_method(method);
     if (id != NULL && request_id_is_acceptable(id)) {
         snprintf(request->request_id, sizeof request->request_id, "%s", id);
     }

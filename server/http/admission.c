@@ -179,12 +179,15 @@ enum rejectd_status admission_check(struct request *request, const char *method,
     };
     enum rejectd_status status = framing_check(request->connection, &framing, error);
     if (status == REJECTD_OK) {
+        status = framing_check_path(request->path, error);
+    }
+    if (status == REJECTD_OK) {
         status = read_length(request, error);
     }
     /* A body whose end isn't certain can't be skipped. */
     *close_after = status != REJECTD_OK || framing.transfer_encoding > 0;
     if (status == REJECTD_OK) {
-        status = framing_check_uri(request->connection, request->path, error);
+        status = framing_check_query(request->connection, error);
     }
     if (status == REJECTD_OK) {
         status = check_authority(request, error);

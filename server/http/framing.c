@@ -230,16 +230,21 @@ static enum MHD_Result read_argument(void *context, enum MHD_ValueKind kind, con
     return MHD_YES;
 }
 
-enum rejectd_status framing_check_uri(struct MHD_Connection *connection, const char *uri,
-                                      struct rejectd_error *error)
+enum rejectd_status framing_check_path(const char *path, struct rejectd_error *error)
 {
-    struct arguments arguments = {0};
-    for (const char *c = uri; *c != '\0'; c++) {
+    for (const char *c = path; *c != '\0'; c++) {
         if (*c <= ' ' || *c >= 0x7f || *c == '\\' || *c == '"' || *c == '<' || *c == '>') {
             return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "",
                                 "the path has a byte that must be percent-encoded");
         }
     }
+    return REJECTD_OK;
+}
+
+enum rejectd_status framing_check_query(struct MHD_Connection *connection,
+                                        struct rejectd_error *error)
+{
+    struct arguments arguments = {0};
     MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, read_argument, &arguments);
     if (arguments.n > MOST_ARGUMENTS) {
         return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "",

@@ -25,8 +25,11 @@ struct framing {
 enum rejectd_status framing_check(struct MHD_Connection *connection, struct framing *framing,
                                   struct rejectd_error *error);
 
-/* Refuses paths with bytes that no URI has, and query arguments that come twice or hold a NUL. */
-enum rejectd_status framing_check_uri(struct MHD_Connection *connection, const char *uri,
-                                      struct rejectd_error *error);
+/* Refuses paths with bytes that no URI has. */
+enum rejectd_status framing_check_path(const char *path, struct rejectd_error *error);
+
+/* Refuses queries with too many arguments, and arguments that come twice or hold a NUL. */
+enum rejectd_status framing_check_query(struct MHD_Connection *connection,
+                                        struct rejectd_error *error);
 
 #endif

@@ -66,7 +66,7 @@ enum request_phase {
 
 /* What account.h tells of a request. */
 struct request_account {
-    char method[16];
+    const char *method;  /* "other" for one that isn't known; static text */
     int status;          /* of the answer; 0: none yet */
     const char *problem; /* its kind; NULL: none */
     bool waits;          /* on purpose, as ?wait= does: its time says nothing about the service */
@@ -100,6 +100,7 @@ struct request {
     struct waiter waiter;
     struct event_stream *events; /* that it listens to; NULL: none */
     struct response response;
+    bool cut; /* refused, and its body not read */
 
     /* Under the server's lock. */
     bool suspended;
@@ -155,6 +156,7 @@ void job_list_all(struct request *request, struct response *response);
 void job_show(struct request *request, struct response *response);
 void job_remove(struct request *request, struct response *response);
 void job_send_events(struct request *request, struct response *response);
+void queue_send_events(struct request *request, struct response *response);
 /* Of the request that ends; NULL is allowed. */
 void event_stream_close(struct service *service, struct event_stream *stream);
 /* The job with its progress. */

@@ -40,6 +40,7 @@
 #include "server/http/connections.h"
 #include "server/http/handlers.h"
 #include "server/http/limits.h"
+#include "server/http/linger.h"
 #include "server/http/request.h"
 #include "server/http/tls.h"
 
@@ -57,6 +58,7 @@ struct http_server {
     int socket; /* -1: libmicrohttpd's */
     char url[320];
     struct connections *connections;
+    struct http_linger *linger;
     struct tls *tls;   /* NULL: none */
     double next_sweep; /* clock_monotonic() */
     struct request_ids ids;
@@ -287,6 +289,7 @@ static enum MHD_Result begin(struct request *request, const char *method, const 
     if (close_after || request->content_length > DROPPED_BODY ||
         (request->content_length > 0 && awaits_permission(request))) {
         request->response.close = true;
+        request->cut = true;
         return send_answer(request);
     }
     await_body(request);
@@ -458,6 +461,7 @@ static void *new_request(void *context, const char *uri, struct MHD_Connection *
         request->server = server;
         request->service = server->service;
         request_ids_make(&server->ids, request->request_id);
+        request->account.method = "other"; /* until the headers are there */
         request->started = clock_monotonic();
         request->waiter.wake = wake_callback;
         request->waiter.context = request;
@@ -471,9 +475,13 @@ static void completed(void *context, struct MHD_Connection *connection, void **r
     struct request *request = *request_context;
     const struct http_server *server = context;
     const struct config *config = server->service->config;
-    (void)connection;
     if (request == NULL) {
         return;
+    }
+    if (request->cut) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        linger_add(server->linger, info->connect_fd);
     }
     account_end(request, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     /* The next one may take its time to begin, but then not to go on. */
@@ -669,6 +677,9 @@ static enum rejectd_status open_front(struct http_server *server, struct rejectd
     if (status == REJECTD_OK) {
         status = connections_open(config, server->tls, &server->connections, error);
     }
+    if (status == REJECTD_OK) {
+        status = linger_open(&server->linger, error);
+    }
     if (status == REJECTD_OK && server->tls != NULL) {
         log_expiry(server, "certificate-loaded");
     }
@@ -779,6 +790,16 @@ void http_drain(struct http_server *server)
     }
 }
 
+/* Their streams have an end that they are to be told, if they take it soon. */
+static void await_listeners(struct http_server *server)
+{
+    const struct timespec moment = {.tv_nsec = 10 * 1000 * 1000};
+    const double until = clock_monotonic() + 2.0;
+    while (events_n_listeners(server->service->events) > 0 && clock_monotonic() < until) {
+        nanosleep(&moment, NULL);
+    }
+}
+
 void http_stop(struct http_server *server)
 {
     if (server == NULL) {
@@ -791,8 +812,10 @@ void http_stop(struct http_server *server)
             pthread_cond_wait(&server->changed, &server->lock);
         }
         pthread_mutex_unlock(&server->lock);
+        await_listeners(server);
         MHD_stop_daemon(server->daemon);
     }
+    linger_close(server->linger);
     if (server->socket >= 0) {
         close(server->socket);
     }

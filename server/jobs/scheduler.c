@@ -45,8 +45,8 @@ static enum rejectd_status open_samples(struct scheduler *scheduler, struct runn
                            dataset_sample_bytes(&inputs->description), &running->samples, error);
     }
     if (status == REJECTD_STORAGE) {
-        log_write(scheduler->options.log, LOG_LEVEL_ERROR, "samples-damaged", "dataset %s: %s",
-                  dataset, error->message);
+        running_log(scheduler, running, LOG_LEVEL_ERROR, "samples-damaged", "dataset %s: %s",
+                    dataset, error->message);
         status = REJECTD_FAIL(error, REJECTD_STORAGE, "dataset",
                               "the samples of dataset %.40s are damaged on the server's disk; "
                               "upload them again",

@@ -88,6 +88,9 @@ static void write_blobs(struct service *service, struct buffer *text)
         metric_text_single(text, "rejectd_disk_size_bytes", METRIC_GAUGE, "How large it is.",
                            (double)usage.disk_size);
     }
+    metric_text_single(text, "rejectd_event_listeners", METRIC_GAUGE,
+                       "Clients that listen to a job's events.",
+                       (double)events_n_listeners(service->events));
     metric_text_single(text, "rejectd_uploads_open", METRIC_GAUGE, "Uploads that are going on.",
                        (double)atomic_load(&service->n_uploads));
 }

@@ -1,9 +1,9 @@
 /*
- * GET /v1/jobs/{id}/events: server-sent events.
+ * GET /v1/jobs/{id}/events and GET /v1/events: server-sent events.
  *
  * The body is made as it is sent: the listener's next event, or, after a gap (which is how a stream
- * without Last-Event-ID begins), the job as it is now. When there is nothing the connection is
- * suspended; a publication, the heartbeat or the daemon's end wakes it.
+ * without Last-Event-ID begins), the job or the queue as it is now. When there is nothing the
+ * connection is suspended; a publication, the heartbeat or the daemon's end wakes it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,10 @@
 #include "server/clock.h"
 #include "server/http/request.h"
 
-enum { MOST_EVENT_BYTES = 64 << 20 };
+enum {
+    MOST_EVENT_BYTES = 64 << 20,
+    SHOWN_JOBS = 100, /* of the queue */
+};
 
 struct event_stream {
     struct listener *listener;
@@ -45,7 +48,9 @@ static void set_pending(struct event_stream *stream, char *text)
 static char *format_event(uint64_t id, enum event_kind kind, const char *data)
 {
     static const char *const names[] = {
-        [EVENT_JOB] = "job", [EVENT_PROGRESS] = "progress", [EVENT_END] = "end"};
+        [EVENT_JOB] = "job",     [EVENT_PROGRESS] = "progress", [EVENT_POSITION] = "position",
+        [EVENT_QUEUE] = "queue", [EVENT_END] = "end",
+    };
     struct buffer text;
     buffer_init(&text, MOST_EVENT_BYTES);
     buffer_append_format(&text, "id: %llu\nevent: %s\ndata: ", (unsigned long long)id, names[kind]);
@@ -77,6 +82,43 @@ static char *show_job(struct request *request, uint64_t id, bool *final)
     return text;
 }
 
+/* The jobs that the listener sees; the totals are of all. */
+static char *show_queue(const struct request *request, uint64_t id)
+{
+    struct service *service = request->service;
+    struct store *store = service->store;
+    struct rejectd_error error = {0};
+    struct store_viewer viewer;
+    struct store_queue queue;
+    struct job_view *jobs = NULL;
+    size_t n_jobs = 0;
+    char *text = NULL;
+    if (store->functions->queue_look(store, &queue, &error) != REJECTD_OK ||
+        store->functions->queue_list(store, principal_viewer(&request->principal, &viewer),
+                                     SHOWN_JOBS, &jobs, &n_jobs, &error) != REJECTD_OK) {
+        return NULL;
+    }
+    struct job_view none = {0};
+    struct queue_view view = {
+        .n_running = queue.n_running, .jobs = n_jobs == 0 ? &none : jobs, .n_jobs = n_jobs};
+    for (size_t i = 0; i < queue.n; i++) {
+        view.n_queued += queue.by_priority[i].n_queued;
+    }
+    for (size_t i = 0; i < n_jobs; i++) {
+        scheduler_show_progress(service->scheduler, &jobs[i]);
+    }
+    char *json = queue_to_json(&view);
+    text = json == NULL ? NULL : format_event(id, EVENT_QUEUE, json);
+    free(json);
+    job_list_free(jobs, n_jobs);
+    return text;
+}
+
+static bool is_of_queue(const struct request *request)
+{
+    return request->id[0] == '\0';
+}
+
 /* Makes something pending, or ends the stream; false when there is nothing yet. */
 static bool go_on(struct request *request)
 {
@@ -92,7 +134,8 @@ static bool go_on(struct request *request)
         free(data);
         return true;
     case EVENTS_GAP:
-        set_pending(stream, show_job(request, id, &final));
+        set_pending(stream,
+                    is_of_queue(request) ? show_queue(request, id) : show_job(request, id, &final));
         stream->over = stream->over || final;
         return true;
     case EVENTS_OVER:
@@ -102,6 +145,7 @@ static bool go_on(struct request *request)
         break;
     }
     if (!request_may_wait(request)) {
+        set_pending(stream, strdup(": the service is stopping\n\n"));
         stream->over = true;
         return true;
     }
@@ -163,6 +207,13 @@ static void wake(void *context)
     request_wake(context);
 }
 
+/* Decides who is told of a job in the queue. */
+static bool may_see(void *context, const struct ownership *ownership)
+{
+    const struct request *request = context;
+    return principal_sees(&request->principal, ownership);
+}
+
 static enum rejectd_status open_stream(struct request *request, struct rejectd_error *error)
 {
     static const char hello[] = "retry: 1000\n\n";
@@ -175,10 +226,21 @@ static enum rejectd_status open_stream(struct request *request, struct rejectd_e
     set_pending(stream, strdup(hello));
     enum rejectd_status status = read_last(request, &last, error);
     if (status == REJECTD_OK) {
-        status = events_join(request->service->events, request->id, last, wake, request,
-                             &stream->listener, error);
+        struct events *events = request->service->events;
+        status =
+            is_of_queue(request)
+                ? events_join_queue(events, last, wake, may_see, request, &stream->listener, error)
+                : events_join(events, request->id, last, wake, request, &stream->listener, error);
     }
     return status;
+}
+
+static void respond_events(struct request *request, struct response *response)
+{
+    request->account.waits = true;
+    const struct response_stream stream = {
+        .read = stream_read, .close = leave_it, .context = request, .bytes = MHD_SIZE_UNKNOWN};
+    respond_stream(response, "text/event-stream", &stream);
 }
 
 void job_send_events(struct request *request, struct response *response)
@@ -195,7 +257,15 @@ void job_send_events(struct request *request, struct response *response)
         respond_problem(response, &error);
         return;
     }
-    const struct response_stream stream = {
-        .read = stream_read, .close = leave_it, .context = request, .bytes = MHD_SIZE_UNKNOWN};
-    respond_stream(response, "text/event-stream", &stream);
+    respond_events(request, response);
+}
+
+void queue_send_events(struct request *request, struct response *response)
+{
+    struct rejectd_error error = {0};
+    if (open_stream(request, &error) != REJECTD_OK) {
+        respond_problem(response, &error);
+        return;
+    }
+    respond_events(request, response);
 }

@@ -84,6 +84,7 @@ static enum rejectd_status insert(const struct request *request, struct job_requ
         service->store, submission.key == NULL ? NULL : &submission, job, error);
     if (status == REJECTD_OK) {
         log_queued(request, job);
+        job_events_state(service->events, service->store, job->id);
         scheduler_wake(service->scheduler);
     }
     return status;

@@ -20,6 +20,7 @@ static const struct route routes[] = {
     {"GET", "/v1/jobs/{}", BODY_NONE, ROUTE_HTTP, job_show, ACCESS_USER},
     {"PATCH", "/v1/jobs/{}", BODY_JSON, ROUTE_COMMITS, ownership_patch, ACCESS_USER},
     {"DELETE", "/v1/jobs/{}", BODY_NONE, ROUTE_COMMITS, job_remove, ACCESS_USER},
+    {"GET", "/v1/events", BODY_NONE, ROUTE_HTTP, queue_send_events, ACCESS_USER},
     {"GET", "/v1/jobs/{}/events", BODY_NONE, ROUTE_HTTP, job_send_events, ACCESS_USER},
     {"GET", "/v1/jobs/{}/result", BODY_NONE, ROUTE_HTTP, job_show_result, ACCESS_USER},
     {"GET", "/v1/jobs/{}/result/labels.npy", BODY_NONE, ROUTE_HTTP, job_send_labels, ACCESS_USER},

@@ -325,6 +325,7 @@ static const struct store_functions sqlite_functions = {
     .job_retry = sqlite_job_retry,
     .job_finish = sqlite_job_finish,
     .queue_look = sqlite_queue_look,
+    .queue_list = sqlite_queue_list,
     .job_result = sqlite_job_result,
     .recover = sqlite_recover,
     .model_insert = sqlite_model_insert,

@@ -90,6 +90,9 @@ enum rejectd_status sqlite_job_result(struct store *store, const char *id,
 enum rejectd_status sqlite_job_claim(struct store *store, const struct store_taker *taker,
                                      bool *found, struct store_claim *claim,
                                      struct rejectd_error *error);
+enum rejectd_status sqlite_queue_list(struct store *store, const struct store_viewer *viewer,
+                                      size_t limit, struct job_view **jobs, size_t *n_jobs,
+                                      struct rejectd_error *error);
 enum rejectd_status sqlite_queue_look(struct store *store, struct store_queue *queue,
                                       struct rejectd_error *error);
 enum rejectd_status sqlite_job_retry(struct store *store, const char *id, int64_t fence,

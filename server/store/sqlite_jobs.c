@@ -5,8 +5,9 @@
 #include "server/clock.h"
 #include "server/store/sqlite.h"
 
-#define JOB_COLUMNS                                                                                \
-    "id, type, dataset, model, device, priority, parameters, state, attempt, created_at, "         \
+#define JOB_COLUMNS JOB_COLUMNS_WITH("parameters")
+#define JOB_COLUMNS_WITH(parameters)                                                               \
+    "id, type, dataset, model, device, priority, " parameters ", state, attempt, created_at, "     \
     "started_at, finished_at, error_name, error_field, error_message, owner, visibility, "         \
     "request_id, "
 
@@ -195,21 +196,18 @@ enum rejectd_status sqlite_job_insert(struct store *store,
     return status;
 }
 
-enum rejectd_status sqlite_job_list(struct store *store, const struct store_viewer *viewer,
-                                    size_t limit, struct job_view **jobs, size_t *n_jobs,
-                                    struct rejectd_error *error)
+/* What the statement gives, whose parameters are those of SQLITE_VISIBLE and a limit. */
+static enum rejectd_status list_jobs(struct store *store, const char *sql,
+                                     const struct store_viewer *viewer, size_t limit,
+                                     struct job_view **jobs, size_t *n_jobs,
+                                     struct rejectd_error *error)
 {
     struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
     void *list = NULL;
     size_t n = 0;
     struct query query;
     pthread_mutex_lock(&reader->lock);
-    query_begin(&query, reader,
-                "SELECT " JOB_COLUMNS
-                "ifnull(place, -1) FROM (SELECT * FROM jobs WHERE " SQLITE_VISIBLE
-                " ORDER BY seq DESC LIMIT ?) AS listed LEFT JOIN queue ON job = listed.id "
-                "ORDER BY listed.seq DESC",
-                error);
+    query_begin(&query, reader, sql, error);
     query_bind_viewer(&query, viewer);
     query_bind_integer(&query, (int64_t)limit);
     while (query_next(&query)) {
@@ -229,6 +227,31 @@ enum rejectd_status sqlite_job_list(struct store *store, const struct store_view
     *jobs = list;
     *n_jobs = n;
     return status;
+}
+
+enum rejectd_status sqlite_job_list(struct store *store, const struct store_viewer *viewer,
+                                    size_t limit, struct job_view **jobs, size_t *n_jobs,
+                                    struct rejectd_error *error)
+{
+    return list_jobs(store,
+                     "SELECT " JOB_COLUMNS
+                     "ifnull(place, -1) FROM (SELECT * FROM jobs WHERE " SQLITE_VISIBLE
+                     " ORDER BY seq DESC LIMIT ?) AS listed LEFT JOIN queue ON job = listed.id "
+                     "ORDER BY listed.seq DESC",
+                     viewer, limit, jobs, n_jobs, error);
+}
+
+enum rejectd_status sqlite_queue_list(struct store *store, const struct store_viewer *viewer,
+                                      size_t limit, struct job_view **jobs, size_t *n_jobs,
+                                      struct rejectd_error *error)
+{
+    return list_jobs(
+        store,
+        "SELECT " JOB_COLUMNS_WITH(
+            "NULL") "ifnull(place, -1) AS at FROM jobs LEFT JOIN queue ON job = jobs.id "
+                    "WHERE state IN ('queued', 'running') AND " SQLITE_VISIBLE
+                    " ORDER BY at, seq LIMIT ?",
+        viewer, limit, jobs, n_jobs, error);
 }
 
 enum rejectd_status sqlite_job_cancel(struct store *store, const char *id, struct job_view *job,

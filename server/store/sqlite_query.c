@@ -1,6 +1,5 @@
 #include "server/store/sqlite_query.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -170,8 +169,14 @@ bool query_next(struct query *query)
 
 void query_read_text(struct query *query, char *out, size_t size)
 {
-    const unsigned char *text = sqlite3_column_text(query->statement, query->n_read++);
-    snprintf(out, size, "%s", text == NULL ? "" : (const char *)text);
+    const int column = query->n_read++;
+    const unsigned char *text = sqlite3_column_text(query->statement, column);
+    size_t length = text == NULL ? 0 : (size_t)sqlite3_column_bytes(query->statement, column);
+    length = length < size ? length : size - 1;
+    if (length > 0) {
+        memcpy(out, text, length);
+    }
+    out[length] = '\0';
 }
 
 char *query_read_copy(struct query *query)

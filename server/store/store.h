@@ -249,6 +249,11 @@ struct store_functions {
                                       struct rejectd_error *error);
     enum rejectd_status (*queue_look)(struct store *store, struct store_queue *queue,
                                       struct rejectd_error *error);
+    /* The jobs that run, then those that are queued, the next first; at most `limit`, without their
+     * parameters. job_list_free(). */
+    enum rejectd_status (*queue_list)(struct store *store, const struct store_viewer *viewer,
+                                      size_t limit, struct job_view **jobs, size_t *n_jobs,
+                                      struct rejectd_error *error);
     /* CONFLICT unless it succeeded. */
     enum rejectd_status (*job_result)(struct store *store, const char *id,
                                       struct store_result *result, struct rejectd_error *error);

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """How many times a second a job's status is read, with a token, and a static file of nginx beside it.
 
-The daemon and nginx each have one core, wrk the other one. Writes
+The daemon and nginx each have one core, wrk the other one. Where others use the machine, too, what
+is done per second of processor time says more than what is done per second. Writes
 tests/bench/results/status_reads.json.
 
     REJECTD_BUILD=build/release python3 tests/bench/status_reads.py [--seconds 8]
@@ -9,6 +10,7 @@ tests/bench/results/status_reads.json.
 
 import argparse
 import json
+import os
 import platform
 import re
 import subprocess
@@ -33,14 +35,26 @@ http {{ access_log off; keepalive_requests 100000000; default_type application/j
 """
 
 
-def wrk(url, seconds, headers=()):
+def processor_seconds(pids):
+    """User and system time that processes have had."""
+    total = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def wrk(url, seconds, pids, headers=()):
     command = ["taskset", "-c", "1", "wrk", "-t1", "-c16", f"-d{seconds}s", "--latency", url]
     for header in headers:
         command += ["-H", header]
+    before = processor_seconds(pids)
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    used = processor_seconds(pids) - before
     assert "Non-2xx" not in output and "Socket errors" not in output, output
     times = dict(re.findall(r"(50|99)%\s+([\d.]+[mu]?s)", output))
     return {"per_second": float(re.search(r"Requests/sec:\s+([\d.]+)", output).group(1)),
+            "per_processor_second": int(re.search(r"(\d+) requests in", output).group(1)) / used,
             "p50": times["50"], "p99": times["99"]}  # fmt: skip
 
 
@@ -66,13 +80,14 @@ def measure(folder, seconds):
     time.sleep(1)
     on_core_0(nginx.pid)
     children = subprocess.run(["pgrep", "-P", str(nginx.pid)], capture_output=True, text=True).stdout
+    workers = [nginx.pid, *map(int, children.split())]
     for child in children.split():
         on_core_0(child)
     rows = {"rejectd": [], "nginx": []}
     try:
         for _ in range(3):
-            rows["rejectd"].append(wrk(f"http://127.0.0.1:{daemon.port}{path}", seconds, [header]))
-            rows["nginx"].append(wrk(f"http://127.0.0.1:{port}{path}", seconds, [header]))
+            rows["rejectd"].append(wrk(f"http://127.0.0.1:{daemon.port}{path}", seconds, [daemon.process.pid], [header]))
+            rows["nginx"].append(wrk(f"http://127.0.0.1:{port}{path}", seconds, workers, [header]))
     finally:
         nginx.terminate()
         nginx.wait()
@@ -89,10 +104,11 @@ def main():
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     report = {"date": str(date.today()), "commit": commit.stdout.strip(), "machine": platform.machine(),
               "answer_bytes": size, "connections": 16, "median_of": 3, **medians,
+              "cores": os.cpu_count(), "load": os.getloadavg()[0],
               "ratio": medians["rejectd"]["per_second"] / medians["nginx"]["per_second"]}  # fmt: skip
     (ROOT / "tests" / "bench" / "results" / "status_reads.json").write_text(json.dumps(report, indent=1) + "\n")
     for name, row in medians.items():
-        print(f"{name:8} {row['per_second']:9.0f} a second   p50 {row['p50']:>8}   p99 {row['p99']:>8}")
+        print(f"{name:8} {row['per_second']:9.0f} a second {row['per_processor_second']:9.0f} a processor second   p50 {row['p50']:>8}   p99 {row['p99']:>8}")
     print(f"ratio {report['ratio']:.2f}")
 
 

@@ -126,6 +126,9 @@ class Api:
         assert response.status == 200, response
         return job, response.json()
 
+    def fit_later(self, dataset, **parameters):
+        return self.submit({"type": "fit", "dataset": dataset["id"], "parameters": parameters})["id"]
+
     def fit(self, dataset, **parameters):
         return self.run({"type": "fit", "dataset": dataset["id"], "parameters": parameters})
 

@@ -9,7 +9,7 @@ from api import FINAL
 from daemon import SANITIZED
 from samples import description, noise
 
-KILLS = 4 if SANITIZED else 15
+KILLS = 6 if SANITIZED else 8  # crash_campaign.py has more
 SHAPE = {"n_epochs": 40, "n_channels": 12, "n_times": 100}
 
 

@@ -1,4 +1,4 @@
-"""GET /v1/jobs/{id}/events: order, ids, replay, heartbeats, and how streams end."""
+"""GET /v1/jobs/{id}/events, /v1/events: order, ids, replay, heartbeats, and how streams end."""
 
 import http.client
 import json
@@ -22,19 +22,23 @@ SLOW = ("--backend", "reference", "--threads", "1")
 class Stream:
     """A stream of events; (id, kind, data) each, None for a heartbeat."""
 
-    def __init__(self, port, job, last=None, headers=None):
+    def __init__(self, port, job=None, last=None, headers=None):
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60 * PATIENCE)
         headers = dict(headers or {}) | ({} if last is None else {"Last-Event-ID": str(last)})
-        self.connection.request("GET", f"/v1/jobs/{job}/events", headers=headers)
+        path = "/v1/events" if job is None else f"/v1/jobs/{job}/events"
+        self.connection.request("GET", path, headers=headers)
         self.response = self.connection.getresponse()
         self.status = self.response.status
 
     def __iter__(self):
         fields = {}
+        self.comments = []
         while line := self.response.readline():
             line = line.decode().rstrip("\n")
             if line == ":":
                 yield None
+            elif line.startswith(": "):
+                self.comments.append(line[2:])
             elif line:
                 name, value = line.split(": ", 1)
                 assert name not in fields, line
@@ -105,7 +109,7 @@ def test_from_the_queue_to_the_end(api, medium, long_job):
     ids = [event[0] for event in seen]
     assert ids == sorted(ids) and len(set(ids)) == len(ids)
     assert [kind for _, kind, _ in seen].index("end") == len(seen) - 1
-    states = [data["state"] for _, kind, data in seen if kind != "progress"]
+    states = [data["state"] for _, kind, data in seen if kind in ("job", "end")]
     assert states in (["queued", "running", "succeeded"], ["running", "succeeded"]), states
     assert seen[-1][2] == api.job(second)
     progress = [data for _, kind, data in seen if kind == "progress"]
@@ -232,7 +236,7 @@ def test_heartbeat_limit_and_drain(own_daemon):
     daemon.stop()
     rest = [event for event in both if event is not None]
     last = rest[-1] if rest else first
-    assert last[1] != "end"
+    assert last[1] != "end" and stream.comments == ["the service is stopping"]
     daemon.start()
     again = Stream(daemon.api.port, waiting, last[0])
     identity, kind, job = next(again.events())
@@ -255,3 +259,85 @@ def test_only_who_sees_the_job_listens(own_daemon):
     path = f"/v1/jobs/{job['id']}/events"
     check_problem(daemon.api.get(path, headers=bert.headers), 404, "not-found")
     check_problem(daemon.api.get(path), 401, "unauthenticated")
+
+
+def until(events, condition):
+    """The events as far as the first that fulfils it."""
+    seen = []
+    for event in events:
+        seen.append(event)
+        if condition(event):
+            return seen
+    raise AssertionError(f"the stream ended: {seen}")
+
+
+def is_state(job, state):
+    return lambda event: event[1] == "job" and (event[2]["id"], event[2]["state"]) == (job, state)
+
+
+def test_queue(own_daemon):
+    """What happens to all jobs: in order, with places, progress and totals; replay; the end."""
+    daemon = own_daemon(*SLOW)
+    api = daemon.api
+    large, small = api.upload(description(**LONG), noise(**LONG)), api.upload(description(), noise())
+    stream = Stream(api.port)
+    assert stream.status == 200 and stream.response.headers["Content-Type"] == "text/event-stream"
+    events = stream.events()
+    assert next(events)[1:] == ("queue", {"queued": 0, "running": 0, "jobs": []})
+    first = start_long(api, large)
+    seen = until(events, is_state(first, "running"))
+    assert "parameters" not in seen[-1][2]
+    seen += until(events, lambda e: e[1] == "progress" and e[2]["id"] == first)
+    second, third, fourth = (api.fit_later(small) for _ in range(3))
+    seen += until(events, is_state(fourth, "queued"))
+    assert seen[-1][2]["position"] == 2
+    seen += until(events, lambda e: e[1] == "queue" and e[2] == {"queued": 3, "running": 1})
+    late = Stream(api.port)
+    _, kind, data = next(late.events())
+    assert kind == "queue" and [job["id"] for job in data["jobs"]] == [first, second, third, fourth]
+    assert [job["position"] for job in data["jobs"]] == [None, 0, 1, 2]
+    late.close()
+    of_fourth = Stream(api.port, fourth).events()
+    assert next(of_fourth)[2]["position"] == 2
+    middle = seen[-1][0]
+    api.delete(f"/v1/jobs/{second}")
+    after = until(events, lambda e: e[1] == "position" and e[2] == {"id": fourth, "position": 1})
+    assert any(is_state(second, "cancelled")(event) for event in after)
+    assert any(e[1] == "position" and e[2] == {"id": third, "position": 0} for e in after)
+    assert until(of_fourth, lambda e: e[1] == "position")[-1][2] == {"id": fourth, "position": 1}
+    api.delete(f"/v1/jobs/{first}")
+    after += until(events, is_state(fourth, "succeeded"))
+    seen += after
+    ids = [event[0] for event in seen]
+    assert ids == sorted(set(ids))
+    for job, states in ((first, ["queued", "running", "cancelled"]), (second, ["queued", "cancelled"]),
+                        (third, ["queued", "running", "succeeded"]), (fourth, ["queued", "running", "succeeded"])):  # fmt: skip
+        told = [data["state"] for _, kind, data in seen if kind == "job" and data["id"] == job]
+        assert told == states, (job, told)
+    # Who comes back gets exactly what it missed; with an id that isn't known any more, the queue.
+    again = Stream(api.port, None, middle)
+    assert until(again.events(), lambda e: e[0] == after[-1][0]) == after
+    again.close()
+    assert next(Stream(api.port, None, 7).events())[2]["jobs"] == []
+    check_problem(api.get("/v1/events", headers={"Last-Event-ID": "x"}), 422, "invalid-value", "Last-Event-ID")
+    check_problem(api.post("/v1/events", {}), 405, "method-not-allowed")
+    daemon.stop()
+    assert all(kind != "job" for _, kind, _ in events)
+    assert stream.comments == ["the service is stopping"]
+
+
+def test_queue_tells_nobody_of_what_is_not_theirs(own_daemon):
+    daemon = own_daemon()
+    anna, bert, carla = (As(daemon.api, add(daemon, *user))
+                         for user in (("anna",), ("bert",), ("carla", "--role", "admin")))  # fmt: skip
+    check_problem(daemon.api.get("/v1/events"), 401, "unauthenticated")
+    streams = {who: Stream(daemon.api.port, headers=who.headers).events() for who in (anna, bert, carla)}
+    for events in streams.values():
+        assert next(events)[2]["jobs"] == []
+    dataset = make_dataset(anna)["id"]
+    private, shown = make_fit(anna, dataset)["id"], make_fit(anna, dataset, "?visibility=lab")["id"]
+    for who, expected in ((anna, {private, shown}), (carla, {private, shown}), (bert, {shown})):
+        seen = until(streams[who], is_state(shown, "succeeded"))
+        assert {data["id"] for _, kind, data in seen if kind != "queue"} == expected, who
+        text = json.dumps(seen)
+        assert (private in text) == (private in expected)

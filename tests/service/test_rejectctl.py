@@ -227,6 +227,22 @@ class TestStatus:
         one_line(ctl("status", "jb_0000000000000000000000", code=REFUSED), "jb_0000000000000000000000")
         assert ctl("status", "nonsense", code=USAGE).stderr
 
+    def test_watch(self, ctl, api, fitted):
+        done, job = fitted
+        text = ctl("watch", job["id"]).stdout
+        assert text.startswith(job["id"]) and "succeeded" in text and len(text.splitlines()) == 1
+        shape = (400, 96, 400)
+        dataset = api.upload(description(*shape), noise(*shape))
+        long = api.submit({"type": "fit", "dataset": dataset["id"], "parameters": {"thresh_method": "exact"}})
+        watching = subprocess.Popen(
+            [program("rejectctl"), "--server", f"http://127.0.0.1:{api.port}", "watch", long["id"]],
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+        ctl("cancel", long["id"])
+        _, complaint = watching.communicate(timeout=60 * PATIENCE)
+        assert watching.returncode == FAILED and "cancelled" in complaint, complaint
+        one_line(ctl("watch", "ds_abc", code=USAGE), "jb_")
+        one_line(ctl("watch", "jb_abc", code=REFUSED), "jb_abc")
+
     def test_cancel_what_has_ended(self, ctl, fitted):
         _, job = fitted
         one_line(ctl("cancel", job["id"], code=REFUSED), "ended")

@@ -1,6 +1,7 @@
 """Requests byte by byte, as no HTTP library sends them."""
 
 import json
+import re
 import socket
 import time
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ def head(method, path, *lines, host="127.0.0.1", version="HTTP/1.1"):
 
 def statuses(answer):
     """Status codes of all responses in the bytes that came back."""
-    return [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
+    return [int(code) for code in re.findall(rb"HTTP/1\.1 (\d\d\d) ", answer)]
 
 
 def problem_of(answer):

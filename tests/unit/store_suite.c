@@ -594,6 +594,38 @@ START_TEST(test_queue_is_looked_at)
 }
 END_TEST
 
+START_TEST(test_queue_is_listed)
+{
+    char dataset[RESOURCE_ID_SIZE], ids[4][RESOURCE_ID_SIZE];
+    const int priorities[] = {0, 7, 0, 3};
+    const int expected[] = {1, 3, 0, 2}; /* the first runs */
+    const struct store_viewer stranger = {"somebody"};
+    struct job_view *jobs = NULL;
+    size_t n = 0;
+    add_dataset(sha_a, dataset);
+    for (int i = 0; i < 4; i++) {
+        add_job(dataset, priorities[i], ids[i]);
+    }
+    claim(ids[1]);
+    OK(queue_list, NULL, 10, &jobs, &n);
+    ck_assert_uint_eq(n, 4);
+    for (size_t i = 0; i < n; i++) {
+        ck_assert_str_eq(jobs[i].id, ids[expected[i]]);
+        ck_assert_int_eq(jobs[i].state, i == 0 ? JOB_STATE_RUNNING : JOB_STATE_QUEUED);
+        ck_assert_int_eq(jobs[i].position, (long)i - 1);
+        ck_assert_ptr_null(jobs[i].parameters_json);
+    }
+    job_list_free(jobs, n);
+    OK(queue_list, NULL, 2, &jobs, &n);
+    ck_assert_uint_eq(n, 2);
+    ck_assert_str_eq(jobs[1].id, ids[3]);
+    job_list_free(jobs, n);
+    OK(queue_list, &stranger, 10, &jobs, &n);
+    ck_assert_uint_eq(n, 0);
+    job_list_free(jobs, n);
+}
+END_TEST
+
 START_TEST(test_request_of_a_job)
 {
     char dataset[RESOURCE_ID_SIZE];
@@ -636,6 +668,7 @@ TCase *store_suite(const struct store_under_test *implementation)
     tcase_add_test(tests, test_reopening_keeps_everything);
     tcase_add_test(tests, test_no_job_is_claimed_twice);
     tcase_add_test(tests, test_queue_is_looked_at);
+    tcase_add_test(tests, test_queue_is_listed);
     tcase_add_test(tests, test_request_of_a_job);
     return tests;
 }

@@ -1,5 +1,7 @@
 /* Events of jobs: what a listener gets, misses, and is told of having missed. */
 #include <check.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,6 +179,112 @@ START_TEST(test_limit_and_times)
 }
 END_TEST
 
+static bool sees_own(void *context, const struct ownership *ownership)
+{
+    (void)context;
+    return strcmp(ownership->owner, "anna") == 0 || ownership->visibility == VISIBILITY_LAB;
+}
+
+START_TEST(test_queue_tells_what_may_be_seen)
+{
+    struct rejectd_error error = {0};
+    const struct ownership anna = {.owner = "anna"}, bert = {.owner = "bert"};
+    const struct ownership lab = {.owner = "bert", .visibility = VISIBILITY_LAB};
+    struct listener *listener = NULL;
+    int woken = 0;
+    events_publish_queue(events, &anna, EVENT_JOB, "nobody");
+    ck_assert(!events_queue_wanted(events) && events_n_listeners(events) == 0);
+    ck_assert_int_eq(events_join_queue(events, 0, count, sees_own, &woken, &listener, &error),
+                     REJECTD_OK);
+    ck_assert(events_queue_wanted(events) && events_n_listeners(events) == 1);
+    ck_assert(!events_wanted(events, "jb_a"));
+    const uint64_t begin = expect_none(listener, EVENTS_GAP);
+    events_publish(events, "jb_a", EVENT_JOB, "of a job that nobody listens to");
+    events_publish_queue(events, &bert, EVENT_JOB, "1");
+    events_publish_queue(events, &anna, EVENT_POSITION, "2");
+    events_publish_queue(events, &bert, EVENT_PROGRESS, "3");
+    events_publish_queue(events, &lab, EVENT_PROGRESS, "4");
+    events_publish_queue(events, NULL, EVENT_QUEUE, "5");
+    events_publish_queue(events, &bert, EVENT_JOB, "6");
+    ck_assert_int_eq(woken, 6);
+    const uint64_t first = expect(listener, EVENT_POSITION, "2");
+    ck_assert_uint_eq(first, begin + 2);
+    expect(listener, EVENT_PROGRESS, "4");
+    expect(listener, EVENT_QUEUE, "5");
+    ck_assert_uint_eq(expect_none(listener, EVENTS_NONE), begin + 6);
+    events_leave(events, listener);
+    ck_assert_int_eq(events_join_queue(events, first, count, sees_own, &woken, &listener, &error),
+                     REJECTD_OK);
+    expect(listener, EVENT_PROGRESS, "4");
+    for (int i = 0; i < EVENTS_QUEUE_KEPT; i++) {
+        events_publish_queue(events, &bert, EVENT_PROGRESS, "many");
+    }
+    expect_none(listener, EVENTS_GAP);
+    expect_none(listener, EVENTS_NONE);
+    events_leave(events, listener);
+}
+END_TEST
+
+enum { N_THREADS = 4, N_EACH = 500 };
+
+static void *publish_many(void *context)
+{
+    const char *job = context;
+    char text[16];
+    for (int i = 0; i < N_EACH; i++) {
+        snprintf(text, sizeof text, "%d", i);
+        events_publish(events, job, EVENT_PROGRESS, text);
+        events_publish_queue(events, NULL, EVENT_PROGRESS, job);
+    }
+    return NULL;
+}
+
+static void count_atomically(void *context)
+{
+    atomic_fetch_add((atomic_int *)context, 1);
+}
+
+/* Several threads publish while one reads: ids grow, texts come in order, and nothing is missed
+ * without a gap. */
+START_TEST(test_many_threads)
+{
+    struct rejectd_error error = {0};
+    atomic_int woken = 0;
+    struct listener *listener = NULL;
+    pthread_t threads[N_THREADS];
+    ck_assert_int_eq(events_join(events, "jb_a", 0, count_atomically, &woken, &listener, &error),
+                     REJECTD_OK);
+    for (int i = 0; i < N_THREADS; i++) {
+        static char jobs[N_THREADS][8];
+        snprintf(jobs[i], sizeof jobs[i], "jb_%c", 'a' + i);
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, publish_many, jobs[i]), 0);
+    }
+    uint64_t id = 0, before = 0;
+    int last = -1;
+    while (last != N_EACH - 1) {
+        enum event_kind kind;
+        char *text = NULL;
+        const enum events_next next = events_next(events, listener, &id, &kind, &text);
+        ck_assert_uint_ge(id, before);
+        if (next == EVENTS_EVENT) {
+            const int number = (int)strtol(text, NULL, 10);
+            ck_assert_uint_gt(id, before);
+            ck_assert_int_gt(number, last);
+            last = number;
+        } else if (next == EVENTS_GAP && atomic_load(&woken) == N_EACH) {
+            break; /* the last of them may be what was missed */
+        }
+        before = id;
+        free(text);
+    }
+    for (int i = 0; i < N_THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    ck_assert_int_eq(atomic_load(&woken), N_EACH);
+    events_leave(events, listener);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("events");
@@ -187,6 +295,8 @@ int main(void)
     tcase_add_test(tests, test_long_texts_push_out_old_ones);
     tcase_add_test(tests, test_logs_without_listeners_are_forgotten);
     tcase_add_test(tests, test_limit_and_times);
+    tcase_add_test(tests, test_queue_tells_what_may_be_seen);
+    tcase_add_test(tests, test_many_threads);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

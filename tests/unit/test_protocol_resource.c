@@ -347,6 +347,38 @@ START_TEST(test_job_view)
 }
 END_TEST
 
+START_TEST(test_what_is_told_of_the_queue)
+{
+    char parameters[] = "{\"secret\":1}";
+    const struct job_view jobs[2] = {
+        {.id = "jb_1", .position = 3, .parameters_json = parameters},
+        {.id = "jb_2", .position = -1, .fraction = 0.5, .seconds_left = 2.5, .stage = "repair"},
+    };
+    struct queue_view queue = {.n_queued = 4, .n_running = 1};
+    char *text = job_change_to_json(&jobs[0]);
+    ck_assert_str_eq(text, "{\"id\":\"jb_1\",\"position\":3}");
+    free(text);
+    text = job_change_to_json(&jobs[1]);
+    ck_assert_str_eq(text, "{\"id\":\"jb_2\",\"progress\":{\"stage\":\"repair\",\"fraction\":0.5,"
+                           "\"seconds_left\":2.5}}");
+    free(text);
+    text = queue_to_json(&queue);
+    ck_assert_str_eq(text, "{\"queued\":4,\"running\":1}");
+    free(text);
+    queue.jobs = jobs;
+    text = queue_to_json(&queue);
+    ck_assert_str_eq(text, "{\"queued\":4,\"running\":1,\"jobs\":[]}");
+    free(text);
+    queue.n_jobs = 2;
+    text = queue_to_json(&queue);
+    ck_assert_ptr_null(strstr(text, "secret"));
+    ck_assert_ptr_null(strstr(text, "parameters"));
+    ck_assert_ptr_nonnull(strstr(text, "},{\"id\":\"jb_2\""));
+    ck_assert_str_eq(text + strlen(text) - 3, "}]}");
+    free(text);
+}
+END_TEST
+
 START_TEST(test_model_view)
 {
     char model[] = "{\"channels\":[],\"types\":[]}";
@@ -431,6 +463,7 @@ int main(void)
     tcase_add_test(tests, test_invalid_result);
     tcase_add_test(tests, test_dataset_view);
     tcase_add_test(tests, test_job_view);
+    tcase_add_test(tests, test_what_is_told_of_the_queue);
     tcase_add_test(tests, test_model_view);
     tcase_add_test(tests, test_problem);
     tcase_add_test(tests, test_no_problem);

@@ -1,5 +1,7 @@
 /* The small parts of the daemon: who waits, who works, and which route answers. */
+#include <arpa/inet.h>
 #include <check.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -8,6 +10,7 @@
 #include <unistd.h>
 
 #include "server/data_dir.h"
+#include "server/http/addresses.h"
 #include "server/http/request.h"
 #include "server/http/waiters.h"
 
@@ -175,6 +178,90 @@ START_TEST(test_data_directory_has_one_owner)
 }
 END_TEST
 
+/* ---- addresses ---- */
+
+static struct address address_from(const char *text)
+{
+    struct sockaddr_in four = {.sin_family = AF_INET};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+    if (inet_pton(AF_INET, text, &four.sin_addr) == 1) {
+        return address_of((const struct sockaddr *)&four);
+    }
+    ck_assert_int_eq(inet_pton(AF_INET6, text, &six.sin6_addr), 1);
+    return address_of((const struct sockaddr *)&six);
+}
+
+static const struct {
+    const char *list, *address;
+    bool is_in;
+} listed[] = {
+    {"", "127.0.0.1", false},
+    {"127.0.0.0/8, ::1", "127.9.8.7", true},
+    {"127.0.0.0/8, ::1", "128.0.0.1", false},
+    {"127.0.0.0/8, ::1", "::1", true},
+    {"127.0.0.0/8, ::1", "::2", false},
+    {"10.0.0.7", "10.0.0.7", true},
+    {"10.0.0.7", "10.0.0.6", false},
+    {"10.0.0.7", "::ffff:10.0.0.7", true},
+    {"172.16.0.0/12", "172.31.255.255", true},
+    {"172.16.0.0/12", "172.32.0.0", false},
+    {"0.0.0.0/0", "1.2.3.4", true},
+    {"0.0.0.0/0", "2001:db8::1", false},
+    {"::/0", "1.2.3.4", true},
+    {" 10.0.0.1/31 ,,2001:db8::/33\t", "2001:db8:7fff::1", true},
+    {" 10.0.0.1/31 ,,2001:db8::/33\t", "2001:db8:8000::1", false},
+    {" 10.0.0.1/31 ,,2001:db8::/33\t", "10.0.0.0", true},
+};
+
+START_TEST(test_addresses_of_a_list)
+{
+    struct rejectd_error error = {0};
+    struct address_list list;
+    const struct address address = address_from(listed[_i].address);
+    ck_assert_int_eq(address_list_read(listed[_i].list, "x", &list, &error), REJECTD_OK);
+    ck_assert_int_eq(address_list_has(&list, &address), listed[_i].is_in);
+}
+END_TEST
+
+START_TEST(test_lists_that_are_none)
+{
+    static const char *const texts[] = {
+        "localhost",
+        "10.0.0",
+        "10.0.0.0/",
+        "10.0.0.0/33",
+        "10.0.0.0/-1",
+        "10.0.0.0/8x",
+        "::1/129",
+        "1.2.3.4/08/8",
+        "10.0.0.1;10.0.0.2",
+        "1234567890123456789012345678901234567890123456789012345678901234567890"};
+    struct rejectd_error error = {0};
+    struct address_list list;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        ck_assert_int_eq(address_list_read(texts[i], "unlimited-addresses", &list, &error),
+                         REJECTD_INVALID_VALUE);
+        ck_assert_str_eq(error.field, "unlimited-addresses");
+    }
+}
+END_TEST
+
+START_TEST(test_addresses_of_one_site)
+{
+    const char *const same[][2] = {{"2001:db8:1:2:3::4", "2001:db8:1:2::5"},
+                                   {"10.0.0.1", "10.0.0.1"}};
+    const char *const other[][2] = {{"2001:db8:1:2::4", "2001:db8:1:3::4"},
+                                    {"10.0.0.1", "10.0.0.2"}};
+    for (size_t i = 0; i < 2; i++) {
+        struct address a = address_from(same[i][0]), b = address_from(same[i][1]);
+        struct address c = address_from(other[i][0]), d = address_from(other[i][1]);
+        a = address_site(&a), b = address_site(&b), c = address_site(&c), d = address_site(&d);
+        ck_assert_mem_eq(a.bytes, b.bytes, sizeof a.bytes);
+        ck_assert_mem_ne(c.bytes, d.bytes, sizeof c.bytes);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("server parts");
@@ -184,6 +271,9 @@ int main(void)
     tcase_add_loop_test(tests, test_route_is_found, 0, sizeof found / sizeof found[0]);
     tcase_add_loop_test(tests, test_route_is_not_found, 0, sizeof lost / sizeof lost[0]);
     tcase_add_test(tests, test_data_directory_has_one_owner);
+    tcase_add_loop_test(tests, test_addresses_of_a_list, 0, sizeof listed / sizeof listed[0]);
+    tcase_add_test(tests, test_lists_that_are_none);
+    tcase_add_test(tests, test_addresses_of_one_site);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
