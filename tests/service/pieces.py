@@ -66,6 +66,9 @@ class CuttingProxy:
     def __init__(self, port, cuts, answers=False):
         self.port, self.cuts, self.answers = port, list(cuts), answers
         self.n_connections = 0
+        self.passed = 0  # bytes in the direction that is cut
+        self.on_cut = lambda: None
+        self.closed = False
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.own_port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -75,6 +78,9 @@ class CuttingProxy:
             try:
                 client, _ = self.listener.accept()
             except OSError:
+                return
+            if self.closed:
+                client.close()
                 return
             self.n_connections += 1
             try:
@@ -94,10 +100,13 @@ class CuttingProxy:
                 limit = self.cuts[0] if counts and self.cuts else None
                 if limit is not None and passed + len(chunk) > limit:
                     other.sendall(chunk[: limit - passed])
+                    self.passed += (limit - passed) * counts
                     self.cuts.pop(0)
+                    self.on_cut()
                     break
                 other.sendall(chunk)
                 passed += len(chunk)
+                self.passed += len(chunk) * counts
             else:
                 other.shutdown(socket.SHUT_WR)
                 return
@@ -108,6 +117,13 @@ class CuttingProxy:
                 end.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+            end.close()
 
     def close(self):
+        """No connection any more: whoever waits in the queue is let down."""
+        self.closed = True
+        try:
+            socket.create_connection(("127.0.0.1", self.own_port)).close()
+        except OSError:
+            pass
         self.listener.close()
