@@ -9,7 +9,7 @@ import yaml
 from daemon import ROOT
 from samples import description, noise
 
-METHODS = ("get", "put", "post", "patch", "delete")
+METHODS = ("get", "head", "put", "post", "patch", "delete")
 
 
 @pytest.fixture(scope="module")

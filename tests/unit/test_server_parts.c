@@ -131,7 +131,7 @@ static const struct {
 } lost[] = {
     {"PATCH", "/v1/datasets", "POST, GET, HEAD"},
     {"POST", "/v1/datasets/ds_1", "GET, HEAD, PATCH, DELETE"},
-    {"GET", "/v1/datasets/ds_1/samples", "PUT"},
+    {"GET", "/v1/datasets/ds_1/samples", "PUT, HEAD"},
     {"get", "/healthz", "GET, HEAD"},
     {"GET", "", ""},
     {"GET", "//", ""},

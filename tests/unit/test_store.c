@@ -153,6 +153,7 @@ int main(void)
     suite_add_tcase(suite, store_suite(&sqlite));
     suite_add_tcase(suite, store_suite_devices(&sqlite));
     suite_add_tcase(suite, store_suite_users(&sqlite));
+    suite_add_tcase(suite, store_suite_partials(&sqlite));
     suite_add_tcase(suite, own);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
