@@ -159,7 +159,7 @@ def test_bombs(own_daemon, coding):
     daemon = own_daemon("--max-json-bytes", "1M", "--max-upload-bytes", "20M")
     api = daemon.api
     bomb = pack(bytes(1 << 26)) * 16
-    assert len(bomb) < 1 << 21
+    assert len(bomb) < 1 << 23
     path = f"/v1/datasets/{api.create(description())['id']}/samples"
     small = bomb[: 1 << 19]  # a longer one is refused by its length
     daemon.reset_peak()
