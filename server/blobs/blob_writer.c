@@ -22,6 +22,7 @@
 
 #include "protocol/dataset_json.h"
 #include "server/blobs/blob_writer_private.h"
+#include "server/clock.h"
 
 static void check_samples(struct stage *stage, const unsigned char *bytes, size_t count)
 {
@@ -93,7 +94,9 @@ static void write_chunk(struct stage *stage, const unsigned char *bytes, size_t 
                         (off_t)(written - writer->written_back), SYNC_FILE_RANGE_WRITE);
         writer->written_back = written;
     }
-    if (writer->options.on_durable != NULL && written - writer->durable >= DURABLE_BYTES) {
+    if (writer->options.on_durable != NULL && written - writer->durable >= DURABLE_BYTES &&
+        clock_monotonic() - writer->durable_at >= DURABLE_SECONDS) {
+        writer->durable_at = clock_monotonic();
         stage->status = blob_make_durable(writer, written, &stage->error);
         if (stage->status == REJECTD_OK) {
             writer->options.on_durable(writer->options.durable_context, written);
@@ -239,6 +242,7 @@ enum rejectd_status blob_writer_open(struct blobs *blobs, const struct blob_writ
     made->stages[HASHING] = (struct stage){.writer = made, .consume = hash_chunk};
     made->stages[WRITING] = (struct stage){.writer = made, .consume = write_chunk};
     made->fd = -1;
+    made->durable_at = clock_monotonic();
     enum rejectd_status status =
         options->partial != NULL ? blob_open_partial(made, error) : create_file(made, error);
     if (status == REJECTD_OK) {

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import socket
 import threading
+import time
 
 
 def digest_of(data):
@@ -61,10 +62,11 @@ def place_of(response):
 
 class CuttingProxy:
     """Passes connections on to a port, and cuts each one after so many bytes from the client (or, with
-    `answers`, from the server), as often as `cuts` has numbers; then it lets all through."""
+    `answers`, from the server), as often as `cuts` has numbers; then it lets all through. `delay`: seconds
+    for each 64 KiB."""
 
-    def __init__(self, port, cuts, answers=False):
-        self.port, self.cuts, self.answers = port, list(cuts), answers
+    def __init__(self, port, cuts, answers=False, delay=0.0):
+        self.port, self.cuts, self.answers, self.delay = port, list(cuts), answers, delay
         self.n_connections = 0
         self.passed = 0  # bytes in the direction that is cut
         self.on_cut = lambda: None
@@ -105,6 +107,8 @@ class CuttingProxy:
                     self.on_cut()
                     break
                 other.sendall(chunk)
+                if self.delay and counts:
+                    time.sleep(self.delay)
                 passed += len(chunk)
                 self.passed += len(chunk) * counts
             else:

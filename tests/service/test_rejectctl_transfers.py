@@ -104,7 +104,7 @@ class TestUpload:
         np.save(tmp_path / "x.npy", data)
         (tmp_path / "x.json").write_text(json.dumps(description(**shape)))
         daemon = own_daemon()
-        proxy, server = proxied(daemon.port, [90_000_000])
+        proxy, server = proxied(daemon.port, [90_000_000], delay=0.002)
 
         def restart():
             daemon.kill()

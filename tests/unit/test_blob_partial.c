@@ -229,13 +229,17 @@ START_TEST(test_marks)
         .partial = id, .on_durable = mark, .durable_context = &marks};
     ck_assert_int_eq(blob_writer_open(blobs, &options, &writer, &error), REJECTD_OK);
     for (int i = 0; i < 150; i++) {
+        if (i % 70 == 69) {
+            usleep(1100000); /* not more often than once a second */
+        }
         ck_assert_int_eq(blob_writer_write(writer, zeros, CHUNK, &error), REJECTD_OK);
     }
     ck_assert_int_eq(blob_writer_suspend(writer, &bytes, &progress, NULL, &error), REJECTD_OK);
     blob_writer_close(writer);
     ck_assert_uint_eq(marks.n, 2);
-    ck_assert_uint_eq(marks.bytes[0], MARK);
-    ck_assert_uint_eq(marks.bytes[1], 2 * MARK);
+    ck_assert_uint_ge(marks.bytes[0], MARK);
+    ck_assert_uint_ge(marks.bytes[1], marks.bytes[0] + MARK);
+    ck_assert_uint_le(marks.bytes[1], bytes);
     ck_assert_uint_eq(bytes, 150 * (uint64_t)CHUNK);
 }
 END_TEST
