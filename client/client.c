@@ -1,6 +1,5 @@
 #include <rejectd/client.h>
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,28 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buffer.h"
+#include "client/client_private.h"
 #include "protocol/problem.h"
 #include "protocol/resource_json.h"
-
-static const size_t max_text = (size_t)1 << 30; /* of an answer that is kept in memory */
-
-struct rejectd_client {
-    CURL *curl;
-    char *url;   /* without a slash at the end */
-    char *ca;    /* path; NULL: the system's */
-    char *token; /* NULL: none */
-};
-
-/* One request and where its answer goes. */
-struct exchange {
-    struct buffer body; /* text of the answer, or of a refusal */
-    int file;           /* -1: the answer goes to body */
-    CURL *curl;
-    bool write_failed;
-    const struct rejectd_transfer *transfer;
-    bool is_upload;
-};
 
 enum rejectd_status rejectd_client_open(const char *url, struct rejectd_client **client,
                                         struct rejectd_error *error)
@@ -95,56 +75,7 @@ void rejectd_client_close(struct rejectd_client *client)
     free(client);
 }
 
-static bool is_refusal(CURL *curl)
-{
-    long code = 0;
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
-    return code >= 400;
-}
-
-static size_t receive(char *bytes, size_t size, size_t count, void *context)
-{
-    struct exchange *exchange = context;
-    const size_t n = size * count;
-    if (exchange->file < 0 || is_refusal(exchange->curl)) {
-        buffer_append(&exchange->body, bytes, n);
-        return exchange->body.failed ? 0 : n;
-    }
-    for (size_t done = 0; done < n;) {
-        ssize_t written = write(exchange->file, bytes + done, n - done);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0) {
-            exchange->write_failed = true;
-            return 0;
-        }
-        done += (size_t)written;
-    }
-    return n;
-}
-
-static size_t read_file(char *bytes, size_t size, size_t count, void *context)
-{
-    const int *file = context;
-    ssize_t n;
-    do
-        n = read(*file, bytes, size * count);
-    while (n < 0 && errno == EINTR);
-    return n < 0 ? CURL_READFUNC_ABORT : (size_t)n;
-}
-
-static int report_transfer(void *context, curl_off_t down_total, curl_off_t down,
-                           curl_off_t up_total, curl_off_t up)
-{
-    const struct exchange *exchange = context;
-    const struct rejectd_transfer *transfer = exchange->transfer;
-    uint64_t total = (uint64_t)(exchange->is_upload ? up_total : down_total);
-    uint64_t done = (uint64_t)(exchange->is_upload ? up : down);
-    return total == 0 || transfer->report(transfer->context, done, total) ? 0 : 1;
-}
-
-/* A handle set up for one request. */
-static void prepare(struct rejectd_client *client, struct exchange *exchange, const char *path,
+void client_prepare(struct rejectd_client *client, struct exchange *exchange, const char *path,
                     struct buffer *url)
 {
     CURL *curl = client->curl;
@@ -152,7 +83,7 @@ static void prepare(struct rejectd_client *client, struct exchange *exchange, co
     buffer_append_text(url, client->url);
     buffer_append_text(url, path);
     exchange->curl = curl;
-    buffer_init(&exchange->body, max_text);
+    buffer_init(&exchange->body, (size_t)CLIENT_MAX_TEXT);
     curl_easy_reset(curl);
     curl_easy_setopt(curl, CURLOPT_URL, url->data);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
@@ -166,17 +97,18 @@ static void prepare(struct rejectd_client *client, struct exchange *exchange, co
         curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
         curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, client->token);
     }
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
+    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, client_receive_head);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, exchange);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, client_receive);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, exchange);
     if (exchange->transfer != NULL && exchange->transfer->report != NULL) {
         curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, report_transfer);
+        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, client_report);
         curl_easy_setopt(curl, CURLOPT_XFERINFODATA, exchange);
     }
 }
 
-/* Performs the request. On success the answer is in exchange->body (or the file). */
-static enum rejectd_status perform(struct rejectd_client *client, struct exchange *exchange,
+enum rejectd_status client_perform(struct rejectd_client *client, struct exchange *exchange,
                                    struct rejectd_error *error)
 {
     CURLcode code = curl_easy_perform(client->curl);
@@ -195,6 +127,8 @@ static enum rejectd_status perform(struct rejectd_client *client, struct exchang
         return REJECTD_FAIL(error, REJECTD_CANCELLED, "", "the transfer was cancelled");
     if (exchange->write_failed)
         return REJECTD_FAIL(error, REJECTD_STORAGE, "", "the answer cannot be written to the file");
+    if (code == CURLE_OK && !exchange->has_head)
+        code = CURLE_PARTIAL_FILE;
     if (code != CURLE_OK)
         return REJECTD_FAIL(error, REJECTD_IO, "", "%s: %s", client->url, curl_easy_strerror(code));
     return REJECTD_OK;
@@ -207,7 +141,7 @@ static enum rejectd_status exchange_text(struct rejectd_client *client, const ch
     struct exchange exchange = {.file = -1};
     struct buffer url;
     struct curl_slist *headers = NULL;
-    prepare(client, &exchange, path, &url);
+    client_prepare(client, &exchange, path, &url);
     if (json != NULL) {
         headers = curl_slist_append(headers, "Content-Type: application/json");
         curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, headers);
@@ -215,7 +149,7 @@ static enum rejectd_status exchange_text(struct rejectd_client *client, const ch
         curl_easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);
     }
     curl_easy_setopt(client->curl, CURLOPT_CUSTOMREQUEST, method);
-    enum rejectd_status status = perform(client, &exchange, error);
+    enum rejectd_status status = client_perform(client, &exchange, error);
     *answer = exchange.body;
     curl_slist_free_all(headers);
     buffer_free(&url);
@@ -235,114 +169,6 @@ enum rejectd_status rejectd_client_create_dataset(struct rejectd_client *client,
     if (status == REJECTD_OK)
         snprintf(id, REJECTD_ID_SIZE, "%s", view.id);
     dataset_view_clear(&view);
-    buffer_free(&answer);
-    return status;
-}
-
-/* Streams a file as the body of a request. On success the answer is the caller's to free. */
-static enum rejectd_status send_file(struct rejectd_client *client, const char *method,
-                                     const char *resource, const char *path,
-                                     const struct rejectd_transfer *transfer, struct buffer *answer,
-                                     struct rejectd_error *error)
-{
-    buffer_init(answer, max_text);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat about;
-    if (file < 0 || fstat(file, &about) != 0) {
-        const int reason = errno;
-        if (file >= 0)
-            close(file);
-        return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, path, "cannot be opened: %s",
-                            strerror(reason));
-    }
-    struct exchange exchange = {.file = -1, .transfer = transfer, .is_upload = true};
-    struct buffer url;
-    prepare(client, &exchange, resource, &url);
-    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/octet-stream");
-    curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(client->curl, CURLOPT_UPLOAD, 1L);
-    curl_easy_setopt(client->curl, CURLOPT_CUSTOMREQUEST, method);
-    curl_easy_setopt(client->curl, CURLOPT_UPLOAD_BUFFERSIZE, 1L << 20);
-    curl_easy_setopt(client->curl, CURLOPT_READFUNCTION, read_file);
-    curl_easy_setopt(client->curl, CURLOPT_READDATA, &file);
-    curl_easy_setopt(client->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)about.st_size);
-    enum rejectd_status status = perform(client, &exchange, error);
-    curl_slist_free_all(headers);
-    *answer = exchange.body;
-    buffer_free(&url);
-    close(file);
-    return status;
-}
-
-enum rejectd_status rejectd_client_upload_samples(struct rejectd_client *client, const char *id,
-                                                  const char *path,
-                                                  const struct rejectd_transfer *transfer,
-                                                  struct rejectd_error *error)
-{
-    char resource[96];
-    struct buffer answer;
-    snprintf(resource, sizeof resource, "/v1/datasets/%s/samples", id);
-    enum rejectd_status status = send_file(client, "PUT", resource, path, transfer, &answer, error);
-    buffer_free(&answer);
-    return status;
-}
-
-/* POST /v1/datasets or its parts, with the name as a query. */
-static enum rejectd_status append_upload_url(struct rejectd_client *client, const char *id,
-                                             const char *name, struct buffer *url,
-                                             struct rejectd_error *error)
-{
-    buffer_init(url, 4096);
-    buffer_append_text(url, "/v1/datasets");
-    if (id != NULL)
-        buffer_append_format(url, "/%s/parts", id);
-    if (name != NULL) {
-        char *escaped = curl_easy_escape(client->curl, name, 0);
-        buffer_append_text(url, "?name=");
-        buffer_append_text(url, escaped != NULL ? escaped : "");
-        curl_free(escaped);
-    }
-    return url->failed ? REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "name", "is too long")
-                       : REJECTD_OK;
-}
-
-enum rejectd_status rejectd_client_upload_file(struct rejectd_client *client, const char *id,
-                                               const char *name, const char *path,
-                                               const struct rejectd_transfer *transfer,
-                                               struct rejectd_uploaded *uploaded,
-                                               struct rejectd_error *error)
-{
-    struct buffer url, answer = {0};
-    struct dataset_view view = {0};
-    enum rejectd_status status = append_upload_url(client, id, name, &url, error);
-    if (status == REJECTD_OK)
-        status = send_file(client, "POST", url.data, path, transfer, &answer, error);
-    if (status == REJECTD_OK)
-        status = dataset_view_from_json(answer.data, answer.length, &view, error);
-    if (status == REJECTD_OK) {
-        snprintf(uploaded->id, sizeof uploaded->id, "%s", view.id);
-        snprintf(uploaded->next_part, sizeof uploaded->next_part, "%s", view.next_part);
-    }
-    dataset_view_clear(&view);
-    buffer_free(&answer);
-    buffer_free(&url);
-    return status;
-}
-
-enum rejectd_status rejectd_client_upload_model(struct rejectd_client *client, const char *path,
-                                                const struct rejectd_transfer *transfer,
-                                                char id[REJECTD_ID_SIZE],
-                                                struct rejectd_error *error)
-{
-    struct buffer answer;
-    struct model_view view = {0};
-    enum rejectd_status status =
-        send_file(client, "POST", "/v1/models", path, transfer, &answer, error);
-    if (status == REJECTD_OK)
-        status = model_view_from_json(answer.data, answer.length, &view, error);
-    if (status == REJECTD_OK)
-        snprintf(id, REJECTD_ID_SIZE, "%s", view.id);
-    model_view_clear(&view);
     buffer_free(&answer);
     return status;
 }
@@ -450,43 +276,5 @@ enum rejectd_status rejectd_client_get(struct rejectd_client *client, const char
             status = REJECTD_FAIL_MEMORY(error, (size_t)1);
     }
     buffer_free(&answer);
-    return status;
-}
-
-/* What the headers of the answer say about the file. A name that is not one of a file in a folder
- * is no name: the server does not choose where the file goes. */
-static void read_file_headers(CURL *curl, struct rejectd_downloaded *downloaded)
-{
-    struct curl_header *header;
-    *downloaded = (struct rejectd_downloaded){.n_parts = 1};
-    if (curl_easy_header(curl, "Rejectd-Parts", 0, CURLH_HEADER, -1, &header) == CURLHE_OK) {
-        const unsigned long n_parts = strtoul(header->value, NULL, 10);
-        downloaded->n_parts = n_parts > 0 ? (size_t)n_parts : 1;
-    }
-    if (curl_easy_header(curl, "Content-Disposition", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
-        return;
-    static const char key[] = "filename=\"";
-    const char *from = strstr(header->value, key);
-    if (from == NULL)
-        return;
-    from += sizeof key - 1;
-    const size_t length = strcspn(from, "\"");
-    if (length < sizeof downloaded->name && from[0] != '.' && strcspn(from, "/\\") >= length)
-        snprintf(downloaded->name, sizeof downloaded->name, "%.*s", (int)length, from);
-}
-
-enum rejectd_status rejectd_client_download(struct rejectd_client *client, const char *path,
-                                            int file, const struct rejectd_transfer *transfer,
-                                            struct rejectd_downloaded *downloaded,
-                                            struct rejectd_error *error)
-{
-    struct exchange exchange = {.file = file, .transfer = transfer};
-    struct buffer url;
-    prepare(client, &exchange, path, &url);
-    enum rejectd_status status = perform(client, &exchange, error);
-    if (status == REJECTD_OK && downloaded != NULL)
-        read_file_headers(client->curl, downloaded);
-    buffer_free(&exchange.body);
-    buffer_free(&url);
     return status;
 }

@@ -494,8 +494,8 @@ void daemon_stop(struct daemon *daemon)
     http_stop(daemon->http);
     executor_close(service->uploads);
     executor_close(service->commits);
-    queue_watch_close(daemon->queue_watch);
     partials_close(service->partials);
+    queue_watch_close(daemon->queue_watch);
     scheduler_close(service->scheduler);
     for (size_t i = 0; i < service->n_gpus; i++) {
         gpu_worker_close(daemon->gpus[i]);

@@ -174,10 +174,8 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"worker", run_worker, true},
-    {"token", token_command, false},
-    {"check", check_command, false},
-    {"backup", backup_command, false},
+    {"worker", run_worker, true},        {"token", token_command, false},
+    {"check", check_command, false},     {"backup", backup_command, false},
     {"restore", restore_command, false},
 };
 

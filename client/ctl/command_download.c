@@ -33,9 +33,17 @@ static const struct artifact_file files[] = {
     {"cleaned-epo.fif", "result/cleaned-epo.fif", "cleaned-epo.fif"},
 };
 
-/* One file of the recording: downloaded under the first name, to appear under the second. */
+enum { NO_RESUME = CTL_OPTION_OWN, RETRY };
+
+static const struct option options[] = {{"no-resume", no_argument, NULL, NO_RESUME},
+                                        {"retry", required_argument, NULL, RETRY},
+                                        CTL_COMMON_OPTIONS};
+
+/* One file of the recording: downloaded under the first name, to appear under the second. Meanwhile
+ * the third file has its ETag, so that another call can go on with it. */
 struct part {
-    char temporary[MAX_PATH], final[MAX_PATH];
+    char temporary[MAX_PATH], final[MAX_PATH], tag[MAX_PATH];
+    bool can_go_on;
 };
 
 struct download {
@@ -47,11 +55,14 @@ struct download {
     char name[MAX_PATH];   /* in the folder, as the command line says; "": the server's */
     struct part *parts;    /* [n_parts] */
     size_t n_parts;
+    bool no_resume;
+    uint64_t retry_seconds;
 };
 
 struct download_bar {
     struct bar bar;
     char what[32];
+    struct part *part; /* NULL: standard output */
 };
 
 static bool show_download(void *context, uint64_t done, uint64_t total)
@@ -61,28 +72,64 @@ static bool show_download(void *context, uint64_t done, uint64_t total)
     return true;
 }
 
+/* Notes the tag of what is written now. Without one nobody can go on with it. */
+static void note_tag(void *context, const char *etag)
+{
+    const struct download_bar *shown = context;
+    struct part *part = shown->part;
+    if (part == NULL)
+        return;
+    FILE *file = etag[0] == '\0' ? NULL : fopen(part->tag, "we");
+    part->can_go_on = file != NULL && fprintf(file, "%s\n", etag) > 0;
+    if (file != NULL && fclose(file) != 0)
+        part->can_go_on = false;
+    if (!part->can_go_on)
+        unlink(part->tag);
+}
+
+/* The tag of what an earlier call left; "": none. */
+static void read_tag(const struct part *part, char *etag, int size)
+{
+    FILE *file = fopen(part->tag, "re");
+    etag[0] = '\0';
+    if (file != NULL && fgets(etag, size, file) == NULL)
+        etag[0] = '\0';
+    if (file != NULL)
+        fclose(file);
+    etag[strcspn(etag, "\n")] = '\0';
+}
+
 /* Downloads one part (from 1) into an open file. */
 static int fetch(struct download *d, size_t part, int file, struct rejectd_downloaded *downloaded)
 {
     char path[sizeof d->resource + 32];
     struct rejectd_error error;
-    struct download_bar shown = {.what = "downloading"};
+    const bool to_stdout = file == STDOUT_FILENO;
+    struct download_bar shown = {.what = "downloading",
+                                 .part = to_stdout ? NULL : &d->parts[part - 1]};
     snprintf(path, sizeof path, "%s", d->resource);
     if (part > 1) {
         snprintf(path, sizeof path, "%s?part=%zu", d->resource, part);
         snprintf(shown.what, sizeof shown.what, "part %zu of %zu", part, d->n_parts);
     }
-    bar_begin(&shown.bar, d->ctl->bar && file != STDOUT_FILENO);
-    const struct rejectd_transfer transfer = {show_download, &shown};
+    bar_begin(&shown.bar, d->ctl->bar && !to_stdout);
+    const struct rejectd_transfer transfer = {
+        .report = show_download,
+        .context = &shown,
+        .begun = note_tag,
+        .retry_seconds = to_stdout || d->no_resume ? 0.0 : (double)d->retry_seconds,
+    };
     enum rejectd_status status =
         rejectd_client_download(d->client, path, file, &transfer, downloaded, &error);
     bar_end(&shown.bar);
+    if (shown.part != NULL && status != REJECTD_IO && status != REJECTD_UNAVAILABLE)
+        shown.part->can_go_on = false;
     return status == REJECTD_OK ? CTL_OK : ctl_failure(&error);
 }
 
 static int download_to_stdout(struct download *d)
 {
-    struct rejectd_downloaded downloaded;
+    struct rejectd_downloaded downloaded = {0};
     int code = fetch(d, 1, STDOUT_FILENO, &downloaded);
     if (code == CTL_OK && downloaded.n_parts > 1)
         code = ctl_usage("the recording is divided over %zu files, and this is the first only; "
@@ -127,18 +174,24 @@ static int choose_name(struct download *d, size_t part, const char *named)
 
 static int download_part(struct download *d, size_t part)
 {
-    struct rejectd_downloaded downloaded;
+    struct rejectd_downloaded downloaded = {0};
     char *temporary = d->parts[part - 1].temporary;
     const char *name = d->name[0] != '\0' ? d->name : d->file->name;
     char suffix[32] = "";
     if (part > 1)
         snprintf(suffix, sizeof suffix, ".%zu", part);
-    if ((size_t)snprintf(temporary, MAX_PATH, "%s%s%s.part", d->folder, name, suffix) >= MAX_PATH) {
+    if ((size_t)snprintf(temporary, MAX_PATH, "%s%s%s.part", d->folder, name, suffix) >= MAX_PATH ||
+        (size_t)snprintf(d->parts[part - 1].tag, MAX_PATH, "%s%s%s.part.etag", d->folder, name,
+                         suffix) >= MAX_PATH) {
         temporary[0] = '\0';
         return ctl_usage("%s%s: the name is too long", d->folder, name);
     }
-    const int file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (file < 0) {
+    if (!d->no_resume)
+        read_tag(&d->parts[part - 1], downloaded.etag, sizeof downloaded.etag);
+    d->parts[part - 1].can_go_on = downloaded.etag[0] != '\0';
+    const int fresh = downloaded.etag[0] == '\0' ? O_TRUNC : 0;
+    const int file = open(temporary, O_WRONLY | O_CREAT | O_CLOEXEC | fresh, 0666);
+    if (file < 0 || lseek(file, 0, SEEK_END) < 0) {
         const int code = ctl_usage("%s: %s", temporary, strerror(errno));
         temporary[0] = '\0';
         return code;
@@ -158,6 +211,7 @@ static int rename_all(struct download *d)
         struct part *part = &d->parts[i];
         if (rename(part->temporary, part->final) != 0)
             return ctl_usage("%s: %s", part->final, strerror(errno));
+        unlink(part->tag);
         part->temporary[0] = '\0';
     }
     return CTL_OK;
@@ -193,8 +247,13 @@ static int download_to_files(struct download *d)
     if (code == CTL_OK)
         code = rename_all(d);
     for (size_t i = 0; i < d->n_parts; i++)
-        if (d->parts[i].temporary[0] != '\0')
+        if (d->parts[i].temporary[0] != '\0' && d->parts[i].can_go_on) {
+            ctl_usage("%s is not complete; the same command goes on with it",
+                      d->parts[i].temporary);
+        } else if (d->parts[i].temporary[0] != '\0') {
             unlink(d->parts[i].temporary);
+            unlink(d->parts[i].tag);
+        }
     if (code == CTL_OK && (d->name[0] == '\0' || d->n_parts > 1))
         print_names(d);
     free(d->parts);
@@ -221,11 +280,31 @@ static int split_target(struct download *d, const char *target)
     return CTL_OK;
 }
 
+/* -1: go on; else the exit code. */
+static int take_options(struct download *d, int argc, char **argv)
+{
+    int option, code;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (ctl_common_option(d->ctl, &ctl_download, option, &code)) {
+            if (code >= 0)
+                return code;
+        } else if (option == NO_RESUME) {
+            d->no_resume = true;
+        } else if (!ctl_parse_count("--retry", optarg, 1, CTL_MOST_RETRY_SECONDS,
+                                    &d->retry_seconds)) {
+            return CTL_USAGE;
+        }
+    }
+    return argc - optind == 3
+               ? -1
+               : ctl_usage("download needs three arguments; see rejectctl download --help");
+}
+
 static int run_download(struct ctl *ctl, int argc, char **argv)
 {
-    struct download d = {.ctl = ctl};
+    struct download d = {.ctl = ctl, .retry_seconds = CTL_RETRY_SECONDS};
     char resource[128];
-    int code = ctl_take_common(ctl, &ctl_download, argc, argv, 3, 3);
+    int code = take_options(&d, argc, argv);
     if (code >= 0)
         return code;
     const char *id = argv[optind], *what = argv[optind + 1], *target = argv[optind + 2];
@@ -266,7 +345,11 @@ const struct ctl_command ctl_download = {
             "  correlations.npy   of RANSAC, epochs x channels\n"
             "  model.h5           of a MODEL, as autoreject's read_auto_reject() reads it\n\n"
             "In a FOLDER, files have the names the server gives, and are listed. FILE - is\n"
-            "standard output. Files appear under their names only when all are complete.\n\n"
+            "standard output. Files appear under their names only when all are complete; until\n"
+            "then they are NAME.part, which the same command goes on with.\n\n"
+            "  --retry SECONDS    what breaks off goes on where it was, until nothing more came\n"
+            "                     across for so long (120)\n"
+            "  --no-resume        it doesn't, and what an earlier call left is not gone on with\n\n"
             "examples:\n"
             "  rejectctl download jb_abc cleaned-epo.fif sub-01\n"
             "  rejectctl download jb_abc reject_log.npz sub-01-reject_log.npz\n"

@@ -3,16 +3,39 @@
 
 #include "client/ctl/transfer.h"
 
-enum { METADATA = CTL_OPTION_OWN, NAME };
+enum { METADATA = CTL_OPTION_OWN, NAME, NO_RESUME, RETRY, COMPRESS };
 
-static const struct option options[] = {{"metadata", required_argument, NULL, METADATA},
-                                        {"name", required_argument, NULL, NAME},
-                                        CTL_COMMON_OPTIONS};
+static const struct option options[] = {
+    {"metadata", required_argument, NULL, METADATA}, {"name", required_argument, NULL, NAME},
+    {"no-resume", no_argument, NULL, NO_RESUME},     {"retry", required_argument, NULL, RETRY},
+    {"compress", no_argument, NULL, COMPRESS},       CTL_COMMON_OPTIONS};
 
 static bool is_h5(const char *path)
 {
     const size_t length = strlen(path);
     return length > 3 && strcmp(path + length - 3, ".h5") == 0;
+}
+
+/* False after a message. */
+static bool take_option(struct transfer_source *source, int option)
+{
+    switch (option) {
+    case NAME:
+        source->name = optarg;
+        return true;
+    case NO_RESUME:
+        source->no_resume = true;
+        return true;
+    case COMPRESS:
+        source->compress = true;
+        return true;
+    case RETRY:
+        return ctl_parse_count("--retry", optarg, 1, CTL_MOST_RETRY_SECONDS,
+                               &source->retry_seconds);
+    default:
+        source->metadata = optarg;
+        return true;
+    }
 }
 
 static int run_upload(struct ctl *ctl, int argc, char **argv)
@@ -23,10 +46,8 @@ static int run_upload(struct ctl *ctl, int argc, char **argv)
         if (ctl_common_option(ctl, &ctl_upload, option, &code)) {
             if (code >= 0)
                 return code;
-        } else if (option == NAME) {
-            source.name = optarg;
-        } else {
-            source.metadata = optarg;
+        } else if (!take_option(&source, option)) {
+            return CTL_USAGE;
         }
     }
     if (optind + 1 != argc)
@@ -64,6 +85,10 @@ const struct ctl_command ctl_upload = {
             "Prints the id of the dataset, or of the model.\n\n"
             "  --name TEXT            name of the dataset, for FIF, .set and .npz files\n"
             "  --metadata FILE        JSON for a .npy SOURCE\n"
+            "  --retry SECONDS        samples of a folder or .npy that break off go on where they\n"
+            "                         were, until nothing more came across for so long (120)\n"
+            "  --no-resume            they don't\n"
+            "  --compress             send files compressed (zstd); samples then can't go on\n"
             "  --json                 print JSON\n\n"
             "examples:\n"
             "  rejectctl upload sub-01-epo.fif --name sub-01\n"

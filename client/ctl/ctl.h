@@ -14,6 +14,10 @@ enum {
     CTL_UNREACHABLE = 4, /* no server, or an error of its own: 5xx */
 };
 
+/* For so long a transfer that gets nowhere is tried again: longer than the server takes to notice
+ * that a line is dead. */
+enum { CTL_RETRY_SECONDS = 120, CTL_MOST_RETRY_SECONDS = 86400 };
+
 struct ctl {
     const char *server; /* URL */
     const char *ca;     /* PEM file of who vouches for an https server; NULL: the system's */

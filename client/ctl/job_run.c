@@ -311,7 +311,8 @@ static int run_on_server(const struct job_command *job, struct ctl *ctl, struct 
 {
     char dataset[REJECTD_ID_SIZE], id[REJECTD_ID_SIZE];
     const double start = now();
-    const struct transfer_source source = {s->source, s->metadata, s->name};
+    const struct transfer_source source = {
+        .path = s->source, .metadata = s->metadata, .name = s->name};
     int code = CTL_OK;
     if (strncmp(s->source, "ds_", 3) == 0)
         snprintf(dataset, sizeof dataset, "%s", s->source);

@@ -49,7 +49,8 @@ static int send_dataset(struct rejectd_client *client, const char *path, char id
 }
 
 /* Sends metadata, then samples; a dataset whose samples are refused is of no use, and deleted. */
-static int send_pair(struct ctl *ctl, struct rejectd_client *client, const char *metadata,
+static int send_pair(struct ctl *ctl, struct rejectd_client *client,
+                     const struct transfer_source *source, const char *metadata,
                      const char *samples, char id[REJECTD_ID_SIZE])
 {
     int code = send_dataset(client, metadata, id);
@@ -58,7 +59,14 @@ static int send_pair(struct ctl *ctl, struct rejectd_client *client, const char 
     struct rejectd_error error;
     struct upload_bar shown = {.what = "uploading"};
     bar_begin(&shown.bar, ctl->bar);
-    const struct rejectd_transfer transfer = {show_upload, &shown};
+    const double retry =
+        source->retry_seconds > 0 ? (double)source->retry_seconds : CTL_RETRY_SECONDS;
+    const struct rejectd_transfer transfer = {
+        .report = show_upload,
+        .context = &shown,
+        .retry_seconds = source->no_resume ? 0.0 : retry,
+        .compress = source->compress,
+    };
     enum rejectd_status status =
         rejectd_client_upload_samples(client, id, samples, &transfer, &error);
     bar_end(&shown.bar);
@@ -132,24 +140,26 @@ static bool find_next_part(const char *before, const char *named, char *next, si
 }
 
 /* Posts a file and all that it says must follow. A dataset that stays incomplete is deleted. */
-static int send_files(struct ctl *ctl, struct rejectd_client *client, const char *source,
-                      const char *name, char id[REJECTD_ID_SIZE])
+static int send_files(struct ctl *ctl, struct rejectd_client *client,
+                      const struct transfer_source *source, char id[REJECTD_ID_SIZE])
 {
     char path[4096];
     struct rejectd_error error;
     struct rejectd_uploaded uploaded = {0};
-    if ((size_t)snprintf(path, sizeof path, "%s", source) >= sizeof path)
-        return ctl_usage("%s: the name is too long", source);
+    if ((size_t)snprintf(path, sizeof path, "%s", source->path) >= sizeof path)
+        return ctl_usage("%s: the name is too long", source->path);
     int code = CTL_OK;
     for (size_t part = 1;; part++) {
         struct upload_bar shown = {.what = "uploading"};
         if (part > 1)
             snprintf(shown.what, sizeof shown.what, "part %zu", part);
         bar_begin(&shown.bar, ctl->bar);
-        const struct rejectd_transfer transfer = {show_upload, &shown};
+        const struct rejectd_transfer transfer = {
+            .report = show_upload, .context = &shown, .compress = source->compress};
         const bool first = part == 1;
-        enum rejectd_status status = rejectd_client_upload_file(
-            client, first ? NULL : id, first ? name : NULL, path, &transfer, &uploaded, &error);
+        enum rejectd_status status =
+            rejectd_client_upload_file(client, first ? NULL : id, first ? source->name : NULL, path,
+                                       &transfer, &uploaded, &error);
         bar_end(&shown.bar);
         if (status != REJECTD_OK)
             code = ctl_failure_of(path, &error);
@@ -182,7 +192,7 @@ int transfer_upload(struct ctl *ctl, struct rejectd_client *client,
     if (!from_stdin && S_ISREG(about.st_mode) && !is_npy && is_whole_file(path)) {
         if (metadata != NULL)
             return ctl_usage("%s: --metadata is for .npy files and folders only", path);
-        return send_files(ctl, client, path, source->name, id);
+        return send_files(ctl, client, source, id);
     }
     if (source->name != NULL)
         return ctl_usage("%s: --name is for FIF, .set and .npz files only; JSON has a \"name\"",
@@ -191,12 +201,12 @@ int transfer_upload(struct ctl *ctl, struct rejectd_client *client,
         char json[1024], npy[1024];
         snprintf(json, sizeof json, "%s/dataset.json", path);
         snprintf(npy, sizeof npy, "%s/epochs.npy", path);
-        return send_pair(ctl, client, metadata != NULL ? metadata : json, npy, id);
+        return send_pair(ctl, client, source, metadata != NULL ? metadata : json, npy, id);
     }
     if (is_npy) {
         if (metadata == NULL)
             return ctl_usage("%s needs --metadata FILE: a JSON file with sfreq and channels", path);
-        return send_pair(ctl, client, metadata, path, id);
+        return send_pair(ctl, client, source, metadata, path, id);
     }
     return send_dataset(client, path, id);
 }
@@ -207,7 +217,7 @@ int transfer_upload_model(struct ctl *ctl, struct rejectd_client *client, const 
     struct rejectd_error error;
     struct upload_bar shown = {.what = "uploading"};
     bar_begin(&shown.bar, ctl->bar);
-    const struct rejectd_transfer transfer = {show_upload, &shown};
+    const struct rejectd_transfer transfer = {.report = show_upload, .context = &shown};
     enum rejectd_status status = rejectd_client_upload_model(client, path, &transfer, id, &error);
     bar_end(&shown.bar);
     return status == REJECTD_OK ? CTL_OK : ctl_failure_of(path, &error);

@@ -8,6 +8,9 @@ struct transfer_source {
     const char *path;
     const char *metadata; /* a JSON file, or NULL */
     const char *name;     /* of the dataset, or NULL */
+    bool no_resume;       /* samples that break off are not gone on with */
+    bool compress;
+    uint64_t retry_seconds; /* 0: CTL_RETRY_SECONDS */
 };
 
 /*

@@ -21,10 +21,18 @@ enum { REJECTD_ID_SIZE = 40 };
 
 struct rejectd_client;
 
-/* Called now and then during a transfer; returning false ends it with REJECTD_CANCELLED. */
+/* How a file goes to the server, or comes from it. All-zero: once, and without a word. */
 struct rejectd_transfer {
-    bool (*report)(void *context, uint64_t done, uint64_t total); /* may be NULL */
+    /* Called now and then; returning false ends the transfer with REJECTD_CANCELLED. May be NULL.
+     */
+    bool (*report)(void *context, uint64_t done, uint64_t total);
     void *context;
+    /* Of a download: told the ETag ("" for none) of what begins to be written. May be NULL. */
+    void (*begun)(void *context, const char *etag);
+    /* Samples and downloads that break off go on where they were, until nothing more came across
+     * for so many seconds; 0: a failure is the end. */
+    double retry_seconds;
+    bool compress; /* files are sent compressed; samples then can't go on where they broke off */
 };
 
 enum rejectd_job_state {
@@ -115,10 +123,14 @@ enum rejectd_status rejectd_client_get(struct rejectd_client *client, const char
 struct rejectd_downloaded {
     char name[256]; /* without folders; "" when it gave none, or none that can be used */
     size_t n_parts; /* files that the recording is divided over; 1 for all but large ones */
+    char etag[80];  /* "": what came last cannot be gone on with */
 };
 
-/* GET of a path into an open file descriptor. Nothing is written when the server refuses.
- * downloaded may be NULL. */
+/*
+ * GET of a path into an open file descriptor. Nothing is written when the server refuses.
+ * *downloaded (may be NULL) is all-zero, or has the etag of what the file holds up to where it
+ * stands: then that is gone on with, if the server has the same still, and else begun anew.
+ */
 enum rejectd_status rejectd_client_download(struct rejectd_client *client, const char *path,
                                             int file, const struct rejectd_transfer *transfer,
                                             struct rejectd_downloaded *downloaded,

@@ -23,6 +23,7 @@
 
 #include "protocol/dataset_json.h"
 #include "server/blobs/blob_writer_private.h"
+#include "server/clock.h"
 
 static void check_samples(struct stage *stage, const unsigned char *bytes, size_t count)
 {
@@ -94,7 +95,9 @@ static void write_chunk(struct stage *stage, const unsigned char *bytes, size_t 
                         (off_t)(written - writer->written_back), SYNC_FILE_RANGE_WRITE);
         writer->written_back = written;
     }
-    if (writer->options.on_durable != NULL && written - writer->durable >= DURABLE_BYTES) {
+    if (writer->options.on_durable != NULL && written - writer->durable >= DURABLE_BYTES &&
+        clock_monotonic() - writer->durable_at >= DURABLE_SECONDS) {
+        writer->durable_at = clock_monotonic();
         stage->status = blob_make_durable(writer, written, &stage->error);
         if (stage->status == REJECTD_OK) {
             writer->options.on_durable(writer->options.durable_context, written);
@@ -263,6 +266,7 @@ enum rejectd_status blob_writer_open(struct blobs *blobs, const struct blob_writ
     made->stages[HASHING] = (struct stage){.writer = made, .consume = hash_chunk};
     made->stages[WRITING] = (struct stage){.writer = made, .consume = write_chunk};
     made->fd = -1;
+    made->durable_at = clock_monotonic();
     enum rejectd_status status = check_room(made, error);
     if (status == REJECTD_OK) {
         status =

@@ -8,9 +8,11 @@ enum {
     CHUNK_BYTES = 1 << 20, /* a multiple of every sample size */
     N_CHUNKS = 4,
     WRITEBACK_BYTES = 8 << 20,
-    DURABLE_BYTES = 64 << 20, /* of a partial file, at most, that a crash costs */
-    SAMPLE_BYTES = 8,         /* a multiple of every sample size */
-    WRITE_BYTES = 128 << 10,  /* the page cache has pages of this order at hand, as for cp */
+    /* A crash costs as much of a partial file, or as much time, whichever is more. */
+    DURABLE_BYTES = 64 << 20,
+    DURABLE_SECONDS = 1,
+    SAMPLE_BYTES = 8,        /* a multiple of every sample size */
+    WRITE_BYTES = 128 << 10, /* the page cache has pages of this order at hand, as for cp */
 };
 
 /* One of the two things that are done with every chunk. */
@@ -54,6 +56,7 @@ struct blob_writer {
     size_t bad_sample;
     uint64_t written_back; /* of WRITING */
     uint64_t durable;      /* likewise; told to on_durable() */
+    double durable_at;     /* clock_monotonic() */
     char sha256[SHA256_TEXT_SIZE];
 };
 

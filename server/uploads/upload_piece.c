@@ -4,7 +4,8 @@
  * What is kept between pieces: the samples in a partial file, the rest, with how many of them are
  * durable, in the store. Offsets are those of the body, the header of a .npy file included. The
  * record is written after the file is synced: what it tells is there whatever happens. While a
- * piece comes, that is done every 64 MiB; at its end, or when its connection breaks, for all of it.
+ * piece comes, that is done every 64 MiB, or every second if that is less often; at its end, or
+ * when its connection breaks, for all of it.
  *
  * A piece with a digest of its own cannot be checked before it is whole, and is kept whole or not
  * at all.

@@ -88,6 +88,10 @@ class Daemon:
         assert done.returncode == 0, done
         return done.stdout.strip()
 
+    def blobs(self):
+        """The files of samples and results, finished or not."""
+        return [path for path in (self.data / "blobs").iterdir() if path.name != "store-id"]
+
     def errors(self):
         return self.log.read_text(errors="replace")
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import socket
 import threading
+import time
 
 
 def digest_of(data):
@@ -61,11 +62,15 @@ def place_of(response):
 
 class CuttingProxy:
     """Passes connections on to a port, and cuts each one after so many bytes from the client (or, with
-    `answers`, from the server), as often as `cuts` has numbers; then it lets all through."""
+    `answers`, from the server), as often as `cuts` has numbers; then it lets all through. `delay`: seconds
+    for each 64 KiB."""
 
-    def __init__(self, port, cuts, answers=False):
-        self.port, self.cuts, self.answers = port, list(cuts), answers
+    def __init__(self, port, cuts, answers=False, delay=0.0):
+        self.port, self.cuts, self.answers, self.delay = port, list(cuts), answers, delay
         self.n_connections = 0
+        self.passed = 0  # bytes in the direction that is cut
+        self.on_cut = lambda: None
+        self.closed = False
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.own_port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -75,6 +80,9 @@ class CuttingProxy:
             try:
                 client, _ = self.listener.accept()
             except OSError:
+                return
+            if self.closed:
+                client.close()
                 return
             self.n_connections += 1
             try:
@@ -94,10 +102,15 @@ class CuttingProxy:
                 limit = self.cuts[0] if counts and self.cuts else None
                 if limit is not None and passed + len(chunk) > limit:
                     other.sendall(chunk[: limit - passed])
+                    self.passed += (limit - passed) * counts
                     self.cuts.pop(0)
+                    self.on_cut()
                     break
                 other.sendall(chunk)
+                if self.delay and counts:
+                    time.sleep(self.delay)
                 passed += len(chunk)
+                self.passed += len(chunk) * counts
             else:
                 other.shutdown(socket.SHUT_WR)
                 return
@@ -108,6 +121,13 @@ class CuttingProxy:
                 end.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+            end.close()
 
     def close(self):
+        """No connection any more: whoever waits in the queue is let down."""
+        self.closed = True
+        try:
+            socket.create_connection(("127.0.0.1", self.own_port)).close()
+        except OSError:
+            pass
         self.listener.close()

@@ -78,7 +78,7 @@ class TestSet:
         assert again["sha256"] == dataset["sha256"]
         assert api.delete(f"/v1/datasets/{dataset['id']}").status == 204
         assert api.delete(f"/v1/datasets/{again['id']}").status == 204
-        assert list((daemon.data / "blobs").iterdir()) == []
+        assert daemon.blobs() == []
 
     def test_samples_in_an_fdt(self, api, daemon, tmp_path):
         path, fdt = tmp_path / "x.set", tmp_path / "x.fdt"
@@ -106,7 +106,7 @@ class TestSet:
         assert done["sha256"] == whole["sha256"]
         assert api.delete(f"/v1/datasets/{done['id']}").status == 204
         assert api.delete(f"/v1/datasets/{whole['id']}").status == 204
-        assert list((daemon.data / "blobs").iterdir()) == []
+        assert daemon.blobs() == []
 
     def test_an_fdt_may_come_after_a_restart(self, own_daemon, tmp_path):
         data = eeg_set(tmp_path / "whole.set")["data"]

@@ -146,7 +146,7 @@ def test_check_of_good_data(used):
 def test_check_lists_what_is_damaged(used):
     blobs = used.data / "blobs"
     samples = blobs / used.dataset["sha256"]
-    results = [p for p in blobs.iterdir() if p != samples]
+    results = [p for p in used.blobs() if p != samples]
     results[0].unlink()
     samples.write_bytes(samples.read_bytes()[:-1] + b"\0")
     before = contents(blobs)

@@ -54,10 +54,10 @@ def test_all_together(api, target):
 @pytest.mark.parametrize("name", HEADERS)
 def test_that_does_not_fit(api, daemon, target, unchanged, name):
     """Nothing is stored, and the answer says what was computed."""
-    before = sorted(p.name for p in (daemon.data / "blobs").iterdir())
+    before = sorted(p.name for p in daemon.blobs())
     response = send(api, target, **{name: HEADERS[name](target[2] + b"x")})
     check_problem(response, 422, "digest-mismatch", name, digest_of(target[2]))
-    assert sorted(p.name for p in (daemon.data / "blobs").iterdir()) == before
+    assert sorted(p.name for p in daemon.blobs()) == before
 
 
 @pytest.mark.parametrize("name", HEADERS)

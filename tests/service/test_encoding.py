@@ -37,7 +37,7 @@ def awaiting(api):
 
 
 def still_awaits(api, daemon, path):
-    blobs = [p.name for p in (daemon.data / "blobs").iterdir() if p.name.startswith(("tmp-", "partial-"))]
+    blobs = [p.name for p in daemon.blobs() if p.name.startswith(("tmp-", "partial-"))]
     return api.get(path.removesuffix("/samples")).json()["state"] == "awaiting_samples" and not blobs
 
 
@@ -175,7 +175,7 @@ def test_bombs(own_daemon, coding):
     assert api.listed("datasets")[0]["id"] == path.split("/")[3]
     if not SANITIZED:
         assert daemon.memory()["VmHWM"] - before < 64 << 20
-    assert not [p for p in (daemon.data / "blobs").iterdir()]
+    assert not daemon.blobs()
 
 
 def test_wide_window(api, awaiting):

@@ -123,7 +123,7 @@ def test_queue(api):
 
 def test_disk_and_process(daemon, api):
     found = figures(api)
-    blobs = [p.stat().st_size for p in (daemon.data / "blobs").iterdir()]
+    blobs = [p.stat().st_size for p in daemon.blobs()]
     assert found.value("rejectd_blob_bytes") == sum(blobs)
     assert found.value("rejectd_blobs") == len(blobs)
     assert 0 < found.value("rejectd_disk_free_bytes") <= found.value("rejectd_disk_size_bytes")

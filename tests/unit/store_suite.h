@@ -20,5 +20,6 @@ struct store_under_test {
 TCase *store_suite(const struct store_under_test *under_test);
 TCase *store_suite_devices(const struct store_under_test *under_test);
 TCase *store_suite_users(const struct store_under_test *under_test);
+TCase *store_suite_partials(const struct store_under_test *under_test);
 
 #endif

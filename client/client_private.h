@@ -1,0 +1,49 @@
+/* Shared by client.c and client_transfer.c alone. */
+#ifndef CLIENT_CLIENT_PRIVATE_H
+#define CLIENT_CLIENT_PRIVATE_H
+
+#include <curl/curl.h>
+#include <rejectd/client.h>
+
+#include "base/buffer.h"
+
+enum { CLIENT_MAX_TEXT = 1 << 30 }; /* of an answer that is kept in memory */
+
+struct rejectd_client {
+    CURL *curl;
+    char *url;   /* without a slash at the end */
+    char *ca;    /* path; NULL: the system's */
+    char *token; /* NULL: none */
+};
+
+/* One request and where its answer goes. */
+struct exchange {
+    struct buffer body; /* text of the answer, or of a refusal */
+    int file;           /* -1: the answer goes to body */
+    CURL *curl;
+    bool write_failed;
+    bool has_head; /* all headers of the answer came */
+    const struct rejectd_transfer *transfer;
+    bool is_upload;
+    uint64_t done_before; /* of the whole, by earlier requests */
+
+    /* Of an answer that goes to a file. */
+    bool begun;
+    bool goes_on; /* a part was asked for: what is in the file stays, unless the whole comes */
+    uint64_t received;
+};
+
+/* A handle set up for one request. */
+void client_prepare(struct rejectd_client *client, struct exchange *exchange, const char *path,
+                    struct buffer *url);
+/* Performs the request. On success the answer is in exchange->body (or the file). */
+enum rejectd_status client_perform(struct rejectd_client *client, struct exchange *exchange,
+                                   struct rejectd_error *error);
+
+/* libcurl's callbacks: client_transfer.c */
+size_t client_receive_head(char *line, size_t size, size_t count, void *context);
+size_t client_receive(char *bytes, size_t size, size_t count, void *context);
+int client_report(void *context, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
+                  curl_off_t up);
+
+#endif
