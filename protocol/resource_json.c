@@ -61,6 +61,7 @@ static void append_dataset(struct buffer *text, const struct dataset_view *view,
     append_string_field(text, "state", dataset_state_names[view->state]);
     append_string_field(text, "sha256", view->sha256);
     append_string_field(text, "created_at", view->created_at);
+    append_string_field(text, "expires_at", view->expires_at);
     buffer_append_format(text, ",\"bytes\":%" PRIu64, view->bytes);
     append_string_field(text, "next_part", view->next_part);
     splice_object(text, description, summary ? strstr(description, ",\"channels\":") : NULL);
@@ -121,7 +122,9 @@ static void append_job(struct buffer *text, const struct job_view *view, bool su
     append_string_field(text, "finished_at", view->finished_at);
     append_job_error(text, &view->error);
     append_string_field(text, "request_id", view->request_id);
-    if (view->state == JOB_STATE_SUCCEEDED)
+    append_string_field(text, "result_removed_at", view->result_removed_at);
+    append_string_field(text, "expires_at", view->expires_at);
+    if (view->state == JOB_STATE_SUCCEEDED && view->result_removed_at[0] == '\0')
         buffer_append_format(text, ",\"result\":\"/v1/jobs/%s/result\"}", view->id);
     else
         buffer_append_text(text, ",\"result\":null}");

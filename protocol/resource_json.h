@@ -119,7 +119,9 @@ struct dataset_view {
     enum dataset_state state;
     char sha256[RESOURCE_SHA256_SIZE]; /* of the samples, hex; "" (null) while they are awaited */
     char created_at[RESOURCE_TIME_SIZE];
-    uint64_t bytes;         /* of the samples */
+    int64_t used_at;                     /* last: milliseconds since 1970; not in JSON */
+    char expires_at[RESOURCE_TIME_SIZE]; /* unless it is used before; "" (null): never */
+    uint64_t bytes;                      /* of the samples */
     char next_part[256];    /* name of the file that must follow before it is ready; "" (null) */
     char *description_json; /* owned; a JSON object as dataset_to_json() writes it, which
                                dataset_from_json() reads back (but in lists, a summary of it) */
@@ -157,7 +159,10 @@ struct job_view {
     char created_at[RESOURCE_TIME_SIZE];
     char started_at[RESOURCE_TIME_SIZE];
     char finished_at[RESOURCE_TIME_SIZE];
-    struct rejectd_error error;             /* why it failed; status REJECTD_OK: null */
+    int64_t result_since; /* milliseconds since 1970; 0: it has no result; not in JSON */
+    char result_removed_at[RESOURCE_TIME_SIZE]; /* "" (null): it was not */
+    char expires_at[RESOURCE_TIME_SIZE];        /* of the result; "" (null): never */
+    struct rejectd_error error;                 /* why it failed; status REJECTD_OK: null */
     char request_id[RESOURCE_REQUEST_SIZE]; /* of the request that made it; "" (null): not known */
 };
 

@@ -118,6 +118,8 @@ static enum rejectd_status read_dataset(const struct json_object *root, void *ou
         (status = json_read_text(root, "created_at", view->created_at, sizeof view->created_at)) !=
             0 ||
         (status = json_read_integer(root, "bytes", 0, INT64_MAX, &bytes)) != 0 ||
+        (status = json_read_text(root, "expires_at", view->expires_at, sizeof view->expires_at)) !=
+            0 ||
         (status = json_read_text(root, "next_part", view->next_part, sizeof view->next_part)) != 0)
         return status;
     view->state = (enum dataset_state)state;
@@ -180,6 +182,10 @@ static enum rejectd_status read_job(const struct json_object *root, void *out)
             0 ||
         (status = json_read_text(root, "finished_at", view->finished_at,
                                  sizeof view->finished_at)) != 0 ||
+        (status = json_read_text(root, "result_removed_at", view->result_removed_at,
+                                 sizeof view->result_removed_at)) != 0 ||
+        (status = json_read_text(root, "expires_at", view->expires_at, sizeof view->expires_at)) !=
+            0 ||
         (status = json_read_text(root, "request_id", view->request_id, sizeof view->request_id)) !=
             0)
         return status;

@@ -29,6 +29,9 @@ struct config {
     int64_t max_json_bytes;
     int64_t max_uploads;
     int64_t unfinished_upload_seconds;
+    int64_t dataset_retention_seconds; /* 0: for ever */
+    int64_t result_retention_seconds;  /* likewise */
+    int64_t job_timeout_seconds;       /* 0: none */
     int64_t user_requests_per_second;
     int64_t user_queued_jobs;
     int64_t user_bytes;

@@ -16,6 +16,7 @@
 #include "server/jobs/queue_watch.h"
 #include "server/notify.h"
 #include "server/pulse.h"
+#include "server/retention/retention.h"
 #include "server/uploads/partials.h"
 
 enum {
@@ -42,6 +43,7 @@ struct daemon {
     struct gpu_worker *gpus[MOST_GPUS];
     char gpu_ids[MOST_GPUS][32];
     struct queue_watch *queue_watch;
+    struct retention retention;
     struct pool *pool;
     struct http_server *http;
 };
@@ -75,6 +77,12 @@ static void job_progressed(void *context, const char *job, const char *stage, do
 {
     struct daemon *daemon = context;
     job_events_progress(daemon->service.events, job, stage, fraction, seconds_left);
+}
+
+static double job_seconds(void *context)
+{
+    const struct daemon *daemon = context;
+    return (double)daemon->service.config->job_timeout_seconds;
 }
 
 /* Of the processor; NULL: the best one. */
@@ -253,6 +261,7 @@ static enum rejectd_status start_jobs(struct daemon *daemon, struct rejectd_erro
         .ended = job_ended,
         .changed = job_changed,
         .progressed = job_progressed,
+        .most_seconds = job_seconds,
         .context = daemon,
     };
     struct pool_device devices[1 + MOST_GPUS] = {{
@@ -331,6 +340,7 @@ static enum rejectd_status start(struct daemon *daemon, struct rejectd_error *er
     }
     if (status == REJECTD_OK) {
         status = partials_open(service, &service->partials, error);
+        retention_init(&daemon->retention, service);
     }
     if (status == REJECTD_OK) {
         status = list_devices(daemon, error);
@@ -406,6 +416,7 @@ void daemon_tick(struct daemon *daemon)
     http_tick(daemon->http);
     pulse_tick(daemon->pulse, now);
     partials_tick(daemon->service.partials, now);
+    retention_tick(&daemon->retention, now);
 }
 
 void daemon_ready(struct daemon *daemon)

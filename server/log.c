@@ -9,8 +9,8 @@
 
 #include "server/clock.h"
 
-static const char *const level_names[] = {"debug", "info", "warning", "error"};
-static const char *const priorities[] = {"<7>", "<6>", "<4>", "<3>"};
+static const char *const level_names[] = {"debug", "info", "warning", "error", "audit"};
+static const char *const priorities[] = {"<7>", "<6>", "<4>", "<3>", "<5>"};
 
 enum {
     LINE_SIZE = 4000, /* below PIPE_BUF: lines of several processes don't mix */

@@ -18,6 +18,7 @@ enum log_level {
     LOG_LEVEL_INFO,
     LOG_LEVEL_WARNING,
     LOG_LEVEL_ERROR,
+    LOG_LEVEL_AUDIT, /* who removed what; written whatever log-level is */
 };
 
 /* May be used by several threads at once: a line is one write(). */

@@ -38,6 +38,7 @@ extern "C" {
     X(DIGEST_MISMATCH, 422, "digest-mismatch", "The body is not what its digest says")             \
     X(TOO_MANY_REQUESTS, 429, "too-many-requests", "More than is allowed to whoever asks")         \
     X(CANCELLED, 409, "cancelled", "The work was cancelled")                                       \
+    X(TIME_LIMIT, 503, "time-limit", "The work took longer than it may")                           \
     X(OUT_OF_MEMORY, 503, "out-of-memory", "Not enough memory for this request now")               \
     X(UNAVAILABLE, 503, "unavailable", "The service cannot take this request now")                 \
     X(DEVICE_MEMORY, 503, "device-memory", "The device has not enough memory for this now")        \

@@ -241,11 +241,15 @@ static bool source_progress(void *context, struct pool_job *job, const char *sta
     struct running *running = running_of(job);
     static const double pause = 0.1;
     const double now = clock_monotonic();
+    const double most = scheduler->options.most_seconds(scheduler->options.context);
     pthread_mutex_lock(&scheduler->lock);
+    if (most > 0.0 && now - running->claimed_at > most && !running->cancelled) {
+        running->most_seconds = most;
+    }
     const bool tell = now - running->told >= pause;
     snprintf(running->stage, sizeof running->stage, "%s", stage);
     running->fraction = fraction;
-    const bool goes_on = !running->cancelled;
+    const bool goes_on = !running->cancelled && running->most_seconds == 0.0;
     const double left = seconds_left(running, now);
     running->told = tell ? now : running->told;
     pthread_mutex_unlock(&scheduler->lock);

@@ -29,6 +29,8 @@ struct scheduler_options {
     /* At most ten times a second and job; seconds_left 0: unknown. */
     void (*progressed)(void *context, const char *job, const char *stage, double fraction,
                        double seconds_left);
+    /* How many seconds a job may run; 0: as long as it takes. */
+    double (*most_seconds)(void *context);
     void *context;
 };
 

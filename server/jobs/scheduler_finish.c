@@ -306,6 +306,12 @@ void running_finish(struct scheduler *scheduler, struct running *running,
         break;
     case POOL_CANCELLED:
         stored = (struct store_outcome){.state = JOB_STATE_CANCELLED};
+        if (running->most_seconds > 0.0) {
+            REJECTD_FAIL(&error, REJECTD_TIME_LIMIT, "",
+                         "it was stopped after %.0f s; jobs may run for %.0f s on this server",
+                         clock_monotonic() - running->claimed_at, running->most_seconds);
+            stored = (struct store_outcome){.state = JOB_STATE_FAILED, .error = &error};
+        }
         break;
     case POOL_RELEASED:
         release(scheduler, running);

@@ -16,6 +16,7 @@ struct running {
     struct blob_writer *writers[ARTIFACT_COUNT]; /* of the arrays it makes, as far as it has */
     struct running *next;                        /* the rest under the scheduler's lock */
     bool cancelled;
+    double most_seconds; /* that it was stopped after, because they were over; 0: it was not */
     char stage[RESOURCE_STAGE_SIZE];
     double fraction;
     double told; /* when its progress was, last */

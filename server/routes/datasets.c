@@ -6,10 +6,14 @@
 #include "protocol/dataset_json.h"
 #include "server/http/limits.h"
 #include "server/http/request.h"
+#include "server/retention/removal.h"
+#include "server/retention/retention.h"
 #include "server/uploads/partials.h"
 
-static void respond_dataset(struct response *response, int http, const struct dataset_view *dataset)
+static void respond_dataset(const struct request *request, int http, struct dataset_view *dataset,
+                            struct response *response)
 {
+    retention_show_dataset(request->service, dataset);
     respond_json(response, http, dataset_view_to_json(dataset));
     if (response->status == 201) {
         snprintf(response->location, sizeof response->location, "/v1/datasets/%s", dataset->id);
@@ -92,7 +96,7 @@ static void commit_file(struct request *request, int http, struct response *resp
                                     &error);
     }
     if (status == REJECTD_OK) {
-        respond_dataset(response, http, &dataset);
+        respond_dataset(request, http, &dataset, response);
     } else {
         respond_problem(response, &error);
     }
@@ -128,7 +132,7 @@ void dataset_create(struct request *request, struct response *response)
         status = insert(request, &description, samples, &dataset, &error);
     }
     if (status == REJECTD_OK) {
-        respond_dataset(response, 201, &dataset);
+        respond_dataset(request, 201, &dataset, response);
     } else {
         respond_problem(response, &error);
     }
@@ -191,7 +195,7 @@ void dataset_show(struct request *request, struct response *response)
     struct rejectd_error error = {0};
     struct dataset_view dataset = {0};
     if (store->functions->dataset_get(store, request->id, &dataset, &error) == REJECTD_OK) {
-        respond_dataset(response, 200, &dataset);
+        respond_dataset(request, 200, &dataset, response);
     } else {
         respond_problem(response, &error);
     }
@@ -212,6 +216,9 @@ void dataset_list_all(struct request *request, struct response *response)
             store->functions->dataset_list(store, principal_viewer(&request->principal, &viewer),
                                            limit, &datasets, &n_datasets, &error);
     }
+    for (size_t i = 0; i < n_datasets; i++) {
+        retention_show_dataset(request->service, &datasets[i]);
+    }
     if (status == REJECTD_OK) {
         respond_json(response, 200, dataset_list_to_json(datasets, n_datasets));
     } else {
@@ -222,52 +229,11 @@ void dataset_list_all(struct request *request, struct response *response)
 
 /* ---- DELETE ---- */
 
-static void remove_unneeded(struct service *service, const char *sha256)
-{
-    if (sha256[0] != '\0' && !service->store->functions->blob_is_needed(service->store, sha256)) {
-        blobs_remove(service->blobs, sha256);
-        for (size_t i = 0; i < service->n_gpus; i++) {
-            gpu_worker_forget(service->gpus[i], sha256);
-        }
-    }
-}
-
-static enum rejectd_status delete_dataset(struct service *service, const char *id,
-                                          struct rejectd_error *error)
-{
-    struct store *store = service->store;
-    struct dataset_view dataset = {0};
-    struct store_part *parts = NULL;
-    size_t n_parts = 0;
-    /* Under the lock from the start: an upload could give it samples in between. */
-    blobs_lock(service->blobs);
-    enum rejectd_status status = store->functions->dataset_get(store, id, &dataset, error);
-    if (status == REJECTD_OK) {
-        status = store->functions->dataset_parts(store, id, &parts, &n_parts, error);
-    }
-    if (status == REJECTD_OK) {
-        status = store->functions->dataset_delete(store, id, error);
-    }
-    if (status == REJECTD_OK) {
-        remove_unneeded(service, dataset.sha256);
-    }
-    for (size_t i = 0; i < n_parts && status == REJECTD_OK; i++) {
-        remove_unneeded(service, parts[i].head_sha256);
-        remove_unneeded(service, parts[i].samples_sha256);
-    }
-    blobs_unlock(service->blobs);
-    if (status == REJECTD_OK) {
-        partials_dataset_deleted(service->partials, id);
-    }
-    free(parts);
-    dataset_view_clear(&dataset);
-    return status;
-}
-
 void dataset_remove(struct request *request, struct response *response)
 {
     struct rejectd_error error = {0};
-    if (delete_dataset(request->service, request->id, &error) == REJECTD_OK) {
+    if (removal_of_dataset(request->service, request->id, request, STORE_WHENEVER_USED, &error) ==
+        REJECTD_OK) {
         respond_nothing(response);
     } else {
         respond_problem(response, &error);

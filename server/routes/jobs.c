@@ -8,9 +8,12 @@
 #include "server/http/request.h"
 #include "server/jobs/job_check.h"
 #include "server/jobs/job_events.h"
+#include "server/retention/retention.h"
 
-static void respond_job(struct response *response, int http, const struct job_view *job)
+static void respond_job(const struct request *request, int http, struct job_view *job,
+                        struct response *response)
 {
+    retention_show_job(request->service, job);
     respond_json(response, http, job_view_to_json(job));
     if (http == 202 && response->status == 202) {
         snprintf(response->location, sizeof response->location, "/v1/jobs/%s", job->id);
@@ -116,7 +119,7 @@ void job_create(struct request *request, struct response *response)
         status = insert(request, &wanted, &job, &error);
     }
     if (status == REJECTD_OK) {
-        respond_job(response, 202, &job);
+        respond_job(request, 202, &job, response);
     } else {
         respond_problem(response, &error);
     }
@@ -169,7 +172,7 @@ void job_show(struct request *request, struct response *response)
         respond_problem(response, &error);
     } else if (job_state_is_final(job.state) || seconds == 0.0 ||
                clock_monotonic() >= waiter->deadline || !request_may_wait(request)) {
-        respond_job(response, 200, &job);
+        respond_job(request, 200, &job, response);
     }
     if (response->status != 0) {
         waiters_remove(service->waiters, waiter);
@@ -193,6 +196,7 @@ void job_list_all(struct request *request, struct response *response)
     }
     for (size_t i = 0; i < n_jobs; i++) {
         scheduler_show_progress(service->scheduler, &jobs[i]);
+        retention_show_job(service, &jobs[i]);
     }
     if (status == REJECTD_OK) {
         respond_json(response, 200, job_list_to_json(jobs, n_jobs));
@@ -222,7 +226,7 @@ void job_remove(struct request *request, struct response *response)
         scheduler_cancel(service->scheduler, job.id);
         scheduler_show_progress(service->scheduler, &job);
     }
-    respond_job(response, 202, &job);
+    respond_job(request, 202, &job, response);
     response->location[0] = '\0'; /* nothing was made */
     job_view_clear(&job);
 }

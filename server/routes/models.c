@@ -1,5 +1,5 @@
 /* /v1/models */
-#include "server/http/request.h"
+#include "server/retention/removal.h"
 
 void model_list_all(struct request *request, struct response *response)
 {
@@ -37,9 +37,8 @@ void model_show(struct request *request, struct response *response)
 
 void model_remove(struct request *request, struct response *response)
 {
-    struct store *store = request->service->store;
     struct rejectd_error error = {0};
-    if (store->functions->model_delete(store, request->id, &error) == REJECTD_OK) {
+    if (removal_of_model(request->service, request->id, request, &error) == REJECTD_OK) {
         respond_nothing(response);
     } else {
         respond_problem(response, &error);

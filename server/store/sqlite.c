@@ -152,6 +152,24 @@ const char *const sqlite_migrations[] = {
     "CREATE TABLE identity (id TEXT NOT NULL);"
     "INSERT INTO identity"
     "  VALUES (lower(hex(randomblob(16))));",
+
+    /* What is kept for a time: results since their job ended, datasets since their last use, which
+     * are jobs, too, wherever they come from and end. */
+    "ALTER TABLE jobs ADD COLUMN result_removed_at INTEGER;"
+    "CREATE INDEX jobs_results ON jobs (finished_at) WHERE result IS NOT NULL;"
+    "ALTER TABLE datasets ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE datasets SET used_at = max(created_at, ifnull((SELECT max(ifnull(finished_at, "
+    "  created_at)) FROM jobs WHERE jobs.dataset = datasets.id), 0));"
+    "CREATE INDEX datasets_used ON datasets (used_at);"
+    "CREATE TRIGGER dataset_made AFTER INSERT ON datasets BEGIN"
+    "  UPDATE datasets SET used_at = NEW.created_at WHERE seq = NEW.seq; END;"
+    "CREATE TRIGGER dataset_comes AFTER INSERT ON partials BEGIN"
+    "  UPDATE datasets SET used_at = max(used_at, NEW.touched_at) WHERE id = NEW.dataset; END;"
+    "CREATE TRIGGER dataset_wanted AFTER INSERT ON jobs BEGIN"
+    "  UPDATE datasets SET used_at = max(used_at, NEW.created_at) WHERE id = NEW.dataset; END;"
+    "CREATE TRIGGER dataset_left AFTER UPDATE OF finished_at ON jobs"
+    "  WHEN NEW.finished_at IS NOT NULL BEGIN"
+    "  UPDATE datasets SET used_at = max(used_at, NEW.finished_at) WHERE id = NEW.dataset; END;",
 };
 
 const size_t sqlite_n_migrations = sizeof sqlite_migrations / sizeof sqlite_migrations[0];
@@ -171,6 +189,12 @@ void store_new_id(const char *prefix, char out[RESOURCE_ID_SIZE])
         out[length + i] = alphabet[randombytes_uniform(sizeof alphabet - 1)];
     }
     out[length + RANDOM_CHARACTERS] = '\0';
+}
+
+void store_removed_clear(struct store_removed *removed)
+{
+    free(removed->sha256);
+    *removed = (struct store_removed){0};
 }
 
 size_t store_queue_n_queued(const struct store_queue *queue)
@@ -368,6 +392,7 @@ static const struct store_functions sqlite_functions = {
     .dataset_list = sqlite_dataset_list,
     .dataset_with_samples = sqlite_dataset_with_samples,
     .dataset_delete = sqlite_dataset_delete,
+    .dataset_unused = sqlite_dataset_unused,
     .partial_get = sqlite_partial_get,
     .partial_put = sqlite_partial_put,
     .partial_delete = sqlite_partial_delete,
@@ -383,6 +408,8 @@ static const struct store_functions sqlite_functions = {
     .queue_look = sqlite_queue_look,
     .queue_list = sqlite_queue_list,
     .job_result = sqlite_job_result,
+    .result_delete = sqlite_result_delete,
+    .result_old = sqlite_result_old,
     .recover = sqlite_recover,
     .model_insert = sqlite_model_insert,
     .model_get = sqlite_model_get,
@@ -458,6 +485,7 @@ enum rejectd_status store_sqlite_open(const char *path, struct store **store,
     if (status == REJECTD_OK) {
         status = sqlite_run(&made->writer,
                             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                            "PRAGMA secure_delete = ON;" /* nothing of it stays in the file */
                             "PRAGMA trusted_schema = OFF;",
                             error);
     }

@@ -64,8 +64,12 @@ enum rejectd_status sqlite_dataset_with_samples(struct store *store,
                                                 const char *sha256, char (*ids)[RESOURCE_ID_SIZE],
                                                 size_t capacity, size_t *n_ids,
                                                 struct rejectd_error *error);
-enum rejectd_status sqlite_dataset_delete(struct store *store, const char *id,
+enum rejectd_status sqlite_dataset_delete(struct store *store, const char *id, int64_t unused_since,
+                                          struct store_removed *removed,
                                           struct rejectd_error *error);
+enum rejectd_status sqlite_dataset_unused(struct store *store, int64_t before,
+                                          char (*ids)[RESOURCE_ID_SIZE], size_t capacity,
+                                          size_t *n_ids, struct rejectd_error *error);
 enum rejectd_status sqlite_partial_get(struct store *store, const char *dataset,
                                        struct store_partial *partial, struct rejectd_error *error);
 enum rejectd_status sqlite_partial_put(struct store *store, const struct store_partial *partial,
@@ -97,6 +101,13 @@ enum rejectd_status sqlite_job_cancel(struct store *store, const char *id, struc
                                       struct rejectd_error *error);
 enum rejectd_status sqlite_job_result(struct store *store, const char *id,
                                       struct store_result *result, struct rejectd_error *error);
+
+enum rejectd_status sqlite_result_delete(struct store *store, const char *job,
+                                         struct store_removed *removed,
+                                         struct rejectd_error *error);
+enum rejectd_status sqlite_result_old(struct store *store, int64_t before,
+                                      char (*ids)[RESOURCE_ID_SIZE], size_t capacity, size_t *n_ids,
+                                      struct rejectd_error *error);
 
 enum rejectd_status sqlite_job_claim(struct store *store, const struct store_taker *taker,
                                      bool *found, struct store_claim *claim,
@@ -134,6 +145,9 @@ enum rejectd_status sqlite_token_list(struct store *store, struct store_token **
 enum rejectd_status sqlite_token_revoke(struct store *store, const char *id, int64_t now,
                                         struct rejectd_error *error);
 enum rejectd_status sqlite_token_any(struct store *store, bool *any, struct rejectd_error *error);
+
+#define SQLITE_DATASET_IN_USE                                                                      \
+    "SELECT EXISTS (SELECT 1 FROM jobs WHERE dataset = ? AND state IN ('queued', 'running'))"
 
 /* Of one dataset: a literal, so that it is prepared once. */
 #define SQLITE_DELETE_PARTIAL "DELETE FROM partials WHERE dataset = ?"

@@ -6,6 +6,7 @@
 #include "server/store/sqlite.h"
 
 #define DATASET_COLUMNS "id, sha256, created_at, bytes, description, next_part, owner, visibility"
+#define DATASET_COLUMNS_READ DATASET_COLUMNS ", used_at"
 #define MODEL_COLUMNS "id, job, dataset, created_at, model, owner, visibility"
 
 static void read_dataset(struct query *query, struct dataset_view *dataset)
@@ -18,6 +19,7 @@ static void read_dataset(struct query *query, struct dataset_view *dataset)
     dataset->description_json = query_read_copy(query);
     query_read_text(query, dataset->next_part, sizeof dataset->next_part);
     query_read_ownership(query, &dataset->ownership);
+    dataset->used_at = query_read_integer(query);
     dataset->state = dataset->sha256[0] == '\0' ? DATASET_AWAITING_SAMPLES : DATASET_READY;
 }
 
@@ -30,6 +32,7 @@ enum rejectd_status sqlite_dataset_insert(struct store *store, struct dataset_vi
     struct query query;
     store_new_id("ds_", dataset->id);
     clock_text(now, dataset->created_at);
+    dataset->used_at = now;
     dataset->state = dataset->sha256[0] == '\0' ? DATASET_AWAITING_SAMPLES : DATASET_READY;
 
     enum rejectd_status status = transaction_begin(writer, error);
@@ -57,7 +60,8 @@ static enum rejectd_status get_dataset(struct sqlite_connection *connection, con
 {
     struct query query;
     *dataset = (struct dataset_view){0};
-    query_begin(&query, connection, "SELECT " DATASET_COLUMNS " FROM datasets WHERE id = ?", error);
+    query_begin(&query, connection, "SELECT " DATASET_COLUMNS_READ " FROM datasets WHERE id = ?",
+                error);
     query_bind_text(&query, id);
     const bool found = query_next(&query);
     if (found) {
@@ -102,8 +106,10 @@ enum rejectd_status sqlite_dataset_set_samples(struct store *store, const char *
     }
     if (status == REJECTD_OK) {
         struct query query;
-        query_begin(&query, writer, "UPDATE datasets SET sha256 = ? WHERE id = ?", error);
+        query_begin(&query, writer, "UPDATE datasets SET sha256 = ?, used_at = ? WHERE id = ?",
+                    error);
         query_bind_text(&query, sha256);
+        query_bind_integer(&query, clock_milliseconds());
         query_bind_text(&query, id);
         status = query_execute(&query, NULL);
     }
@@ -124,7 +130,7 @@ enum rejectd_status sqlite_dataset_list(struct store *store, const struct store_
     struct query query;
     pthread_mutex_lock(&reader->lock);
     query_begin(&query, reader,
-                "SELECT " DATASET_COLUMNS " FROM datasets WHERE " SQLITE_VISIBLE
+                "SELECT " DATASET_COLUMNS_READ " FROM datasets WHERE " SQLITE_VISIBLE
                 " ORDER BY seq DESC LIMIT ?",
                 error);
     query_bind_viewer(&query, viewer);
@@ -148,35 +154,6 @@ enum rejectd_status sqlite_dataset_list(struct store *store, const struct store_
     return status;
 }
 
-/* Deletes a dataset or model that no unfinished job uses. */
-static enum rejectd_status delete_unused(struct store *store, const char *kind,
-                                         const char *sql_in_use, const char *sql_delete,
-                                         const char *const *sql_belongings, const char *id,
-                                         struct rejectd_error *error)
-{
-    struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
-    int64_t in_use = 0;
-    int n_deleted = 0;
-    enum rejectd_status status = transaction_begin(writer, error);
-    if (status == REJECTD_OK) {
-        status = sqlite_lookup(writer, sql_in_use, id, &in_use, error);
-    }
-    if (status == REJECTD_OK && in_use != 0) {
-        status = REJECTD_FAIL(error, REJECTD_CONFLICT, "",
-                              "%s %.40s is used by a job that is queued or running", kind, id);
-    }
-    if (status == REJECTD_OK) {
-        status = sqlite_execute_for(writer, sql_delete, id, &n_deleted, error);
-    }
-    if (status == REJECTD_OK && n_deleted == 0) {
-        status = REJECTD_FAIL(error, REJECTD_NOT_FOUND, "", "there is no %s %.40s", kind, id);
-    }
-    for (; status == REJECTD_OK && *sql_belongings != NULL; sql_belongings++) {
-        status = sqlite_execute_for(writer, *sql_belongings, id, NULL, error);
-    }
-    return transaction_end(writer, status, error);
-}
-
 enum rejectd_status sqlite_dataset_with_samples(struct store *store,
                                                 const struct store_viewer *viewer,
                                                 const char *sha256, char (*ids)[RESOURCE_ID_SIZE],
@@ -196,17 +173,6 @@ enum rejectd_status sqlite_dataset_with_samples(struct store *store,
     const enum rejectd_status status = query_end_ids(&query, ids, capacity, n_ids);
     pthread_mutex_unlock(&reader->lock);
     return status;
-}
-
-enum rejectd_status sqlite_dataset_delete(struct store *store, const char *id,
-                                          struct rejectd_error *error)
-{
-    static const char *const belongings[] = {"DELETE FROM parts WHERE dataset = ?",
-                                             SQLITE_DELETE_PARTIAL, NULL};
-    return delete_unused(store, "dataset",
-                         "SELECT EXISTS (SELECT 1 FROM jobs WHERE dataset = ? "
-                         "AND state IN ('queued', 'running'))",
-                         "DELETE FROM datasets WHERE id = ?", belongings, id, error);
 }
 
 static void read_model(struct query *query, struct model_view *model)
@@ -306,9 +272,26 @@ enum rejectd_status sqlite_model_list(struct store *store, const struct store_vi
 enum rejectd_status sqlite_model_delete(struct store *store, const char *id,
                                         struct rejectd_error *error)
 {
-    static const char *const belongings[] = {NULL};
-    return delete_unused(store, "model",
-                         "SELECT EXISTS (SELECT 1 FROM jobs WHERE model = ? "
-                         "AND state IN ('queued', 'running'))",
-                         "DELETE FROM models WHERE id = ?", belongings, id, error);
+    struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
+    int64_t in_use = 0;
+    int n_deleted = 0;
+    enum rejectd_status status = transaction_begin(writer, error);
+    if (status == REJECTD_OK) {
+        status = sqlite_lookup(writer,
+                               "SELECT EXISTS (SELECT 1 FROM jobs WHERE model = ? "
+                               "AND state IN ('queued', 'running'))",
+                               id, &in_use, error);
+    }
+    if (status == REJECTD_OK && in_use != 0) {
+        status = REJECTD_FAIL(error, REJECTD_CONFLICT, "",
+                              "model %.40s is used by a job that is queued or running", id);
+    }
+    if (status == REJECTD_OK) {
+        status =
+            sqlite_execute_for(writer, "DELETE FROM models WHERE id = ?", id, &n_deleted, error);
+    }
+    if (status == REJECTD_OK && n_deleted == 0) {
+        status = REJECTD_FAIL(error, REJECTD_NOT_FOUND, "", "there is no model %.40s", id);
+    }
+    return transaction_end(writer, status, error);
 }

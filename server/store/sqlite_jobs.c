@@ -9,7 +9,7 @@
 #define JOB_COLUMNS_WITH(parameters)                                                               \
     "id, type, dataset, model, device, priority, " parameters ", state, attempt, created_at, "     \
     "started_at, finished_at, error_name, error_field, error_message, owner, visibility, "         \
-    "request_id, "
+    "request_id, result_removed_at, iif(result IS NULL, 0, finished_at), "
 
 /* Of one job: asked when it is queued alone, because it sorts the queue. */
 #define JOB_PLACE                                                                                  \
@@ -50,6 +50,8 @@ static void read_job(struct query *query, struct job_view *job)
     query_read_text(query, job->error.message, sizeof job->error.message);
     query_read_ownership(query, &job->ownership);
     query_read_text(query, job->request_id, sizeof job->request_id);
+    query_read_time(query, job->result_removed_at);
+    job->result_since = query_read_integer(query);
     job->position = (long)query_read_integer(query);
     job->fraction = job->state == JOB_STATE_SUCCEEDED ? 1.0 : 0.0;
 }
@@ -334,6 +336,13 @@ enum rejectd_status sqlite_job_result(struct store *store, const char *id,
         status = REJECTD_FAIL(
             error, REJECTD_CONFLICT, "",
             "job %.40s is in the state %s; only jobs that succeeded have a result", id, state);
+    }
+    if (status == REJECTD_OK && result->json == NULL) {
+        status =
+            REJECTD_FAIL(error, REJECTD_NOT_FOUND, "",
+                         "the result of job %.40s was removed: its dataset was deleted, or the "
+                         "time was over that results are kept",
+                         id);
     }
     if (status != REJECTD_OK) {
         free(result->json);

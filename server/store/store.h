@@ -139,6 +139,16 @@ struct store_result {
     char artifacts[ARTIFACT_COUNT][RESOURCE_SHA256_SIZE]; /* "": there is no such array */
 };
 
+#define STORE_WHENEVER_USED INT64_MAX /* for dataset_delete() */
+
+/* What isn't referred to any more by what was removed; by others it may be. */
+struct store_removed {
+    char (*sha256)[RESOURCE_SHA256_SIZE]; /* [n] blobs; owned */
+    size_t n;
+    size_t n_results; /* of jobs */
+};
+void store_removed_clear(struct store_removed *removed);
+
 struct store_recovery {
     size_t n_requeued;
     size_t n_failed;
@@ -204,9 +214,15 @@ struct store_functions {
                                                 const char *sha256, char (*ids)[RESOURCE_ID_SIZE],
                                                 size_t capacity, size_t *n_ids,
                                                 struct rejectd_error *error);
-    /* CONFLICT while a queued or running job uses it. */
-    enum rejectd_status (*dataset_delete)(struct store *store, const char *id,
+    /* With the results of the jobs on it. CONFLICT while a queued or running job uses it, and when
+     * it was used at or after unused_since. store_removed_clear(). */
+    enum rejectd_status (*dataset_delete)(struct store *store, const char *id, int64_t unused_since,
+                                          struct store_removed *removed,
                                           struct rejectd_error *error);
+    /* The ids of datasets that were last used before then, the longest unused first. */
+    enum rejectd_status (*dataset_unused)(struct store *store, int64_t before,
+                                          char (*ids)[RESOURCE_ID_SIZE], size_t capacity,
+                                          size_t *n_ids, struct rejectd_error *error);
 
     /* NOT_FOUND when none was begun. */
     enum rejectd_status (*partial_get)(struct store *store, const char *dataset,
@@ -264,9 +280,18 @@ struct store_functions {
     enum rejectd_status (*queue_list)(struct store *store, const struct store_viewer *viewer,
                                       size_t limit, struct job_view **jobs, size_t *n_jobs,
                                       struct rejectd_error *error);
-    /* CONFLICT unless it succeeded. */
+    /* CONFLICT unless it succeeded; NOT_FOUND when the result was removed. */
     enum rejectd_status (*job_result)(struct store *store, const char *id,
                                       struct store_result *result, struct rejectd_error *error);
+    /* The job stays, without its result; so does a model that it made. NOT_FOUND when it has none.
+     * store_removed_clear(). */
+    enum rejectd_status (*result_delete)(struct store *store, const char *job,
+                                         struct store_removed *removed,
+                                         struct rejectd_error *error);
+    /* The ids of jobs with results that ended before then, the oldest first. */
+    enum rejectd_status (*result_old)(struct store *store, int64_t before,
+                                      char (*ids)[RESOURCE_ID_SIZE], size_t capacity, size_t *n_ids,
+                                      struct rejectd_error *error);
 
     /* For the start, when no worker runs: deals with jobs that were running. */
     enum rejectd_status (*recover)(struct store *store, struct store_recovery *recovery,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/chore.h"
 #include "server/clock.h"
 
 enum { MOST_KEPT = 256, MOST_EXPIRED = 64 };
@@ -22,24 +23,8 @@ struct partials {
     pthread_mutex_t lock;
     struct entry *entries; /* the latest first */
 
-    double next_expiry; /* clock_monotonic(); of the thread that ticks */
-    atomic_bool expiring;
-    struct executor_task task;
+    struct chore expiry;
 };
-
-enum rejectd_status partials_open(struct service *service, struct partials **partials,
-                                  struct rejectd_error *error)
-{
-    struct partials *made = calloc(1, sizeof *made);
-    *partials = NULL;
-    if (made == NULL) {
-        return REJECTD_FAIL_MEMORY(error, sizeof *made);
-    }
-    made->service = service;
-    pthread_mutex_init(&made->lock, NULL);
-    *partials = made;
-    return REJECTD_OK;
-}
 
 void partials_close(struct partials *partials)
 {
@@ -254,16 +239,26 @@ static void expire_all(void *context)
         log_write(service->log, LOG_LEVEL_INFO, "uploads-expired",
                   "%zu unfinished uploads were removed: nobody went on with them", n_removed);
     }
-    atomic_store(&partials->expiring, false);
+}
+
+enum rejectd_status partials_open(struct service *service, struct partials **partials,
+                                  struct rejectd_error *error)
+{
+    struct partials *made = calloc(1, sizeof *made);
+    *partials = NULL;
+    if (made == NULL) {
+        return REJECTD_FAIL_MEMORY(error, sizeof *made);
+    }
+    made->service = service;
+    made->expiry = (struct chore){.run = expire_all, .context = made};
+    pthread_mutex_init(&made->lock, NULL);
+    *partials = made;
+    return REJECTD_OK;
 }
 
 void partials_tick(struct partials *partials, double now)
 {
     const double seconds = (double)partials->service->config->unfinished_upload_seconds;
-    if (now < partials->next_expiry || atomic_exchange(&partials->expiring, true)) {
-        return;
-    }
-    partials->next_expiry = now + (seconds < 120.0 ? seconds / 4.0 : 30.0);
-    partials->task = (struct executor_task){.run = expire_all, .context = partials};
-    executor_submit(partials->service->commits, &partials->task);
+    chore_tick(&partials->expiry, partials->service->commits, now,
+               seconds < 120.0 ? seconds / 4.0 : 30.0);
 }

@@ -77,7 +77,7 @@ def test_changes_are_refused_and_reading_goes_on(disk):
     api = daemon.api
     assert api.get(job["result"]).json() == result
     assert {d["id"] for d in api.listed("datasets")} == {dataset["id"]}
-    results = len([j for j in api.listed("jobs") if j["state"] == "succeeded"])
+    results = len([j for j in api.listed("jobs") if j["result"]])
     assert before <= blobs(daemon) and len(blobs(daemon)) == 1 + 2 * results
 
 

@@ -111,6 +111,13 @@ static struct store_outcome success(const char *model_id)
     };
 }
 
+static void delete_dataset(const char *id)
+{
+    struct store_removed removed;
+    OK(dataset_delete, id, STORE_WHENEVER_USED, &removed);
+    store_removed_clear(&removed);
+}
+
 /* ---- datasets ---- */
 
 START_TEST(test_dataset_gets_id_and_time)
@@ -171,13 +178,14 @@ START_TEST(test_dataset_is_deleted_unless_used)
     char id[RESOURCE_ID_SIZE], job[RESOURCE_ID_SIZE];
     struct dataset_view dataset = {0};
     struct job_view cancelled = {0};
+    struct store_removed removed;
     add_dataset(sha_a, id);
     add_job(id, 0, job);
-    FAILS(REJECTD_CONFLICT, dataset_delete, id);
+    FAILS(REJECTD_CONFLICT, dataset_delete, id, STORE_WHENEVER_USED, &removed);
     OK(job_cancel, job, &cancelled);
     job_view_clear(&cancelled);
-    OK(dataset_delete, id);
-    FAILS(REJECTD_NOT_FOUND, dataset_delete, id);
+    delete_dataset(id);
+    FAILS(REJECTD_NOT_FOUND, dataset_delete, id, STORE_WHENEVER_USED, &removed);
     FAILS(REJECTD_NOT_FOUND, dataset_get, id, &dataset);
     /* The job is history, and stays. */
     ck_assert_int_eq(state_of(job), JOB_STATE_CANCELLED);
@@ -191,15 +199,16 @@ START_TEST(test_blobs_that_are_needed)
     add_dataset(sha_a, two);
     ck_assert(store->functions->blob_is_needed(store, sha_a));
     ck_assert(!store->functions->blob_is_needed(store, sha_b));
-    OK(dataset_delete, one);
+    delete_dataset(one);
     ck_assert(store->functions->blob_is_needed(store, sha_a));
     add_job(two, 0, job);
     const struct store_outcome outcome = success(NULL);
     OK(job_finish, job, claim(job), &outcome);
-    OK(dataset_delete, two);
-    ck_assert(!store->functions->blob_is_needed(store, sha_a));
     ck_assert(store->functions->blob_is_needed(store, sha_b));
     ck_assert(store->functions->blob_is_needed(store, sha_c));
+    delete_dataset(two);
+    ck_assert(!store->functions->blob_is_needed(store, sha_a));
+    ck_assert(!store->functions->blob_is_needed(store, sha_b));
 }
 END_TEST
 

@@ -21,5 +21,6 @@ TCase *store_suite(const struct store_under_test *under_test);
 TCase *store_suite_devices(const struct store_under_test *under_test);
 TCase *store_suite_users(const struct store_under_test *under_test);
 TCase *store_suite_partials(const struct store_under_test *under_test);
+TCase *store_suite_removal(const struct store_under_test *under_test);
 
 #endif

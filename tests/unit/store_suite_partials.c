@@ -108,7 +108,9 @@ START_TEST(test_only_while_samples_are_awaited)
     add_dataset("", id);
     partial = partial_of(id, 5, 0);
     OK(partial_put, &partial);
-    OK(dataset_delete, id);
+    struct store_removed removed;
+    OK(dataset_delete, id, STORE_WHENEVER_USED, &removed);
+    store_removed_clear(&removed);
     FAILS(REJECTD_NOT_FOUND, partial_get, id, &found);
     FAILS(REJECTD_CONFLICT, partial_put, &partial);
 }

@@ -116,6 +116,7 @@ static void check_records(struct store *store, size_t version)
     ck_assert_int_eq(functions->dataset_get(store, "ds_ready", &dataset, &error), REJECTD_OK);
     ck_assert_str_eq(dataset.sha256, SAMPLES);
     ck_assert_uint_eq(dataset.bytes, 8);
+    ck_assert_int_eq(dataset.used_at, 10); /* when the latest of its jobs was made */
     ck_assert_int_eq(dataset.state, DATASET_READY);
     dataset_view_clear(&dataset);
     ck_assert_int_eq(functions->dataset_get(store, "ds_awaits", &dataset, &error), REJECTD_OK);

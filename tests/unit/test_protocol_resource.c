@@ -256,6 +256,7 @@ START_TEST(test_dataset_view)
                                    .state = DATASET_READY,
                                    .sha256 = "ab",
                                    .created_at = "2024-05-01T12:00:00.000Z",
+                                   .expires_at = "2024-06-01T12:00:00.000Z",
                                    .bytes = 1234567890123,
                                    .description_json = description};
     char *text = dataset_view_to_json(&written);
@@ -267,6 +268,7 @@ START_TEST(test_dataset_view)
     ck_assert_int_eq(view.state, DATASET_READY);
     ck_assert_str_eq(view.sha256, "ab");
     ck_assert_uint_eq(view.bytes, 1234567890123);
+    ck_assert_str_eq(view.expires_at, "2024-06-01T12:00:00.000Z");
     ck_assert_str_eq(view.description_json, description);
     dataset_view_clear(&view);
     free(text);
