@@ -249,6 +249,7 @@ static enum rejectd_status start_jobs(struct daemon *daemon, struct rejectd_erro
         .board = service->board,
         .log = &daemon->log,
         .metrics = service->metrics,
+        .forecaster = &service->forecaster,
         .backend = rejectd_compute_description(backend),
         .ended = job_ended,
         .changed = job_changed,
@@ -265,7 +266,13 @@ static enum rejectd_status start_jobs(struct daemon *daemon, struct rejectd_erro
             .runner = gpu_worker_runner(daemon->gpus[i]),
         };
     }
-    enum rejectd_status status = scheduler_open(&options, &service->scheduler, error);
+    enum rejectd_status status =
+        forecaster_open(service->store, service->board, backend, (int)service->config->threads,
+                        &service->forecaster, error);
+    if (status == REJECTD_OK) {
+        forecaster_set_memory(&service->forecaster, service->config->job_memory);
+        status = scheduler_open(&options, &service->scheduler, error);
+    }
     if (status == REJECTD_OK) {
         const struct queue_watch_options watched = {
             .events = service->events,
@@ -437,6 +444,8 @@ static void reload_settings(struct daemon *daemon, const struct config *fresh)
     }
     converter_configure(daemon->service.converter, daemon->service.config);
     http_configure(daemon->http);
+    forecaster_set_memory(&daemon->service.forecaster, daemon->service.config->job_memory);
+    scheduler_wake(daemon->service.scheduler);
 }
 
 void daemon_reload(struct daemon *daemon, const struct config *fresh,
@@ -497,6 +506,7 @@ void daemon_stop(struct daemon *daemon)
     partials_close(service->partials);
     queue_watch_close(daemon->queue_watch);
     scheduler_close(service->scheduler);
+    forecaster_close(&service->forecaster);
     for (size_t i = 0; i < service->n_gpus; i++) {
         gpu_worker_close(daemon->gpus[i]);
     }

@@ -13,6 +13,7 @@
 #include "server/http/events.h"
 #include "server/http/rate_limiter.h"
 #include "server/http/waiters.h"
+#include "server/jobs/forecast.h"
 #include "server/jobs/scheduler.h"
 #include "server/log.h"
 #include "server/metrics/metrics.h"
@@ -28,6 +29,7 @@ struct service {
     struct store *store;
     struct blobs *blobs;
     struct converter *converter;
+    struct forecaster forecaster;
     struct scheduler *scheduler;
     struct device_board *board;
     struct gpu_worker **gpus; /* [n_gpus] */

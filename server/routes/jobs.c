@@ -110,7 +110,7 @@ void job_create(struct request *request, struct response *response)
         status = authorize_use(request, wanted.model, "model", &error);
     }
     if (status == REJECTD_OK) {
-        status = job_check(service->store, service->board, &wanted, &error);
+        status = job_check(service->store, &service->forecaster, &wanted, &job.needs, &error);
     }
     if (status == REJECTD_OK) {
         status = insert(request, &wanted, &job, &error);
