@@ -218,6 +218,7 @@ void job_remove(struct request *request, struct response *response)
         metrics_count_job(service->metrics, job.type, job.state, NULL, 0.0);
         waiters_wake_job(service->waiters, job.id);
         job_events_state(service->events, store, job.id);
+        scheduler_wake(service->scheduler); /* it may have held memory for itself */
     } else {
         scheduler_cancel(service->scheduler, job.id);
         scheduler_show_progress(service->scheduler, &job);
