@@ -228,9 +228,9 @@ class TestEstimate:
     def test_wrong_options(self, ctl, arguments):
         one_line(ctl("estimate", *arguments, code=USAGE))
 
-    @pytest.mark.parametrize("source", ["300x128", "-3x4x5", "ds_0123456789abcdefghijkl", "3x4x5x6"])
+    @pytest.mark.parametrize("source", ["300x128", "x3x4", "ds_0123456789abcdefghijkl", "3x4x5x6"])
     def test_refused(self, ctl, source):
-        one_line(ctl("estimate", "--", source, code=REFUSED), "dataset")
+        one_line(ctl("estimate", source, code=REFUSED), "dataset")
 
 
 def test_apply(ctl, api, demo, fitted):
