@@ -169,6 +169,7 @@ struct job_view {
     struct rejectd_error error;             /* why it failed; status REJECTD_OK: null */
     char request_id[RESOURCE_REQUEST_SIZE]; /* of the request that made it; "" (null): not known */
     struct job_needs needs;
+    char estimated_start[RESOURCE_TIME_SIZE]; /* "" (null) unless queued, or where it isn't known */
 };
 
 void job_view_clear(struct job_view *view);

@@ -282,6 +282,15 @@ static enum rejectd_status start_jobs(struct daemon *daemon, struct rejectd_erro
         status = queue_watch_open(&watched, &daemon->queue_watch, error);
     }
     if (status == REJECTD_OK) {
+        const struct starts_options asked = {
+            .store = service->store,
+            .board = service->board,
+            .scheduler = service->scheduler,
+            .forecaster = &service->forecaster,
+        };
+        status = starts_open(&asked, &service->starts, error);
+    }
+    if (status == REJECTD_OK) {
         const struct job_source source = scheduler_source(service->scheduler);
         device_board_tell(service->board, devices_changed, service->scheduler);
         status = pool_start(&source, devices, 1 + service->n_gpus, &daemon->pool, error);
@@ -505,6 +514,7 @@ void daemon_stop(struct daemon *daemon)
     executor_close(service->commits);
     partials_close(service->partials);
     queue_watch_close(daemon->queue_watch);
+    starts_close(service->starts);
     scheduler_close(service->scheduler);
     forecaster_close(&service->forecaster);
     for (size_t i = 0; i < service->n_gpus; i++) {

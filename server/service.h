@@ -15,6 +15,7 @@
 #include "server/http/waiters.h"
 #include "server/jobs/forecast.h"
 #include "server/jobs/scheduler.h"
+#include "server/jobs/starts.h"
 #include "server/log.h"
 #include "server/metrics/metrics.h"
 #include "server/metrics/nvml.h"
@@ -31,6 +32,7 @@ struct service {
     struct converter *converter;
     struct forecaster forecaster;
     struct scheduler *scheduler;
+    struct starts *starts;
     struct device_board *board;
     struct gpu_worker **gpus; /* [n_gpus] */
     size_t n_gpus;

@@ -140,6 +140,9 @@ enum rejectd_status job_look_at(struct service *service, const char *id, struct 
         job_view_clear(job);
         status = store->functions->job_get(store, id, job, error);
     }
+    if (status == REJECTD_OK) {
+        starts_show(service->starts, job);
+    }
     return status;
 }
 
@@ -193,6 +196,7 @@ void job_list_all(struct request *request, struct response *response)
     }
     for (size_t i = 0; i < n_jobs; i++) {
         scheduler_show_progress(service->scheduler, &jobs[i]);
+        starts_show(service->starts, &jobs[i]);
     }
     if (status == REJECTD_OK) {
         respond_json(response, 200, job_list_to_json(jobs, n_jobs));

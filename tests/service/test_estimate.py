@@ -60,6 +60,31 @@ def test_it_learns_from_jobs_and_remembers(own_daemon):
     assert again == told
 
 
+def test_when_queued_jobs_start(own_daemon):
+    """In their order, each as long after the one before as that one takes."""
+    api = own_daemon("--threads", "1").api
+    shape = {"n_epochs": 200, "n_channels": 32, "n_times": 500}
+    dataset = api.upload(description(**shape), noise(**shape))
+    api.fit(dataset, cv=3)
+    took = estimate(api, dataset=dataset["id"])["devices"][0]["seconds"]
+    jobs = [api.fit_later(dataset, cv=4 + i % 5) for i in range(40)]
+
+    def told():
+        listed = {job["id"]: job for job in api.listed("jobs")}
+        queued = [listed[job] for job in jobs if listed[job]["state"] == "queued"]
+        return queued if len(queued) > 20 and all(job["estimated_start"] for job in queued) else None
+
+    queued = eventually(told, 10, "starts are told")
+    starts = [np.datetime64(job["estimated_start"].rstrip("Z")) for job in queued]
+    gaps = [(later - earlier) / np.timedelta64(1, "s") for earlier, later in zip(starts, starts[1:])]
+    assert min(gaps) > 0 and np.mean(gaps) == pytest.approx(took, rel=0.9), (gaps, took)
+    last = api.job(jobs[-1])
+    assert last["estimated_start"] and api.job(jobs[0])["state"] != "queued"
+    for job in jobs:
+        api.delete(f"/v1/jobs/{job}")
+    assert api.finish(jobs[-1])["estimated_start"] is None
+
+
 def test_more_needs_more(api):
     def numbers(**shape):
         cpu = estimate(api, shape=SHAPE | shape)["devices"][0]
