@@ -1,6 +1,5 @@
 #include "server/memory.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,33 +14,36 @@ static uint64_t lesser(uint64_t a, uint64_t b)
 /* Of a file that has a number alone; UINT64_MAX when it has none ("max"), or isn't there. */
 static uint64_t read_number(const char *path)
 {
+    char line[LINE_SIZE];
+    char *end = line;
     uint64_t number = UINT64_MAX;
     FILE *file = fopen(path, "re");
-    if (file != NULL && fscanf(file, "%" SCNu64, &number) != 1) {
-        number = UINT64_MAX;
+    if (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        number = strtoull(line, &end, 10);
     }
     if (file != NULL) {
         fclose(file);
     }
-    return number;
+    return end == line ? UINT64_MAX : number;
 }
 
 static uint64_t installed(const char *root)
 {
+    static const char key[] = "MemTotal:";
     char path[PATH_SIZE];
     char line[LINE_SIZE];
-    uint64_t kilobytes = UINT64_MAX / 1024;
+    uint64_t bytes = UINT64_MAX;
     snprintf(path, sizeof path, "%s/proc/meminfo", root);
     FILE *file = fopen(path, "re");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        if (sscanf(line, "MemTotal: %" SCNu64, &kilobytes) == 1) {
-            break;
+    while (file != NULL && bytes == UINT64_MAX && fgets(line, sizeof line, file) != NULL) {
+        if (strncmp(line, key, strlen(key)) == 0) {
+            bytes = 1024 * (uint64_t)strtoull(line + strlen(key), NULL, 10);
         }
     }
     if (file != NULL) {
         fclose(file);
     }
-    return kilobytes < UINT64_MAX / 1024 ? 1024 * kilobytes : UINT64_MAX;
+    return bytes;
 }
 
 /* The least limit of a group and those above it. In a container the path may be that of the host,

@@ -67,10 +67,9 @@ void needs_count_device(const struct needs_shape *shape, double budget, struct t
         const double working =
             n > some ? 3.0 * some * bytes.row : 3.0 * n * bytes.row + bytes.samples / 8.0;
         const double whole = bytes.samples + bytes.tables + working;
-        const double epochs =
-            samples.n_epochs < PANEL_EPOCHS ? (double)samples.n_epochs : (double)PANEL_EPOCHS;
-        /* A chunk of epochs with a product of it, or a block of one pick. */
-        const double chunk = 2.0 * epochs * bytes.epoch / share_of_chunks;
+        /* A chunk of epochs (a whole one, however few there are) with a product of it, or a block
+         * of one pick. */
+        const double chunk = 2.0 * (double)PANEL_EPOCHS * bytes.epoch / share_of_chunks;
         const double least = bytes.tables + greater(chunk, pick_bytes(shape, &bytes, &samples));
         needs->device_bytes = greater(needs->device_bytes, greater(whole, least));
         needs->device_least = greater(needs->device_least, least);

@@ -13,6 +13,10 @@ static const double least_weight = 0.2;
 /* How much slower than the machine of the count a device is thought to be at first. */
 static const double first_guess = 4.0;
 
+/* What a job takes beside its work, in opening it and keeping its results, where no job has told.
+ */
+static const double beside_work = 0.01;
+
 /* Seconds that no job undercuts, and no clock tells apart. */
 static const double least_seconds = 1e-6;
 
@@ -200,5 +204,5 @@ double rates_seconds(struct rates *rates, const char *device, const char *kind, 
     if (basis != NULL) {
         *basis = known;
     }
-    return exp(1e-6 * micro_log) * 1e-9 * work;
+    return exp(1e-6 * micro_log) * 1e-9 * work + (known == RATE_MEASURED ? 0.0 : beside_work);
 }

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "every_backend.h"
 #include "fit_fixture.h"
 #include "run_suite.h"
 #include "worker/needs.h"
@@ -198,6 +199,52 @@ START_TEST(reference_copies)
 }
 END_TEST
 
+/* ---- GPUs, where there is one to test ---- */
+
+static const char content[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/* Runs it on a device within so much memory. *whole: its samples stayed there. */
+static enum rejectd_status run_on_device(const struct task *task, double budget, bool *whole,
+                                         struct rejectd_error *error)
+{
+    struct rejectd_devices *devices;
+    struct task_result result = {0};
+    struct rejectd_resident residents[4];
+    cuda_backend_within((size_t)budget, &devices);
+    struct rejectd_device *device = rejectd_devices_find(devices, "cuda:0");
+    const struct rejectd_compute_options options = {.device = device, .n_threads = 1};
+    const struct task_cleaned cleaned = {.open = open_discard};
+    const enum rejectd_status status = task_run(task, &options, &cleaned, &result, error);
+    *whole = rejectd_device_residents(device, residents, 4) > 0;
+    task_result_clear(&result);
+    rejectd_devices_close(devices);
+    return status;
+}
+
+START_TEST(devices_take_what_is_foretold)
+{
+    static const size_t sizes[][3] = {{40, 10, 64}, {90, 12, 32}, {20, 8, 330}};
+    if (getenv("REJECTD_CUDA_MODULE") == NULL)
+        return;
+    struct simulated_epochs made = simulated(sizes[_i][0], sizes[_i][1], sizes[_i][2]);
+    made.epochs.content = content;
+    for (int i = 0; i < N_TYPES; i++) {
+        struct task task = task_on(types[i], &made.epochs);
+        const struct needs_site site = {.gpu = true, .n_threads = 1};
+        const struct task_needs needs = needs_of(&task, &site);
+        struct rejectd_error error = {0};
+        bool whole;
+        enum rejectd_status status = run_on_device(&task, needs.device_bytes, &whole, &error);
+        ck_assert_msg(status == REJECTD_OK && whole, "%s, %.0f bytes: %s", needs.kind,
+                      needs.device_bytes, error.message);
+        status = run_on_device(&task, needs.device_least, &whole, &error);
+        ck_assert_msg(status == REJECTD_OK, "%s, %.0f bytes: %s", needs.kind, needs.device_least,
+                      error.message);
+    }
+    simulate_free(&made);
+}
+END_TEST
+
 /* ---- by shape alone ---- */
 
 /* Epochs of any size: nobody looks at the samples. */
@@ -316,6 +363,7 @@ int main(void)
     tcase_add_test(peaks, worst_samples_are_counted);
     tcase_add_test(peaks, decimation_copies);
     tcase_add_test(peaks, reference_copies);
+    tcase_add_loop_test(peaks, devices_take_what_is_foretold, 0, 3);
     tcase_add_loop_test(sizes, grows_with_every_size, 0, N_TYPES);
     tcase_add_loop_test(sizes, absurd_shapes_have_finite_needs, 0, N_TYPES);
     tcase_add_test(sizes, pieces_cost_more);

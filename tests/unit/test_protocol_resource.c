@@ -334,7 +334,7 @@ START_TEST(test_job_view)
     written.error = (struct rejectd_error){0};
     written.state = JOB_STATE_SUCCEEDED;
     written.position = 7;
-    strcpy(written.estimated_start, "2024-05-01T12:00:00.000Z");
+    snprintf(written.estimated_start, sizeof written.estimated_start, "2024-05-01T12:00:00.000Z");
     text = job_list_to_json(&written, 1);
     ck_assert_ptr_nonnull(strstr(text, "\"result\":\"/v1/jobs/jb_1/result\""));
     struct job_view *views;
