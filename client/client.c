@@ -197,6 +197,23 @@ enum rejectd_status rejectd_client_submit(struct rejectd_client *client, const c
     return status;
 }
 
+enum rejectd_status rejectd_client_estimate(struct rejectd_client *client, const char *json,
+                                            size_t length, char **text, size_t *text_length,
+                                            struct rejectd_error *error)
+{
+    struct buffer answer;
+    *text = NULL;
+    enum rejectd_status status =
+        exchange_text(client, "POST", "/v1/estimate", json, length, &answer, error);
+    if (status == REJECTD_OK) {
+        *text = buffer_take(&answer, text_length);
+        if (*text == NULL)
+            status = REJECTD_FAIL_MEMORY(error, answer.maximum);
+    }
+    buffer_free(&answer);
+    return status;
+}
+
 static enum rejectd_job_state public_state(enum job_state state)
 {
     switch (state) {

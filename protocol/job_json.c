@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/job_request.h"
 #include "protocol/json_reader.h"
 #include "protocol/json_text.h"
 #include "protocol/names.h"
@@ -65,16 +66,37 @@ static enum rejectd_status read_parameters(const struct json_object *root,
     return request->parameters_json != NULL ? REJECTD_OK : REJECTD_FAIL_MEMORY(root->error, 0);
 }
 
-static enum rejectd_status read_request(const struct json_object *root, struct job_request *request)
+/* One of the two, where both are accepted. */
+static enum rejectd_status read_dataset(const struct json_object *root, bool takes_shape,
+                                        struct job_request *request)
+{
+    if (!takes_shape || json_field(root, "shape") == NULL)
+        return takes_shape && json_field(root, "dataset") == NULL
+                   ? json_fail(root, "dataset", "is required, or a \"shape\" in its place")
+                   : read_id(root, "dataset", "ds_", request->dataset);
+    return json_field(root, "dataset") == NULL
+               ? REJECTD_OK
+               : json_fail(root, "shape", "is only accepted where there is no \"dataset\"");
+}
+
+static enum rejectd_status check_fields(const struct json_object *root, bool takes_shape)
+{
+    return takes_shape ? JSON_CHECK_FIELDS(root, "type", "dataset", "shape", "model", "device",
+                                           "priority", "parameters", "channels")
+                       : JSON_CHECK_FIELDS(root, "type", "dataset", "model", "device", "priority",
+                                           "parameters", "channels");
+}
+
+enum rejectd_status job_request_read(const struct json_object *root, bool takes_shape,
+                                     struct job_request *request)
 {
     int type = 0;
     int64_t priority = 0;
     enum rejectd_status status;
-    if ((status = JSON_CHECK_FIELDS(root, "type", "dataset", "model", "device", "priority",
-                                    "parameters", "channels")) != 0 ||
+    if ((status = check_fields(root, takes_shape)) != 0 ||
         (status = json_require(root, "type")) != 0 ||
         (status = json_read_name(root, "type", job_type_names, JOB_TYPE_COUNT, &type)) != 0 ||
-        (status = read_id(root, "dataset", "ds_", request->dataset)) != 0)
+        (status = read_dataset(root, takes_shape, request)) != 0)
         return status;
     request->type = (enum job_type)type;
     if (request->type != JOB_APPLY && json_field(root, "model") != NULL)
@@ -101,7 +123,7 @@ enum rejectd_status job_request_from_json(const char *text, size_t length,
     if (status != REJECTD_OK)
         return status;
     struct json_object root = {.value = value, .path = "", .error = error};
-    status = read_request(&root, request);
+    status = job_request_read(&root, false, request);
     json_decref(value);
     if (status != REJECTD_OK)
         job_request_clear(request);

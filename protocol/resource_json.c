@@ -114,6 +114,7 @@ static void append_job(struct buffer *text, const struct job_view *view, bool su
         buffer_append_format(text, ",\"position\":%ld", view->position);
     else
         buffer_append_text(text, ",\"position\":null");
+    append_string_field(text, "estimated_start", view->estimated_start);
     buffer_append_text(text, ",\"progress\":");
     append_progress(text, view->stage, view->fraction, view->seconds_left);
     buffer_append_format(text, ",\"attempt\":%d", view->attempt);

@@ -140,6 +140,15 @@ enum rejectd_status dataset_list_from_json(const char *text, size_t length,
                                            struct rejectd_error *error);
 void dataset_list_free(struct dataset_view *views, size_t n_views);
 
+/* What a job is foretold to need; all zero: nothing was foretold. Not on the wire. */
+struct job_needs {
+    int64_t host_bytes;     /* on the processor */
+    int64_t gpu_host_bytes; /* when a GPU computes; 0: nothing was foretold */
+    int64_t work;           /* ns, as worker/needs.h counts it */
+    int64_t gpu_work;
+    char kind[32]; /* of work that is comparable */
+};
+
 /* A job: GET /v1/jobs/{id}. "result" is the path of the result once it succeeded, else null. */
 struct job_view {
     char id[RESOURCE_ID_SIZE]; /* "jb_..." */
@@ -164,6 +173,8 @@ struct job_view {
     char expires_at[RESOURCE_TIME_SIZE];        /* of the result; "" (null): never */
     struct rejectd_error error;                 /* why it failed; status REJECTD_OK: null */
     char request_id[RESOURCE_REQUEST_SIZE]; /* of the request that made it; "" (null): not known */
+    struct job_needs needs;
+    char estimated_start[RESOURCE_TIME_SIZE]; /* "" (null) unless queued, or where it isn't known */
 };
 
 void job_view_clear(struct job_view *view);

@@ -153,7 +153,9 @@ static enum rejectd_status read_job_progress(const struct json_object *root, str
     enum rejectd_status status;
     if ((status = json_read_integer(root, "priority", INT32_MIN, INT32_MAX, &priority)) != 0 ||
         (status = json_read_integer(root, "position", 0, INT32_MAX, &position)) != 0 ||
-        (status = json_read_integer(root, "attempt", 0, INT32_MAX, &attempt)) != 0)
+        (status = json_read_integer(root, "attempt", 0, INT32_MAX, &attempt)) != 0 ||
+        (status = json_read_text(root, "estimated_start", view->estimated_start,
+                                 sizeof view->estimated_start)) != 0)
         return status;
     view->priority = (int)priority;
     view->position = (long)position;

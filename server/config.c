@@ -44,6 +44,10 @@ static const struct setting settings[] = {
     {"store", SETTING_TEXT, AT(store), "sqlite", 0, 0, "sqlite", "what keeps them"},
     {"threads", SETTING_INTEGER, AT(threads), "0", 0, 4096, NULL,
      "threads that a job computes with; 0: one per processor"},
+    {"job-memory", SETTING_BYTES | SETTING_RELOADS, AT(job_memory), "0", 0, (int64_t)1 << 50, NULL,
+     "memory that all running jobs together may need, their samples included; a job that needs\n"
+     "      more by itself is answered 413; 0: four fifths of what the machine, or the control\n"
+     "      group, has"},
     {"backend", SETTING_TEXT, AT(backend), "auto", 0, 0,
      "auto|reference|cpu|cuda|numpy|numba|torch|jax",
      "what jobs are computed with; auto: GPUs when there are any; cuda: doesn't start without\n"

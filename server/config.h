@@ -25,6 +25,7 @@ struct config {
     int64_t device_timeout;
     int64_t device_stall;
     int64_t threads;
+    int64_t job_memory;
     int64_t max_upload_bytes;
     int64_t max_json_bytes;
     int64_t max_uploads;

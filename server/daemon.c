@@ -257,6 +257,7 @@ static enum rejectd_status start_jobs(struct daemon *daemon, struct rejectd_erro
         .board = service->board,
         .log = &daemon->log,
         .metrics = service->metrics,
+        .forecaster = &service->forecaster,
         .backend = rejectd_compute_description(backend),
         .ended = job_ended,
         .changed = job_changed,
@@ -274,7 +275,13 @@ static enum rejectd_status start_jobs(struct daemon *daemon, struct rejectd_erro
             .runner = gpu_worker_runner(daemon->gpus[i]),
         };
     }
-    enum rejectd_status status = scheduler_open(&options, &service->scheduler, error);
+    enum rejectd_status status =
+        forecaster_open(service->store, service->board, backend, (int)service->config->threads,
+                        &service->forecaster, error);
+    if (status == REJECTD_OK) {
+        forecaster_set_memory(&service->forecaster, service->config->job_memory);
+        status = scheduler_open(&options, &service->scheduler, error);
+    }
     if (status == REJECTD_OK) {
         const struct queue_watch_options watched = {
             .events = service->events,
@@ -282,6 +289,15 @@ static enum rejectd_status start_jobs(struct daemon *daemon, struct rejectd_erro
             .scheduler = service->scheduler,
         };
         status = queue_watch_open(&watched, &daemon->queue_watch, error);
+    }
+    if (status == REJECTD_OK) {
+        const struct starts_options asked = {
+            .store = service->store,
+            .board = service->board,
+            .scheduler = service->scheduler,
+            .forecaster = &service->forecaster,
+        };
+        status = starts_open(&asked, &service->starts, error);
     }
     if (status == REJECTD_OK) {
         const struct job_source source = scheduler_source(service->scheduler);
@@ -448,6 +464,8 @@ static void reload_settings(struct daemon *daemon, const struct config *fresh)
     }
     converter_configure(daemon->service.converter, daemon->service.config);
     http_configure(daemon->http);
+    forecaster_set_memory(&daemon->service.forecaster, daemon->service.config->job_memory);
+    scheduler_wake(daemon->service.scheduler);
 }
 
 void daemon_reload(struct daemon *daemon, const struct config *fresh,
@@ -507,7 +525,9 @@ void daemon_stop(struct daemon *daemon)
     executor_close(service->commits);
     partials_close(service->partials);
     queue_watch_close(daemon->queue_watch);
+    starts_close(service->starts);
     scheduler_close(service->scheduler);
+    forecaster_close(&service->forecaster);
     for (size_t i = 0; i < service->n_gpus; i++) {
         gpu_worker_close(daemon->gpus[i]);
     }

@@ -13,7 +13,9 @@
 #include "server/http/events.h"
 #include "server/http/rate_limiter.h"
 #include "server/http/waiters.h"
+#include "server/jobs/forecast.h"
 #include "server/jobs/scheduler.h"
+#include "server/jobs/starts.h"
 #include "server/log.h"
 #include "server/metrics/metrics.h"
 #include "server/metrics/nvml.h"
@@ -28,7 +30,9 @@ struct service {
     struct store *store;
     struct blobs *blobs;
     struct converter *converter;
+    struct forecaster forecaster;
     struct scheduler *scheduler;
+    struct starts *starts;
     struct device_board *board;
     struct gpu_worker **gpus; /* [n_gpus] */
     size_t n_gpus;

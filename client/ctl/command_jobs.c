@@ -13,6 +13,8 @@ static void print_job(const struct job_view *job)
            job_state_name(job->state), 100.0 * job->fraction, job->dataset);
     if (job->position >= 0)
         printf("  %ld before it", job->position);
+    if (job->estimated_start[0] != '\0')
+        printf("  starts about %s", job->estimated_start);
     if (job->state == JOB_STATE_RUNNING && job->stage[0] != '\0')
         printf("  %s", job->stage);
     if (job->seconds_left > 0.0)

@@ -34,7 +34,7 @@ struct ctl_command {
 
 extern const struct ctl_command ctl_upload, ctl_fit, ctl_apply, ctl_thresholds, ctl_ransac,
     ctl_global_thresholds, ctl_validation_curve, ctl_interpolate, ctl_status, ctl_watch, ctl_cancel,
-    ctl_download, ctl_devices, ctl_health, ctl_simulate;
+    ctl_download, ctl_devices, ctl_estimate, ctl_health, ctl_simulate;
 
 /* Options that every command has; add them to a command's own and pass what getopt_long returns to
  * ctl_common_option(), which is false when it was none of them. */

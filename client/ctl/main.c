@@ -27,6 +27,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_cancel,
     &ctl_download,
     &ctl_devices,
+    &ctl_estimate,
     &ctl_health,
     &ctl_simulate,
 };

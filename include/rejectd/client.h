@@ -107,6 +107,12 @@ enum rejectd_status rejectd_client_submit(struct rejectd_client *client, const c
                                           size_t length, char id[REJECTD_ID_SIZE],
                                           struct rejectd_error *error);
 
+/* What a job would need and take (POST /v1/estimate): *text is the answer's JSON, NUL-terminated,
+ * the caller's to free(). */
+enum rejectd_status rejectd_client_estimate(struct rejectd_client *client, const char *json,
+                                            size_t length, char **text, size_t *text_length,
+                                            struct rejectd_error *error);
+
 /* The job as it is now, or after it ended if that is within `seconds` (0..60). */
 enum rejectd_status rejectd_client_wait(struct rejectd_client *client, const char *id,
                                         double seconds, struct rejectd_job_status *status,

@@ -191,18 +191,18 @@ void blob_join_threads(struct blob_writer *writer)
 }
 
 /* The last of the room is for the store: without it nobody could delete anything. */
-static enum rejectd_status check_room(const struct blob_writer *writer, struct rejectd_error *error)
+enum rejectd_status blobs_check_room(const struct blobs *blobs, uint64_t needed,
+                                     struct rejectd_error *error)
 {
     enum { LARGEST_RESERVE = 64 << 20, PARTS = 50 };
     struct statvfs disk;
-    if (fstatvfs(writer->blobs->directory, &disk) != 0) {
+    if (fstatvfs(blobs->directory, &disk) != 0) {
         return REJECTD_OK; /* the disk will tell */
     }
     const uint64_t unit = disk.f_frsize;
     const uint64_t free_bytes = disk.f_bavail * unit;
     const uint64_t part = disk.f_blocks * unit / PARTS;
     const uint64_t reserve = part < LARGEST_RESERVE ? part : LARGEST_RESERVE;
-    const uint64_t needed = writer->options.expected_bytes;
     if (free_bytes < reserve || free_bytes - reserve < needed) {
         return REJECTD_FAIL(error, REJECTD_STORAGE_FULL, "",
                             "the disk has %llu bytes left, of which %llu are kept for the store; "
@@ -267,7 +267,7 @@ enum rejectd_status blob_writer_open(struct blobs *blobs, const struct blob_writ
     made->stages[WRITING] = (struct stage){.writer = made, .consume = write_chunk};
     made->fd = -1;
     made->durable_at = clock_monotonic();
-    enum rejectd_status status = check_room(made, error);
+    enum rejectd_status status = blobs_check_room(blobs, options->expected_bytes, error);
     if (status == REJECTD_OK) {
         status =
             options->partial != NULL ? blob_open_partial(made, error) : create_file(made, error);

@@ -152,6 +152,11 @@ void blobs_partial_remove(struct blobs *blobs, const char *id);
 /* Removes a blob; it isn't an error when there is none. */
 void blobs_remove(struct blobs *blobs, const char *sha256);
 
+/* STORAGE_FULL when the disk has no room for so many bytes more; the last of it is kept for the
+ * store. Who writes a blob is told so as well. */
+enum rejectd_status blobs_check_room(const struct blobs *blobs, uint64_t needed,
+                                     struct rejectd_error *error);
+
 /* What the blobs take, and what the disk has left. The blobs are counted from blobs_sweep() on. */
 struct blobs_usage {
     uint64_t bytes;

@@ -246,6 +246,15 @@ static void list_wishes_of_gpus(const struct device_board *board, struct buffer 
     }
 }
 
+bool device_board_is_usable(struct device_board *board, const char *id)
+{
+    pthread_mutex_lock(&board->lock);
+    const struct board_device *device = find(board, id);
+    const bool usable = device != NULL && is_usable(device);
+    pthread_mutex_unlock(&board->lock);
+    return usable;
+}
+
 bool device_board_taker(struct device_board *board, const char *id, struct store_taker *taker,
                         struct buffer held[2])
 {

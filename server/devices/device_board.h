@@ -43,6 +43,8 @@ void device_board_end_job(struct device_board *board, const char *id, bool done)
 
 /* ---- for the scheduler ---- */
 
+/* Whether it can take jobs, now or when it has ended the one that it has. */
+bool device_board_is_usable(struct device_board *board, const char *id);
 /* Which jobs a device takes now. Its texts live in `held` (base/buffer.h). False without memory. */
 bool device_board_taker(struct device_board *board, const char *id, struct store_taker *taker,
                         struct buffer held[2]);

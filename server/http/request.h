@@ -172,6 +172,8 @@ void job_send_reject_log(struct request *request, struct response *response);
 void job_send_fif(struct request *request, struct response *response);
 void job_send_set(struct request *request, struct response *response);
 
+void estimate_make(struct request *request, struct response *response);
+
 void model_list_all(struct request *request, struct response *response);
 void model_show(struct request *request, struct response *response);
 void model_create(struct request *request, struct response *response);

@@ -3,15 +3,25 @@
 #define SERVER_JOBS_JOB_CHECK_H
 
 #include "protocol/job_json.h"
-#include "server/devices/device_board.h"
+#include "server/jobs/forecast.h"
 #include "server/store/store.h"
 
 /*
- * True answers to: is there such a device, dataset (NOT_FOUND at "dataset"), model (at "model"),
- * has the dataset its samples (CONFLICT), and do the parameters suit the dataset. Looks at no
- * sample.
+ * Reads a task's records and checks that it can be done; on success `view` is what it will need:
+ * estimate_view_clear(). Of a job whose dataset is there, or of one with a shape.
  */
-enum rejectd_status job_check(struct store *store, struct device_board *board,
-                              const struct job_request *wanted, struct rejectd_error *error);
+enum rejectd_status job_foretell(struct store *store, struct forecaster *forecaster,
+                                 const struct job_request *wanted,
+                                 const struct dataset_description *shape,
+                                 struct estimate_view *view, struct rejectd_error *error);
+
+/*
+ * True answers to: is there such a device, dataset (NOT_FOUND at "dataset"), model (at "model"),
+ * has the dataset its samples (CONFLICT), do the parameters suit the dataset, and is there a device
+ * with room for it (TOO_LARGE). Looks at no sample. *needs is what it will need.
+ */
+enum rejectd_status job_check(struct store *store, struct forecaster *forecaster,
+                              const struct job_request *wanted, struct job_needs *needs,
+                              struct rejectd_error *error);
 
 #endif

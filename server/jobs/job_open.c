@@ -128,6 +128,27 @@ enum rejectd_status job_inputs_open(const struct job_texts *texts, struct job_in
     return status;
 }
 
+enum rejectd_status job_open_shape(struct store *store, const struct job_terms *terms,
+                                   const struct dataset_description *shape,
+                                   struct job_inputs *inputs, struct rejectd_error *error)
+{
+    struct job_texts texts = {.type = terms->type};
+    enum rejectd_status status = REJECTD_OK;
+    *inputs = (struct job_inputs){0};
+    if (terms->type == JOB_APPLY) {
+        status = read_model(store, terms->model, &texts, error);
+    }
+    if (status == REJECTD_OK) {
+        texts.parameters_json = strdup(terms->parameters_json);
+        texts.description_json = dataset_to_json(shape);
+        status = texts.parameters_json == NULL || texts.description_json == NULL
+                     ? REJECTD_FAIL_MEMORY(error, strlen(terms->parameters_json))
+                     : job_inputs_open(&texts, inputs, error);
+    }
+    job_texts_clear(&texts);
+    return status;
+}
+
 void job_inputs_clear(struct job_inputs *inputs)
 {
     dataset_description_clear(&inputs->description);

@@ -50,4 +50,10 @@ void job_inputs_clear(struct job_inputs *inputs); /* all-zero is allowed */
 enum rejectd_status job_open(struct store *store, const struct job_terms *terms,
                              struct job_inputs *inputs, struct rejectd_error *error);
 
+/* The inputs of a job on a dataset that is not there: its description is copied. The model must be
+ * there; the inputs have no samples' digest. */
+enum rejectd_status job_open_shape(struct store *store, const struct job_terms *terms,
+                                   const struct dataset_description *shape,
+                                   struct job_inputs *inputs, struct rejectd_error *error);
+
 #endif

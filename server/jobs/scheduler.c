@@ -80,6 +80,10 @@ static enum rejectd_status open_job(struct scheduler *scheduler, struct running 
     } else {
         memcpy(claimed->model_id, claim->model, sizeof claimed->model_id);
     }
+    if (status == REJECTD_OK) {
+        status = forecast_check_device(scheduler->options.forecaster, &inputs->task,
+                                       running->device, error);
+    }
     running->job.task = inputs->task;
     running->job.task.epochs.samples = running->samples.data;
     return status;
@@ -96,6 +100,79 @@ static void unlist(struct scheduler *scheduler, const struct running *running)
     pthread_mutex_unlock(&scheduler->lock);
 }
 
+/* ---- memory ---- */
+
+/* What running jobs need; `after`: those alone that began after the reservation. */
+static int64_t bytes_running(const struct scheduler *scheduler, bool after)
+{
+    int64_t bytes = 0;
+    for (const struct running *running = scheduler->first; running != NULL;
+         running = running->next) {
+        if (!after || running->after_reservation) {
+            bytes = running->bytes < INT64_MAX - bytes ? bytes + running->bytes : INT64_MAX;
+        }
+    }
+    return bytes;
+}
+
+static void forget_reservation(struct scheduler *scheduler)
+{
+    scheduler->reserved = (struct reservation){0};
+    for (struct running *running = scheduler->first; running != NULL; running = running->next) {
+        running->after_reservation = false;
+    }
+}
+
+/* How much a device's next job may need. */
+static struct store_room room_for(struct scheduler *scheduler, const char *device)
+{
+    const int64_t limit = atomic_load(&scheduler->options.forecaster->job_memory);
+    const struct reservation *reserved = &scheduler->reserved;
+    struct store_room room = {.on_gpu = strcmp(device, "cpu") != 0};
+    const int64_t used = bytes_running(scheduler, false), after = bytes_running(scheduler, true);
+    /* What runs alone always has room. */
+    int64_t left = scheduler->first == NULL ? INT64_MAX : limit - used;
+    if (reserved->job[0] != '\0' && strcmp(reserved->device, device) != 0 &&
+        !device_board_is_usable(scheduler->options.board, reserved->device)) {
+        forget_reservation(scheduler);
+    }
+    if (reserved->job[0] != '\0') {
+        const int64_t beside = after < limit ? limit - after - reserved->bytes : -1;
+        room.first = strcmp(reserved->device, device) == 0 ? reserved->job : NULL;
+        room.most_for_first = left;
+        left = beside < left ? beside : left;
+    }
+    room.most = left > 0 ? left : -1;
+    return room;
+}
+
+/* After a device has looked for a job, with or without success. */
+static void reserve(struct scheduler *scheduler, const struct store_room *room, const char *device,
+                    struct running *claimed)
+{
+    struct reservation *reserved = &scheduler->reserved;
+    const bool its_own = room->first != NULL;
+    if (its_own && (!room->first_is_there ||
+                    (claimed != NULL && strcmp(claimed->claimed.claim.job, reserved->job) == 0))) {
+        forget_reservation(scheduler);
+        pthread_cond_broadcast(&scheduler->changed);
+    }
+    if (reserved->job[0] == '\0' && room->passed[0] != '\0') {
+        memcpy(reserved->job, room->passed, sizeof reserved->job);
+        snprintf(reserved->device, sizeof reserved->device, "%s", device);
+        reserved->bytes = room->passed_bytes;
+        log_write_fields(scheduler->options.log, LOG_LEVEL_INFO, "job-waits",
+                         LOG_FIELDS(LOG_TEXT("job", reserved->job), LOG_TEXT("device", device),
+                                    LOG_NUMBER("bytes", reserved->bytes)),
+                         "it waits for memory that running jobs have");
+    }
+    if (claimed != NULL) {
+        claimed->after_reservation = reserved->job[0] != '\0';
+    }
+}
+
+/* ---- claims ---- */
+
 /*
  * Claims and lists the first queued job; NULL when there is none. Under the lock, so that a
  * cancellation that finds the job running in the store also finds it in the list. *failed: the
@@ -109,6 +186,7 @@ static struct running *claim_next(struct scheduler *scheduler, const char *devic
     struct store_taker taker;
     struct buffer held[2];
     bool found = false;
+    struct store_room room = room_for(scheduler, device);
     struct running *running = calloc(1, sizeof *running);
     *failed = running == NULL;
     if (running == NULL) {
@@ -119,6 +197,7 @@ static struct running *claim_next(struct scheduler *scheduler, const char *devic
     enum rejectd_status status = device_board_taker(board, device, &taker, held)
                                      ? REJECTD_OK
                                      : REJECTD_FAIL_MEMORY(&error, 0);
+    taker.room = &room;
     if (status == REJECTD_OK) {
         status =
             store->functions->job_claim(store, &taker, &found, &running->claimed.claim, &error);
@@ -129,11 +208,18 @@ static struct running *claim_next(struct scheduler *scheduler, const char *devic
         log_write(scheduler->options.log, LOG_LEVEL_ERROR, "claim-failed", "%s", error.message);
         *failed = true;
     }
+    if (status == REJECTD_OK) {
+        reserve(scheduler, &room, device, found ? running : NULL);
+    }
     if (!found) {
         running_free(running);
         return NULL;
     }
+    const struct job_needs *needs = &running->claimed.claim.needs;
+    running->bytes =
+        room.on_gpu && needs->gpu_host_bytes > 0 ? needs->gpu_host_bytes : needs->host_bytes;
     running->claimed_at = clock_monotonic();
+    running->foretold = forecast_seconds(scheduler->options.forecaster, device, needs);
     metrics_count_claim(scheduler->options.metrics, running->claimed.claim.priority,
                         running->claimed.claim.seconds_queued);
     running->next = scheduler->first;
@@ -215,22 +301,24 @@ static struct pool_job *source_claim(void *context, const char *device, double s
             scheduler->options.changed(scheduler->options.context, claim->job);
             return &running->job;
         }
-        const struct store_outcome outcome = {.state = JOB_STATE_FAILED, .error = &error};
-        running_end(scheduler, running, &outcome);
+        const struct pool_outcome outcome = {.kind = POOL_FAILED, .error = &error};
+        running_finish(scheduler, running, &outcome);
         end_claim(scheduler, running);
+        scheduler_wake(scheduler);
     }
     return NULL;
 }
 
 /* ---- while it runs ---- */
 
-/* As if the rest went on as what was done so far; too little says nothing. */
+/* As if the rest went on as what was done so far; too little says nothing, and what was foretold
+ * is told. */
 static double seconds_left(const struct running *running, double now)
 {
     static const double least_fraction = 0.02, least_seconds = 0.5;
     const double seconds = now - running->claimed_at;
     if (running->fraction < least_fraction || seconds < least_seconds) {
-        return 0.0;
+        return seconds < running->foretold ? running->foretold - seconds : 0.0;
     }
     return seconds * (1.0 - running->fraction) / running->fraction;
 }

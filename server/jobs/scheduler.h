@@ -3,12 +3,18 @@
  *
  * The store alone knows the jobs; the scheduler only keeps what is running now, with its progress,
  * which is not worth a commit. All functions may be called by several threads at once.
+ *
+ * Jobs that run at the same time have room together in the memory for jobs (forecast.h). One that
+ * has none beside those that run is passed over, and the first one that was has its memory
+ * reserved: what begins after that must leave room for it, so that it runs at the latest when
+ * those have ended that ran before. A job that runs alone always has room.
  */
 #ifndef SERVER_JOBS_SCHEDULER_H
 #define SERVER_JOBS_SCHEDULER_H
 
 #include "server/blobs/blobs.h"
 #include "server/devices/device_board.h"
+#include "server/jobs/forecast.h"
 #include "server/jobs/job_products.h"
 #include "server/log.h"
 #include "server/metrics/metrics.h"
@@ -21,6 +27,7 @@ struct scheduler_options {
     struct device_board *board;
     const struct log *log;
     struct metrics *metrics;
+    struct forecaster *forecaster;
     const char *backend; /* what jobs are computed with on the processor, for their results */
     /* A job has reached a final state. Called on the thread that brought it there. */
     void (*ended)(void *context, const char *job);

@@ -204,6 +204,19 @@ static enum rejectd_status make_products(struct scheduler *scheduler, struct run
                              &claimed->products, error);
 }
 
+/* What can be learnt of the time that the job took. */
+static const struct store_rate *learn(const struct scheduler *scheduler,
+                                      const struct running *running, struct store_rate *rate)
+{
+    const struct job_needs *needs = &running->claimed.claim.needs;
+    const bool gpu = strcmp(running->device, processor) != 0;
+    const int64_t work = gpu ? needs->gpu_work : needs->work;
+    return rates_learn(scheduler->options.forecaster->rates, running->device, needs->kind,
+                       (double)work, clock_monotonic() - running->claimed_at, rate)
+               ? rate
+               : NULL;
+}
+
 static enum rejectd_status finish_success(struct scheduler *scheduler, struct running *running,
                                           const struct pool_outcome *outcome,
                                           struct rejectd_error *error)
@@ -211,6 +224,7 @@ static enum rejectd_status finish_success(struct scheduler *scheduler, struct ru
     const struct claimed_job *claimed = &running->claimed;
     char sha256[ARTIFACT_COUNT][SHA256_TEXT_SIZE];
     struct store_outcome stored = {.state = JOB_STATE_SUCCEEDED};
+    struct store_rate rate;
     enum rejectd_status status = REJECTD_OK;
     if (claimed->products.result_json == NULL) {
         status = make_products(scheduler, running, outcome, error);
@@ -222,6 +236,7 @@ static enum rejectd_status finish_success(struct scheduler *scheduler, struct ru
         stored.result_json = claimed->products.result_json;
         stored.model_json = claimed->products.model_json;
         stored.model_id = stored.model_json == NULL ? NULL : claimed->model_id;
+        stored.rate = learn(scheduler, running, &rate);
         status = commit_success(scheduler, running, &stored, error);
     }
     return status;

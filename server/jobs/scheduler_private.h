@@ -11,15 +11,25 @@ struct running {
     struct claimed_job claimed;
     char device[32];
     double claimed_at; /* clock_monotonic() */
+    double foretold;   /* seconds that it was to take; 0: unknown */
     bool ended;        /* has reached a final state */
+    int64_t bytes;     /* of the host that it was foretold to need */
     struct blob_map samples;
     struct blob_writer *writers[ARTIFACT_COUNT]; /* of the arrays it makes, as far as it has */
     struct running *next;                        /* the rest under the scheduler's lock */
     bool cancelled;
-    double most_seconds; /* that it was stopped after, because they were over; 0: it was not */
+    double most_seconds;    /* that it was stopped after, because they were over; 0: it was not */
+    bool after_reservation; /* began when memory was reserved for another job */
     char stage[RESOURCE_STAGE_SIZE];
     double fraction;
     double told; /* when its progress was, last */
+};
+
+/* Memory for a job that waits for it. */
+struct reservation {
+    char job[RESOURCE_ID_SIZE]; /* "": none */
+    char device[32];            /* that will run it */
+    int64_t bytes;
 };
 
 struct scheduler {
@@ -29,6 +39,7 @@ struct scheduler {
     bool interrupted;
     bool draining;
     struct running *first;
+    struct reservation reserved;
 };
 
 /* A line of the log about a job that was claimed: with its id, its device, and the request that

@@ -113,7 +113,7 @@ void job_create(struct request *request, struct response *response)
         status = authorize_use(request, wanted.model, "model", &error);
     }
     if (status == REJECTD_OK) {
-        status = job_check(service->store, service->board, &wanted, &error);
+        status = job_check(service->store, &service->forecaster, &wanted, &job.needs, &error);
     }
     if (status == REJECTD_OK) {
         status = insert(request, &wanted, &job, &error);
@@ -142,6 +142,9 @@ enum rejectd_status job_look_at(struct service *service, const char *id, struct 
         !scheduler_show_progress(service->scheduler, job)) {
         job_view_clear(job);
         status = store->functions->job_get(store, id, job, error);
+    }
+    if (status == REJECTD_OK) {
+        starts_show(service->starts, job);
     }
     return status;
 }
@@ -197,6 +200,7 @@ void job_list_all(struct request *request, struct response *response)
     for (size_t i = 0; i < n_jobs; i++) {
         scheduler_show_progress(service->scheduler, &jobs[i]);
         retention_show_job(service, &jobs[i]);
+        starts_show(service->starts, &jobs[i]);
     }
     if (status == REJECTD_OK) {
         respond_json(response, 200, job_list_to_json(jobs, n_jobs));
@@ -222,6 +226,7 @@ void job_remove(struct request *request, struct response *response)
         metrics_count_job(service->metrics, job.type, job.state, NULL, 0.0);
         waiters_wake_job(service->waiters, job.id);
         job_events_state(service->events, store, job.id);
+        scheduler_wake(service->scheduler); /* it may have held memory for itself */
     } else {
         scheduler_cancel(service->scheduler, job.id);
         scheduler_show_progress(service->scheduler, &job);

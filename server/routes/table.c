@@ -35,6 +35,8 @@ static const struct route routes[] = {
      ACCESS_USER},
     {"GET", "/v1/jobs/{}/result/cleaned.set", BODY_NONE, ROUTE_UPLOADS, job_send_set, ACCESS_USER},
 
+    {"POST", "/v1/estimate", BODY_JSON, ROUTE_COMMITS, estimate_make, ACCESS_USER},
+
     {"POST", "/v1/models", BODY_MODEL, ROUTE_UPLOADS, model_create, ACCESS_USER},
     {"GET", "/v1/models", BODY_NONE, ROUTE_HTTP, model_list_all, ACCESS_USER},
     {"GET", "/v1/models/{}", BODY_NONE, ROUTE_HTTP, model_show, ACCESS_USER},

@@ -170,6 +170,21 @@ const char *const sqlite_migrations[] = {
     "CREATE TRIGGER dataset_left AFTER UPDATE OF finished_at ON jobs"
     "  WHEN NEW.finished_at IS NOT NULL BEGIN"
     "  UPDATE datasets SET used_at = max(used_at, NEW.finished_at) WHERE id = NEW.dataset; END;",
+
+    /* What jobs are foretold to need, NULL: nothing was foretold; and what has been learnt of the
+     * time they take: see struct store_rate. */
+    "ALTER TABLE jobs ADD COLUMN host_bytes INTEGER;"
+    "ALTER TABLE jobs ADD COLUMN gpu_host_bytes INTEGER;"
+    "ALTER TABLE jobs ADD COLUMN work INTEGER;"
+    "ALTER TABLE jobs ADD COLUMN gpu_work INTEGER;"
+    "ALTER TABLE jobs ADD COLUMN kind TEXT;"
+    "CREATE TABLE rates ("
+    "  device TEXT NOT NULL,"
+    "  kind TEXT NOT NULL,"
+    "  size INTEGER NOT NULL,"
+    "  micro_log INTEGER NOT NULL,"
+    "  n INTEGER NOT NULL,"
+    "  PRIMARY KEY (device, kind, size)) WITHOUT ROWID;",
 };
 
 const size_t sqlite_n_migrations = sizeof sqlite_migrations / sizeof sqlite_migrations[0];
@@ -405,6 +420,7 @@ static const struct store_functions sqlite_functions = {
     .job_release = sqlite_job_release,
     .job_retry = sqlite_job_retry,
     .job_finish = sqlite_job_finish,
+    .rate_list = sqlite_rate_list,
     .queue_look = sqlite_queue_look,
     .queue_list = sqlite_queue_list,
     .job_result = sqlite_job_result,

@@ -125,6 +125,10 @@ enum rejectd_status sqlite_job_release(struct store *store, const char *id, int6
 enum rejectd_status sqlite_job_finish(struct store *store, const char *id, int64_t fence,
                                       const struct store_outcome *outcome,
                                       struct rejectd_error *error);
+enum rejectd_status sqlite_rate_put(struct sqlite_connection *writer, const struct store_rate *rate,
+                                    struct rejectd_error *error);
+enum rejectd_status sqlite_rate_list(struct store *store, struct store_rate **rates,
+                                     size_t *n_rates, struct rejectd_error *error);
 enum rejectd_status sqlite_recover(struct store *store, struct store_recovery *recovery,
                                    struct rejectd_error *error);
 
@@ -156,6 +160,11 @@ enum rejectd_status sqlite_token_any(struct store *store, bool *any, struct reje
  * query_bind_viewer(). */
 #define SQLITE_VISIBLE "(? OR owner = ? OR visibility = 'lab')"
 void query_bind_viewer(struct query *query, const struct store_viewer *viewer);
+
+/* The columns of struct job_needs, in its order. */
+#define SQLITE_NEEDS "host_bytes, gpu_host_bytes, work, gpu_work, kind"
+void query_read_needs(struct query *query, struct job_needs *needs);
+void query_bind_needs(struct query *query, const struct job_needs *needs);
 
 /* The columns owner and visibility, in this order. */
 void query_read_ownership(struct query *query, struct ownership *ownership);

@@ -9,7 +9,7 @@
 #define JOB_COLUMNS_WITH(parameters)                                                               \
     "id, type, dataset, model, device, priority, " parameters ", state, attempt, created_at, "     \
     "started_at, finished_at, error_name, error_field, error_message, owner, visibility, "         \
-    "request_id, result_removed_at, iif(result IS NULL, 0, finished_at), "
+    "request_id, result_removed_at, iif(result IS NULL, 0, finished_at), " SQLITE_NEEDS ", "
 
 /* Of one job: asked when it is queued alone, because it sorts the queue. */
 #define JOB_PLACE                                                                                  \
@@ -52,6 +52,7 @@ static void read_job(struct query *query, struct job_view *job)
     query_read_text(query, job->request_id, sizeof job->request_id);
     query_read_time(query, job->result_removed_at);
     job->result_since = query_read_integer(query);
+    query_read_needs(query, &job->needs);
     job->position = (long)query_read_integer(query);
     job->fraction = job->state == JOB_STATE_SUCCEEDED ? 1.0 : 0.0;
 }
@@ -123,8 +124,9 @@ static enum rejectd_status insert_job(struct sqlite_connection *writer, const st
     struct query query;
     query_begin(&query, writer,
                 "INSERT INTO jobs (id, type, dataset, model, device, priority, parameters, state, "
-                "created_at, owner, visibility, idempotency_key, request_sha256, request_id) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
+                "created_at, owner, visibility, idempotency_key, request_sha256, "
+                "request_id, " SQLITE_NEEDS ") "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 error);
     query_bind_text(&query, job->id);
     query_bind_text(&query, job_type_name(job->type));
@@ -138,6 +140,7 @@ static enum rejectd_status insert_job(struct sqlite_connection *writer, const st
     query_bind_text(&query, submission == NULL ? NULL : submission->key);
     query_bind_text(&query, submission == NULL ? NULL : submission->sha256);
     query_bind_text(&query, job->request_id);
+    query_bind_needs(&query, &job->needs);
     return query_execute(&query, NULL);
 }
 

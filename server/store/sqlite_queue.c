@@ -19,52 +19,112 @@
 
 #define WISH "COALESCE(moved_to, device)"
 
+/* The columns of a claim, read in this order by read_claim(). */
+#define CLAIM_COLUMNS                                                                              \
+    "type, dataset, model, fence, created_at, parameters, attempt, device, lost_on, "              \
+    "warning_code, warning_message, jobs.owner, request_id, priority, " SQLITE_NEEDS
+
+static void read_claim(struct query *query, struct store_claim *claim, int64_t now)
+{
+    char type[32];
+    query_read_text(query, type, sizeof type);
+    job_type_from_name(type, &claim->type);
+    query_read_text(query, claim->dataset, sizeof claim->dataset);
+    query_read_text(query, claim->model, sizeof claim->model);
+    claim->fence = query_read_integer(query) + 1;
+    claim->seconds_queued = 1e-3 * (double)(now - query_read_integer(query));
+    claim->parameters_json = query_read_copy(query);
+    claim->attempt = (int)query_read_integer(query) + 1;
+    query_read_text(query, claim->wish, sizeof claim->wish);
+    query_read_text(query, claim->lost_on, sizeof claim->lost_on);
+    query_read_text(query, claim->warning.code, sizeof claim->warning.code);
+    query_read_text(query, claim->warning.message, sizeof claim->warning.message);
+    query_read_text(query, claim->owner, sizeof claim->owner);
+    query_read_text(query, claim->request_id, sizeof claim->request_id);
+    claim->priority = (int)query_read_integer(query);
+    query_read_needs(query, &claim->needs);
+}
+
+/* Whether there is room for a job of so many bytes; else it is passed over. */
+static bool has_room(struct store_room *room, const char *job, int64_t bytes)
+{
+    if (room == NULL) {
+        return true;
+    }
+    const bool is_first = room->first != NULL && strcmp(job, room->first) == 0;
+    room->first_is_there = room->first_is_there || is_first;
+    if (bytes <= (is_first ? room->most_for_first : room->most)) {
+        return true;
+    }
+    if (room->passed[0] == '\0') {
+        memcpy(room->passed, job, sizeof room->passed);
+        room->passed_bytes = bytes;
+    }
+    return false;
+}
+
+/* The id of the job that is to be claimed; "" when there is none. */
+static enum rejectd_status choose_job(struct sqlite_connection *writer,
+                                      const struct store_taker *taker, char id[RESOURCE_ID_SIZE],
+                                      struct rejectd_error *error)
+{
+    struct store_room *room = taker->room;
+    struct query query;
+    query_begin(&query, writer,
+                "SELECT id, ifnull(iif(?6 AND gpu_host_bytes > 0, gpu_host_bytes, host_bytes), 0) "
+                "FROM jobs LEFT JOIN shares ON shares.owner = jobs.owner "
+                "LEFT JOIN (SELECT owner, count(*) AS n FROM jobs WHERE state = 'running' "
+                "  GROUP BY owner) AS running ON running.owner = jobs.owner "
+                "WHERE state = 'queued' "
+                "AND (instr(?1, ' ' || " WISH " || ' ') > 0) <> ?2 "
+                "AND (" WISH " = ?3 OR ((?4 = 0 OR lost_on IS NOT ?3) AND (?5 IS NULL "
+                "  OR lost_on IS NOT NULL OR NOT EXISTS (SELECT 1 FROM datasets WHERE "
+                "    datasets.id = jobs.dataset AND "
+                "    instr(?5, ' ' || datasets.sha256 || ' ') > 0)))) "
+                "ORDER BY id IS NOT ?7,"
+                "  row_number() OVER (PARTITION BY jobs.owner ORDER BY priority DESC, seq)"
+                "  + ifnull(running.n, 0), ifnull(served, 0), priority DESC, seq LIMIT ?8",
+                error);
+    query_bind_text(&query, taker->wishes);
+    query_bind_integer(&query, taker->others);
+    query_bind_text(&query, taker->device);
+    query_bind_integer(&query, taker->avoids_lost);
+    query_bind_text(&query, taker->elsewhere);
+    query_bind_integer(&query, room != NULL && room->on_gpu);
+    query_bind_text(&query, room == NULL ? NULL : room->first);
+    query_bind_integer(&query, room == NULL || room->most == INT64_MAX ? 1 : -1);
+    if (room != NULL) {
+        room->passed[0] = '\0';
+        room->first_is_there = false;
+    }
+    id[0] = '\0';
+    bool found = false;
+    while (!found && query_next(&query)) {
+        query_read_text(&query, id, RESOURCE_ID_SIZE);
+        found = has_room(room, id, query_read_integer(&query));
+    }
+    if (!found) {
+        id[0] = '\0';
+    }
+    return query_end(&query);
+}
+
 static enum rejectd_status select_claim(struct sqlite_connection *writer,
                                         const struct store_taker *taker, bool *found,
                                         struct store_claim *claim, int64_t now,
                                         struct rejectd_error *error)
 {
     struct query query;
-    query_begin(
-        &query, writer,
-        "SELECT id, type, dataset, model, fence, created_at, parameters, attempt, device, "
-        "lost_on, warning_code, warning_message, jobs.owner, request_id, priority FROM jobs "
-        "LEFT JOIN shares ON shares.owner = jobs.owner "
-        "LEFT JOIN (SELECT owner, count(*) AS n FROM jobs WHERE state = 'running' "
-        "  GROUP BY owner) AS running ON running.owner = jobs.owner "
-        "WHERE state = 'queued' "
-        "AND (instr(?1, ' ' || " WISH " || ' ') > 0) <> ?2 "
-        "AND (" WISH " = ?3 OR ((?4 = 0 OR lost_on IS NOT ?3) AND (?5 IS NULL "
-        "  OR lost_on IS NOT NULL OR NOT EXISTS (SELECT 1 FROM datasets WHERE "
-        "    datasets.id = jobs.dataset AND "
-        "    instr(?5, ' ' || datasets.sha256 || ' ') > 0)))) "
-        "ORDER BY row_number() OVER (PARTITION BY jobs.owner ORDER BY priority DESC, seq)"
-        "  + ifnull(running.n, 0), ifnull(served, 0), priority DESC, seq LIMIT 1",
-        error);
-    query_bind_text(&query, taker->wishes);
-    query_bind_integer(&query, taker->others);
-    query_bind_text(&query, taker->device);
-    query_bind_integer(&query, taker->avoids_lost);
-    query_bind_text(&query, taker->elsewhere);
+    enum rejectd_status status = choose_job(writer, taker, claim->job, error);
+    *found = false;
+    if (status != REJECTD_OK || claim->job[0] == '\0') {
+        return status;
+    }
+    query_begin(&query, writer, "SELECT " CLAIM_COLUMNS " FROM jobs WHERE id = ?", error);
+    query_bind_text(&query, claim->job);
     *found = query_next(&query);
     if (*found) {
-        char type[32];
-        query_read_text(&query, claim->job, sizeof claim->job);
-        query_read_text(&query, type, sizeof type);
-        job_type_from_name(type, &claim->type);
-        query_read_text(&query, claim->dataset, sizeof claim->dataset);
-        query_read_text(&query, claim->model, sizeof claim->model);
-        claim->fence = query_read_integer(&query) + 1;
-        claim->seconds_queued = 1e-3 * (double)(now - query_read_integer(&query));
-        claim->parameters_json = query_read_copy(&query);
-        claim->attempt = (int)query_read_integer(&query) + 1;
-        query_read_text(&query, claim->wish, sizeof claim->wish);
-        query_read_text(&query, claim->lost_on, sizeof claim->lost_on);
-        query_read_text(&query, claim->warning.code, sizeof claim->warning.code);
-        query_read_text(&query, claim->warning.message, sizeof claim->warning.message);
-        query_read_text(&query, claim->owner, sizeof claim->owner);
-        query_read_text(&query, claim->request_id, sizeof claim->request_id);
-        claim->priority = (int)query_read_integer(&query);
+        read_claim(&query, claim, now);
     }
     return query_end(&query);
 }
@@ -317,6 +377,9 @@ enum rejectd_status sqlite_job_finish(struct store *store, const char *id, int64
     }
     if (status == REJECTD_OK) {
         status = update_finished(writer, id, outcome, now, error);
+    }
+    if (status == REJECTD_OK && outcome->rate != NULL) {
+        status = sqlite_rate_put(writer, outcome->rate, error);
     }
     return transaction_end(writer, status, error);
 }

@@ -53,9 +53,33 @@ struct store_taker {
     const char *wishes; /* takes jobs that wish for one of these, */
     bool others;        /* or, if this is set, jobs that wish for anything else */
     /* And of those that do not wish for `device` by name: */
-    bool avoids_lost;      /* not the ones that it was the last to lose */
-    const char *elsewhere; /* nor those on datasets with one of these SHA-256, unless they were
-                              lost before: who has the dataset may avoid them. NULL: none */
+    bool avoids_lost;        /* not the ones that it was the last to lose */
+    const char *elsewhere;   /* nor those on datasets with one of these SHA-256, unless they were
+                                lost before: who has the dataset may avoid them. NULL: none */
+    struct store_room *room; /* NULL: any job has room */
+};
+
+/* How the seconds that jobs took compare with the work that was foretold: for one device, kind and
+ * size (the doublings of their work, in halves). */
+struct store_rate {
+    char device[32];
+    char kind[32];
+    int size;
+    int64_t micro_log; /* 1e6 times the mean of log(seconds per second of work) */
+    int64_t n;         /* jobs that it is learnt from */
+};
+
+/* How much memory of the host a claimed job may need. */
+struct store_room {
+    bool on_gpu;            /* of what is foretold, the GPU's part counts */
+    int64_t most;           /* bytes; negative: none at all */
+    const char *first;      /* a job that comes before all others when it is taken; NULL: none */
+    int64_t most_for_first; /* bytes for it */
+    /* Told: the first job in order that needs more, "" when there is none before the claimed one.
+     */
+    char passed[RESOURCE_ID_SIZE];
+    int64_t passed_bytes;
+    bool first_is_there; /* `first` is among the jobs that the device takes */
 };
 
 struct store_claim {
@@ -73,6 +97,7 @@ struct store_claim {
     double seconds_queued;
     int priority;
     char request_id[RESOURCE_REQUEST_SIZE]; /* of who made the job; "": not known */
+    struct job_needs needs;
 };
 void store_claim_clear(struct store_claim *claim); /* all-zero is allowed */
 
@@ -106,6 +131,7 @@ struct store_outcome {
     const char *artifacts[ARTIFACT_COUNT]; /* SHA-256 of blobs; NULL: the job has no such array */
     const char *model_id;   /* store_new_id(), named by the result; NULL when none was made */
     const char *model_json; /* with model_id */
+    const struct store_rate *rate; /* to be kept with it; NULL: none */
 };
 
 /* A file that a dataset came from, or a part of one, as far as it is kept. */
@@ -292,6 +318,10 @@ struct store_functions {
     enum rejectd_status (*result_old)(struct store *store, int64_t before,
                                       char (*ids)[RESOURCE_ID_SIZE], size_t capacity, size_t *n_ids,
                                       struct rejectd_error *error);
+
+    /* All that are kept; free() *rates. */
+    enum rejectd_status (*rate_list)(struct store *store, struct store_rate **rates,
+                                     size_t *n_rates, struct rejectd_error *error);
 
     /* For the start, when no worker runs: deals with jobs that were running. */
     enum rejectd_status (*recover)(struct store *store, struct store_recovery *recovery,

@@ -120,6 +120,11 @@ enum rejectd_status file_upload_open(struct service *service,
                             "the file has %llu bytes; accepted are at most %llu",
                             (unsigned long long)options->content_length, (unsigned long long)most);
     }
+    /* What is kept of a file is about as long as the file. */
+    enum rejectd_status status = blobs_check_room(service->blobs, options->content_length, error);
+    if (status != REJECTD_OK) {
+        return status;
+    }
     struct file_upload *made = calloc(1, sizeof *made);
     if (made == NULL) {
         return REJECTD_FAIL_MEMORY(error, sizeof *made);
@@ -127,7 +132,7 @@ enum rejectd_status file_upload_open(struct service *service,
     made->service = service;
     made->scratch = -1;
     memcpy(made->dataset, options->dataset, strlen(options->dataset) + 1);
-    const enum rejectd_status status = begin(made, options, error);
+    status = begin(made, options, error);
     if (status != REJECTD_OK) {
         file_upload_close(made);
         return status;

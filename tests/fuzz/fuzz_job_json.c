@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "protocol/estimate_json.h"
 #include "protocol/job_json.h"
 #include "protocol/problem.h"
 #include "protocol/resource_json.h"
@@ -35,6 +36,43 @@ static void fuzz_request(const char *text, size_t length)
     free(written);
     job_request_clear(&request);
     job_request_clear(&again);
+}
+
+/* A shape that is accepted is a description that is accepted, written and read again. */
+static void fuzz_estimate(const char *text, size_t length)
+{
+    struct estimate_request request;
+    struct rejectd_error error = {0};
+    if (estimate_request_from_json(text, length, &request, &error) != REJECTD_OK) {
+        CHECK(error.status != REJECTD_OK && error.message[0] != 0);
+        return;
+    }
+    CHECK(request.has_shape == (request.job.dataset[0] == 0));
+    if (request.has_shape && request.shape.n_channels <= 64) {
+        struct dataset_description again;
+        void *samples;
+        char *written = dataset_to_json(&request.shape);
+        CHECK(written != NULL);
+        CHECK(dataset_from_json(written, strlen(written), &again, &samples, NULL) == REJECTD_OK);
+        CHECK(dataset_sample_bytes(&again) == dataset_sample_bytes(&request.shape));
+        free(written);
+        dataset_description_clear(&again);
+    }
+    estimate_request_clear(&request);
+}
+
+static void fuzz_answer(const char *text, size_t length)
+{
+    struct estimate_view view, again;
+    if (estimate_view_from_json(text, length, &view, NULL) != REJECTD_OK)
+        return;
+    char *written = estimate_view_to_json(&view);
+    CHECK(written != NULL);
+    CHECK(estimate_view_from_json(written, strlen(written), &again, NULL) == REJECTD_OK);
+    CHECK(view.n == again.n && strcmp(view.chosen, again.chosen) == 0);
+    free(written);
+    estimate_view_clear(&view);
+    estimate_view_clear(&again);
 }
 
 static void fuzz_parameters(const char *text, size_t length)
@@ -157,6 +195,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *text = (const char *)data;
     fuzz_request(text, size);
+    fuzz_estimate(text, size);
+    fuzz_answer(text, size);
     fuzz_parameters(text, size);
     fuzz_more_parameters(text, size);
     fuzz_model(text, size);

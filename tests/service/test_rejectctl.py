@@ -15,7 +15,7 @@ from samples import description, noise
 SMALL = ("--epochs", 40, "--channels", 16, "--times", 100)
 OK, FAILED, USAGE, REFUSED, UNREACHABLE = range(5)
 COMMANDS = ("upload", "fit", "apply", "thresholds", "ransac", "global-thresholds", "validation-curve", "interpolate",
-            "status", "cancel", "download", "health", "simulate")  # fmt: skip
+            "status", "cancel", "download", "estimate", "health", "simulate")  # fmt: skip
 
 
 def run(*arguments, server=None, stdin=None, environment=None):
@@ -199,6 +199,38 @@ class TestFit:
         done = ctl("fit", demo, "--no-wait", "--json")
         job = api.finish(json.loads(done.stdout)["job"])
         assert job["state"] == "succeeded"
+
+
+class TestEstimate:
+    def test_shape(self, ctl):
+        done = ctl("estimate", "300x128x1000")
+        assert "cpu" in done.stdout and "it would run on cpu" in done.stdout
+        answer = json.loads(ctl("estimate", "300x128x1000", "--dtype", "float32", "--json").stdout)
+        assert answer["sample_bytes"] == 300 * 128 * 1000 * 4
+
+    def test_types_and_parameters(self, ctl, tmp_path):
+        (tmp_path / "p.json").write_text('{"picks": ["mag"]}')
+        shape = ("estimate", "300x306x100", "--channel-types", "mag=102,grad=204", "--type", "ransac")
+        answer = json.loads(ctl(*shape, "--parameters", tmp_path / "p.json", "--json").stdout)
+        assert answer["chosen"] == "cpu"
+        one_line(ctl(*shape, code=REFUSED), "parameters.picks")
+
+    def test_dataset(self, ctl, fitted):
+        assert "it would run on cpu" in ctl("estimate", fitted[1]["dataset"], "--device", "cpu").stdout
+
+    def test_too_large(self, ctl):
+        assert "it can't run here" in ctl("estimate", "1000000x4000x1000").stdout
+
+    @pytest.mark.parametrize("arguments", [
+        (), ("300x128x1000", "again"), ("300x128x1000", "--channel-types", "mag"),
+        ("300x128x1000", "--channel-types", "mag=x"), ("300x128x1000", "--parameters", "/nowhere"),
+    ])  # fmt: skip
+    def test_wrong_options(self, ctl, arguments):
+        one_line(ctl("estimate", *arguments, code=USAGE))
+
+    @pytest.mark.parametrize("source", ["300x128", "x3x4", "ds_0123456789abcdefghijkl", "3x4x5x6"])
+    def test_refused(self, ctl, source):
+        one_line(ctl("estimate", source, code=REFUSED), "dataset")
 
 
 def test_apply(ctl, api, demo, fitted):

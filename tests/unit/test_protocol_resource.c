@@ -312,7 +312,7 @@ START_TEST(test_job_view)
                                .finished_at = "b"};
     REJECTD_FAIL(&written.error, REJECTD_UNSUITABLE_DATASET, "cv", "too \"few\" epochs");
     char *text = job_view_to_json(&written);
-    ck_assert_ptr_nonnull(strstr(text, "\"position\":null"));
+    ck_assert_ptr_nonnull(strstr(text, "\"position\":null,\"estimated_start\":null"));
     ck_assert_ptr_nonnull(strstr(text, "\"result\":null"));
     ck_assert_ptr_nonnull(strstr(text, "\"model\":null"));
     struct job_view view;
@@ -336,6 +336,7 @@ START_TEST(test_job_view)
     written.error = (struct rejectd_error){0};
     written.state = JOB_STATE_SUCCEEDED;
     written.position = 7;
+    snprintf(written.estimated_start, sizeof written.estimated_start, "2024-05-01T12:00:00.000Z");
     text = job_list_to_json(&written, 1);
     ck_assert_ptr_nonnull(strstr(text, "\"result\":\"/v1/jobs/jb_1/result\""));
     struct job_view *views;
@@ -343,6 +344,7 @@ START_TEST(test_job_view)
     ck_assert_int_eq(job_list_from_json(text, strlen(text), &views, &n_views, &error), 0);
     ck_assert_uint_eq(n_views, 1);
     ck_assert_int_eq(views[0].position, 7);
+    ck_assert_str_eq(views[0].estimated_start, "2024-05-01T12:00:00.000Z");
     ck_assert_int_eq(views[0].error.status, REJECTD_OK);
     job_list_free(views, n_views);
     free(text);

@@ -43,19 +43,36 @@ static enum rejectd_status block_init(struct block *block, size_t capacity, size
 }
 
 /* Picks per block: enough to keep the threads busy, and within the budget for predictions. */
-static size_t block_size(const struct backend_samples *samples,
-                         const struct thresholds_request *request)
+size_t thresholds_block(const struct backend_samples *samples, int n_threads, size_t memory_budget)
 {
     const size_t panel = backend_panel(samples);
     size_t size = panel;
-    while (size < 4 * (size_t)request->n_threads)
+    while (size < 4 * (size_t)n_threads)
         size += panel;
-    if (request->memory_budget > 0) {
+    if (memory_budget > 0) {
         const size_t pick_bytes = samples->n_epochs * samples->n_times * sizeof(double);
-        while (size > panel && size * pick_bytes > request->memory_budget)
+        while (size > panel && size * pick_bytes > memory_budget)
             size -= panel;
     }
     return size < samples->n_picks ? size : samples->n_picks;
+}
+
+double thresholds_tables_bytes(size_t count, size_t n_epochs, size_t n_rows)
+{
+    const double m = (double)n_rows;
+    return (double)count * ((double)n_epochs * (double)sizeof(double) +
+                            m * (double)(sizeof(uint32_t) + 2 * sizeof(double))) +
+           m * ((double)FOLDS_SHUFFLE_SPLITS + (double)sizeof(uint32_t));
+}
+
+double thresholds_thread_bytes(enum rejectd_threshold_method method, size_t n_rows)
+{
+    const double m = (double)n_rows, ranking = 2.0 * m * (double)sizeof(struct ranked_row);
+    /* Every thread opens a process, whatever the method; its pages are touched by one alone. */
+    const double process = method == REJECTD_THRESHOLD_BAYESIAN_OPTIMIZATION
+                               ? (GAUSSIAN_PROCESS_MAX_POINTS + 3.0) * m * (double)sizeof(double)
+                               : 0.0;
+    return process > ranking ? process : ranking;
 }
 
 /* Ranks the m rows of one pick. rows is scratch [2 M]. */
@@ -176,7 +193,7 @@ thresholds_search(const struct backend *backend, struct backend_session *session
 {
     const size_t n_classes = weights != NULL ? 2 : 1;
     const size_t n_picks = samples->n_picks, m = n_classes * samples->n_epochs;
-    const size_t size = block_size(samples, request);
+    const size_t size = thresholds_block(samples, request->n_threads, request->memory_budget);
     const double start = progress->start, share = progress->share;
     struct block block = {0};
     uint8_t *is_test = NULL;

@@ -12,6 +12,14 @@ struct thresholds_request {
     size_t memory_budget; /* bytes for predictions; 0: no limit */
 };
 
+/* How many picks are predicted and searched at a time on the processor. memory_budget as above. */
+size_t thresholds_block(const struct backend_samples *samples, int n_threads, size_t memory_budget);
+
+/* What thresholds_search() allocates on the processor beside what the backend does: the tables of
+ * a block of `count` picks, and what each thread needs. Bytes. */
+double thresholds_tables_bytes(size_t count, size_t n_epochs, size_t n_rows);
+double thresholds_thread_bytes(enum rejectd_threshold_method method, size_t n_rows);
+
 /*
  * Predicts every pick from the others, block by block, evaluates the loss of every candidate
  * threshold and searches.

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "worker/cpu/needs.h"
 #include "worker/cpu/session.h"
 
 enum {
@@ -98,6 +99,24 @@ static bool scratch_init(struct scratch *scratch, const struct backend_session *
     };
     return scratch->sources != NULL && scratch->groups != NULL && scratch->keys != NULL &&
            scratch->medians != NULL;
+}
+
+double cpu_global_bytes(const struct backend_session *session, size_t n_folds, bool wants_train)
+{
+    const size_t n_epochs = session->samples.n_epochs;
+    const double e = (double)n_epochs, folds = (double)n_folds;
+    const double group = (double)session->kernels->group, work = (double)session->work_size;
+    /* Every epoch is tested in one fold and trains the others. */
+    const double n_train = e * (folds - 1.0), n_sums = wants_train ? 2.0 * n_train : n_train;
+    const double sum_bytes = n_sums * (double)sizeof(double);
+    double block = sum_bytes > 0.0 ? (double)BLOCK_BYTES / sum_bytes : 1.0;
+    block = block < 1.0 ? 1.0 : block > BLOCK_CHANNELS ? BLOCK_CHANNELS : block;
+    const double plan = folds * e * (double)sizeof(uint32_t) + e * (double)sizeof(double);
+    const double scratch =
+        e * ((double)sizeof(struct row_source) + session_strip_bytes(session, e) / e +
+             2.0 * group * (double)sizeof(int16_t)) +
+        folds * group * work;
+    return plan + (block + 1.0) * sum_bytes + (double)session->options.n_threads * scratch;
 }
 
 static void scratch_free(struct scratch *scratch)

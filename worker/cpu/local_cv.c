@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "worker/cpu/needs.h"
 #include "worker/cpu/session.h"
 
 /* What is the same for every channel. */
@@ -146,6 +147,25 @@ static bool scratch_init(struct channel_scratch *scratch, const struct backend_s
     return scratch->sources != NULL && scratch->groups != NULL && scratch->keys != NULL &&
            scratch->medians != NULL && scratch->grid != NULL && scratch->changed_offsets != NULL &&
            scratch->changed_epochs != NULL;
+}
+
+double cpu_local_cv_bytes(const struct backend_session *session, size_t n_values,
+                          size_t n_consensus, size_t n_folds, double changes)
+{
+    const size_t n_epochs = session->samples.n_epochs;
+    const double e = (double)n_epochs, c = (double)session->samples.n_picks;
+    const double group = (double)session->kernels->group, work = (double)session->work_size;
+    const double rows = e + changes, folds = (double)n_folds;
+    const double grid =
+        (double)kernels_grid_scratch(session->kernels, n_epochs, n_consensus, n_folds);
+    const double scratch =
+        rows * (double)sizeof(struct row_source) + session_strip_bytes(session, rows) +
+        2.0 * e * group * (double)sizeof(int16_t) + folds * group * work + grid +
+        changes * (double)sizeof(uint32_t) + (double)n_values * (double)sizeof(size_t);
+    const double cells = (double)n_consensus * (double)n_values * folds;
+    const double plan = c * (cells * (double)sizeof(double) + (double)sizeof(size_t)) +
+                        (e + (double)n_consensus * folds) * (double)sizeof(uint32_t);
+    return plan + (double)session->options.n_threads * scratch;
 }
 
 /* Position of a pick in the first n of an epoch's list, or n. */

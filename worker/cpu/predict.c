@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/checked.h"
+#include "worker/cpu/needs.h"
 #include "worker/cpu/session.h"
 
 enum rejectd_status cpu_peak_to_peak(struct backend_session *session, double *ptp,
@@ -122,6 +123,20 @@ enum rejectd_status cpu_predict(struct backend_session *session, const double *w
     if (status != REJECTD_OK)
         session->count = 0;
     return status;
+}
+
+double cpu_predicted_rows_bytes(const struct backend_session *session, size_t count)
+{
+    const struct backend_samples *s = &session->samples;
+    return (double)count * (double)s->n_epochs * (double)s->n_times * (double)session->work_size;
+}
+
+double cpu_predict_bytes(const struct backend_session *session, size_t count)
+{
+    const struct backend_samples *s = &session->samples;
+    const double work = (double)session->work_size, c = (double)s->n_picks;
+    const double buffer = session_epoch_needs_buffer(session) ? c * (double)s->n_times * work : 0.0;
+    return (double)count * c * work + (double)session->options.n_threads * buffer;
 }
 
 enum rejectd_status cpu_read_predictions(struct backend_session *session, size_t pick, double *rows,

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "worker/cpu/needs.h"
 #include "worker/cpu/session.h"
 
 enum { STRIP_GROUPS = 4 };
@@ -85,6 +86,19 @@ static bool scratch_init(struct scratch *scratch, const struct backend_session *
     };
     return scratch->sources != NULL && scratch->groups != NULL && scratch->resample != NULL &&
            scratch->medians != NULL && scratch->sums != NULL;
+}
+
+double cpu_ransac_bytes(const struct backend_session *session, size_t n_resample, size_t n_samples)
+{
+    const struct cpu_kernels *kernels = session->kernels;
+    const double c = (double)session->samples.n_picks, work = (double)session->work_size;
+    const double group = (double)kernels->group, tile = (double)kernels->tile;
+    const double plan = ((double)n_resample * (double)n_samples * (c + tile) + 1.0) * work;
+    const double scratch = c * (double)sizeof(struct row_source) +
+                           (double)STRIP_GROUPS * c * group * work +
+                           (double)kernels_resample_scratch(kernels, n_resample) +
+                           tile * group * work + c * 3.0 * group * (double)sizeof(double);
+    return plan + (double)session->options.n_threads * scratch;
 }
 
 static void scratch_free(struct scratch *scratch)

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "worker/cpu/needs.h"
 #include "worker/cpu/session.h"
 
 void repairs_clear(struct backend_session *session)
@@ -134,6 +135,26 @@ static bool scratch_init(struct repair_scratch *scratch, const struct backend_se
     };
     return scratch->factor != NULL && scratch->forward != NULL && scratch->weights != NULL &&
            scratch->converted != NULL && (scratch->epoch != NULL || !needs_epoch);
+}
+
+double cpu_repaired_rows_bytes(const struct backend_session *session, double rows)
+{
+    const struct backend_samples *s = &session->samples;
+    return rows * (double)s->n_epochs * (double)s->n_times * (double)session->work_size;
+}
+
+double cpu_repair_bytes(const struct backend_session *session, size_t n_values, double set,
+                        double rows)
+{
+    const struct backend_samples *s = &session->samples;
+    const double c = (double)s->n_picks, work = (double)session->work_size;
+    const double epoch = session_epoch_needs_buffer(session) ? c * (double)s->n_times * work : 0.0;
+    const double scratch = set * (set + c) * (double)sizeof(double) +
+                           rows * c * ((double)sizeof(double) + work) + epoch;
+    /* The lists are copied: every epoch may list every pick. */
+    const double lists = (double)s->n_epochs * (2.0 * (double)sizeof(size_t) +
+                                                ((double)n_values + c) * (double)sizeof(uint16_t));
+    return lists + (double)session->options.n_threads * scratch;
 }
 
 /* Row-wise Cholesky factor of P_BB, and forward = inverse(L) P_B.; false if not positive. */

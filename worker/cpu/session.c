@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "worker/cpu/session.h"
+#include "worker/cpu/needs.h"
 
 #include <cblas.h>
 #include <stdlib.h>
@@ -136,4 +137,26 @@ size_t session_strip(const struct backend_session *session, size_t n_rows)
     while (strip > group && n_rows * strip * session->work_size > STRIP_BYTES)
         strip /= 2;
     return strip;
+}
+
+double session_strip_bytes(const struct backend_session *session, double n_rows)
+{
+    const double work = (double)session->work_size, group = (double)session->kernels->group;
+    const double widest = n_rows * STRIP_SAMPLES * work, least = n_rows * group * work;
+    /* Half of it may do where rows are halved; more rows never count for less. */
+    const double most = least > STRIP_BYTES ? least : STRIP_BYTES;
+    return widest < most ? widest : most;
+}
+
+struct backend_session cpu_needs_session(const struct backend_samples *samples,
+                                         enum rejectd_dtype precision, int n_threads)
+{
+    const size_t n = samples->n_picks;
+    return (struct backend_session){
+        .samples = *samples,
+        .options = {.n_threads = n_threads, .precision = precision},
+        .kernels = kernels_select(NULL, precision),
+        .work_size = precision == REJECTD_FLOAT64 ? sizeof(double) : sizeof(float),
+        .picks_adjacent = n > 0 && samples->picks[n - 1] - samples->picks[0] == n - 1,
+    };
 }

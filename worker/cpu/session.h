@@ -80,6 +80,9 @@ void session_weights(const struct backend_session *session, const double *weight
 /* How many samples of a channel with n_rows rows to load at once: whole groups. */
 size_t session_strip(const struct backend_session *session, size_t n_rows);
 
+/* Bytes of n_rows rows of as many samples, at most. */
+double session_strip_bytes(const struct backend_session *session, double n_rows);
+
 /* The operations of backend.h, one file each. */
 enum rejectd_status cpu_peak_to_peak(struct backend_session *session, double *ptp,
                                      struct rejectd_error *error);

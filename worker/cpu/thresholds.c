@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/cpu/needs.h"
 #include "worker/cpu/session.h"
 
 /* One thread's scratch for channels of M rows. */
@@ -50,6 +51,19 @@ static bool scratch_init(struct channel_scratch *scratch, const struct backend_s
     return scratch->sources != NULL && scratch->groups != NULL && scratch->keys != NULL &&
            scratch->medians != NULL && scratch->offsets != NULL && scratch->rows != NULL &&
            scratch->sums != NULL;
+}
+
+double cpu_threshold_losses_bytes(const struct backend_session *session, size_t n_folds,
+                                  size_t n_rows)
+{
+    const double m = (double)n_rows, folds = (double)n_folds, work = (double)session->work_size;
+    const double group = (double)session->kernels->group;
+    const double row = (double)sizeof(struct row_source) + session_strip_bytes(session, m) / m +
+                       2.0 * group * (double)sizeof(int16_t) +
+                       folds * (double)(sizeof(uint32_t) + sizeof(double));
+    const double fold = group * work + 2.0 * (double)sizeof(size_t);
+    return (double)session->options.n_threads * (m * row + folds * fold) +
+           m * (double)sizeof(double);
 }
 
 /* The ranks whose row is (want_test) or is not a test row, fold by fold; returns how many. Needs

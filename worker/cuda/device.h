@@ -20,13 +20,11 @@
 
 #include "worker/backend.h"
 #include "worker/cuda/launch.h"
+#include "worker/cuda/sizes.h"
 #include "worker/cuda/trace.h"
 #include "worker/module.h"
 
 struct resident;
-
-/* Small enough that what host threads write is still in their caches when the device fetches it. */
-enum { STAGING_SLOTS = 4, STAGING_BYTES = 8 << 20 };
 
 /* A pinned host buffer and its twin on the device: a chunk of samples on its way. */
 struct staging_slot {

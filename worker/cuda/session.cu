@@ -266,7 +266,7 @@ enum rejectd_status session_open(const struct backend_samples *samples,
     made->n_epochs = samples->n_epochs;
     made->n_picks = samples->n_picks;
     made->n_times = samples->n_times;
-    made->pitch = (samples->n_times + 31) / 32 * 32;
+    made->pitch = (samples->n_times + PITCH_SAMPLES - 1) / PITCH_SAMPLES * PITCH_SAMPLES;
     trace_mark(device->trace, device->compute, "open");
     TRY(place_samples(made.get(), error));
     made->options.foresight = nullptr; /* the caller's, during this call */

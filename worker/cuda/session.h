@@ -19,10 +19,7 @@
 
 #include "worker/cuda/device.h"
 #include "worker/cuda/residents.h"
-
-/* Products are made of this many picks and epochs at a time, from the first on, because cuBLAS may
- * add up another shape in another order. Blocks and chunks are multiples. */
-enum { PANEL_PICKS = 128, PANEL_EPOCHS = 64 };
+#include "worker/cuda/sizes.h"
 
 /* Repaired rows, value by value, epoch by epoch, in the order of the lists. */
 struct repaired_rows {

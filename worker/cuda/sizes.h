@@ -1,0 +1,16 @@
+/* Sizes of the cuda backend that others have to know, to foresee what it needs (worker/needs.h). */
+#ifndef WORKER_CUDA_SIZES_H
+#define WORKER_CUDA_SIZES_H
+
+/* Products are made of this many picks and epochs at a time, from the first on, because cuBLAS may
+ * add up another shape in another order. Blocks and chunks are multiples. */
+enum { PANEL_PICKS = 128, PANEL_EPOCHS = 64 };
+
+/* Rows are padded to a multiple of so many samples. */
+enum { PITCH_SAMPLES = 32 };
+
+/* Buffers through which samples go to the device. Small enough that what host threads write is
+ * still in their caches when the device fetches it. */
+enum { STAGING_SLOTS = 4, STAGING_BYTES = 8 << 20 };
+
+#endif

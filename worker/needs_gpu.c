@@ -1,0 +1,78 @@
+/*
+ * Memory of a GPU, as the cuda backend decides over it: all samples of a type stay there, with
+ * their predictions, when they and some room to work fit; else they pass through in pieces, which
+ * shrink to what there is, down to those counted here.
+ */
+#include "worker/cuda/sizes.h"
+#include "worker/needs_private.h"
+
+/* worker/algorithm/gaussian_process.h and the points on each side of it that the search keeps. */
+static const double search_points = 66.0;
+
+static double greater(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+struct part_bytes {
+    double row;     /* of all epochs of a pick */
+    double epoch;   /* of all picks of an epoch */
+    double samples; /* of the part */
+    double tables;  /* amplitudes, ranks, weights */
+};
+
+static struct part_bytes count(const struct needs_shape *shape, const struct needs_part *part)
+{
+    const struct backend_samples samples = needs_samples(shape, part);
+    const double work =
+        shape->precision == REJECTD_FLOAT64 ? (double)sizeof(double) : (double)sizeof(float);
+    const double e = (double)samples.n_epochs, n = (double)part->n;
+    const double pitch =
+        (double)((samples.n_times + PITCH_SAMPLES - 1) / PITCH_SAMPLES) * (double)PITCH_SAMPLES;
+    return (struct part_bytes){
+        .row = e * pitch * work,
+        .epoch = n * pitch * work,
+        .samples = e * n * pitch * work,
+        .tables = (e * n + 2.0 * n * n) * (double)sizeof(double),
+    };
+}
+
+/* One pick with all that its search or its grid takes beside its rows. */
+static double pick_bytes(const struct needs_shape *shape, const struct part_bytes *part,
+                         const struct backend_samples *samples)
+{
+    const double e = (double)samples->n_epochs, row = part->row / e;
+    const double rows = (shape->augments ? 2.0 : 1.0) * e;
+    const double search =
+        shape->searches ? 2.0 * part->row + 16.0 * row + rows * (search_points + 32.0) * 8.0 : 0.0;
+    const double cells = (double)shape->n_consensus * (double)shape->n_folds;
+    const double changes = (double)shape->n_values * e;
+    const double grid =
+        shape->validates ? part->row + row * (cells + (double)shape->n_folds) + 4.0 * changes * row
+                         : 0.0;
+    const double global =
+        shape->decim > 0 ? part->row + (double)shape->n_folds * row + e * 16.0 * 8.0 : 0.0;
+    return greater(search, greater(grid, global));
+}
+
+void needs_count_device(const struct needs_shape *shape, double budget, struct task_needs *needs)
+{
+    static const double share_of_chunks = 0.75; /* session_chunk() */
+    for (size_t i = 0; i < shape->n_parts; i++) {
+        const struct needs_part *part = &shape->parts[i];
+        const struct backend_samples samples = needs_samples(shape, part);
+        const struct part_bytes bytes = count(shape, part);
+        /* working_bytes() of worker/cuda/session.cu */
+        const double some = PANEL_PICKS / 4, n = (double)part->n;
+        const double working =
+            n > some ? 3.0 * some * bytes.row : 3.0 * n * bytes.row + bytes.samples / 8.0;
+        const double whole = bytes.samples + bytes.tables + working;
+        /* A chunk of epochs (a whole one, however few there are) with a product of it, or a block
+         * of one pick. */
+        const double chunk = 2.0 * (double)PANEL_EPOCHS * bytes.epoch / share_of_chunks;
+        const double least = bytes.tables + greater(chunk, pick_bytes(shape, &bytes, &samples));
+        needs->device_bytes = greater(needs->device_bytes, greater(whole, least));
+        needs->device_least = greater(needs->device_least, least);
+    }
+    needs->in_pieces = budget > 0.0 && needs->device_bytes > budget;
+}
