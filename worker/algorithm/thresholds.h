@@ -10,16 +10,18 @@ struct thresholds_request {
     uint32_t seed;
     int n_threads;        /* for the search, which runs on the host */
     size_t memory_budget; /* bytes for predictions; 0: no limit */
+    size_t first, count;  /* the picks that are searched */
 };
 
 /*
- * Predicts every pick from the others, block by block, evaluates the loss of every candidate
- * threshold and searches.
+ * Predicts picks first..first+count-1 from the others, block by block, evaluates the loss of every
+ * candidate threshold and searches.
  *   ptp        [E][C] of the epochs themselves
  *   weights    [C][C] of leave-one-out prediction; NULL: the epochs alone, without predictions
- *   thresholds, losses [C] are filled
- * The result does not depend on how the picks are cut into blocks. Progress goes from 0 to 1 of
- * the step that `progress` is in; the session must have been opened with it.
+ *   thresholds, losses [C] are filled at these picks
+ * The result does not depend on how the picks are cut into blocks, nor on which others are
+ * searched. Progress goes from 0 to 1 of the step that `progress` is in; the session must have been
+ * opened with it.
  */
 enum rejectd_status
 thresholds_search(const struct backend *backend, struct backend_session *session,
