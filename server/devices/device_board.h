@@ -47,6 +47,9 @@ void device_board_end_job(struct device_board *board, const char *id, bool done)
 bool device_board_taker(struct device_board *board, const char *id, struct store_taker *taker,
                         struct buffer held[2]);
 
+/* How many GPUs can be used, this one in any case; *place: its place among them. */
+size_t device_board_gpus(struct device_board *board, const char *id, size_t *place);
+
 /* ---- for the routes ---- */
 
 /* INVALID_VALUE at "device" when no device answers to the wish of a job. */

@@ -17,11 +17,12 @@ static struct running *running_of(struct pool_job *job)
     return (struct running *)(void *)job;
 }
 
-static void running_free(struct running *running)
+void running_free(struct running *running)
 {
     for (int i = 0; i < ARTIFACT_COUNT; i++) {
         blob_writer_close(running->writers[i]);
     }
+    split_free(running->claimed.split);
     blobs_unmap(&running->samples);
     job_products_clear(&running->claimed.products);
     job_inputs_clear(&running->claimed.inputs);
@@ -174,7 +175,11 @@ static struct running *wait_for_claim(struct scheduler *scheduler, const char *d
     pthread_mutex_lock(&scheduler->lock);
     while (!scheduler->interrupted && failed == 0) {
         bool claim_failed = false;
-        running = scheduler->draining ? NULL : claim_next(scheduler, device, &claim_failed);
+        /* What runs already comes first, also while nothing new is begun. */
+        running = scheduler_take_share(scheduler, device);
+        if (running == NULL && !scheduler->draining) {
+            running = claim_next(scheduler, device, &claim_failed);
+        }
         if (running != NULL) {
             break;
         }
@@ -196,7 +201,10 @@ static void end_claim(struct scheduler *scheduler, struct running *running)
 {
     unlist(scheduler, running);
     device_board_end_job(scheduler->options.board, running->device, running->ended);
-    running_free(running);
+    if (running->claimed.split != NULL) {
+        split_end(running->claimed.split);
+    }
+    running_leave(scheduler, running);
 }
 
 static struct pool_job *source_claim(void *context, const char *device, double seconds)
@@ -208,7 +216,14 @@ static struct pool_job *source_claim(void *context, const char *device, double s
            NULL) {
         const struct store_claim *claim = &running->claimed.claim;
         struct rejectd_error error = {0};
-        if (open_job(scheduler, running, &error) == REJECTD_OK) {
+        if (running->leader != NULL) {
+            return &running->job;
+        }
+        enum rejectd_status status = open_job(scheduler, running, &error);
+        if (status == REJECTD_OK) {
+            status = running_share_out(scheduler, running, &error);
+        }
+        if (status == REJECTD_OK) {
             running_log(scheduler, running, LOG_LEVEL_INFO, "job-started",
                         "attempt %d, after %.3f s in the queue", claim->attempt,
                         claim->seconds_queued);
@@ -241,6 +256,9 @@ static bool source_progress(void *context, struct pool_job *job, const char *sta
     struct running *running = running_of(job);
     static const double pause = 0.1;
     const double now = clock_monotonic();
+    if (running->leader != NULL) {
+        return running_report_share(scheduler, running, fraction);
+    }
     pthread_mutex_lock(&scheduler->lock);
     const bool tell = now - running->told >= pause;
     snprintf(running->stage, sizeof running->stage, "%s", stage);
@@ -291,8 +309,12 @@ static void source_finish(void *context, struct pool_job *job, const struct pool
 {
     struct scheduler *scheduler = context;
     struct running *running = running_of(job);
-    running_finish(scheduler, running, outcome);
-    end_claim(scheduler, running);
+    if (running->leader != NULL) {
+        running_finish_share(scheduler, running, outcome);
+    } else {
+        running_finish(scheduler, running, outcome);
+        end_claim(scheduler, running);
+    }
     /* It may be queued again, and a device is free: others may take other jobs than before. */
     scheduler_wake(scheduler);
 }
