@@ -1,5 +1,6 @@
 """Jobs that several GPUs share ("cuda:all"), which are fake ones, and what becomes of them when one fails."""
 
+import json
 import os
 import signal
 import time
@@ -107,6 +108,14 @@ def test_one_card_is_simply_that_card(gpus):
     result = g.result(g.api.finish(g.submit(dataset, "cuda:all", cv=4)))
     assert result["device"] == "cuda:0" and "devices" not in result["provenance"]
     same(result, expected(g, dataset, cv=4))
+
+
+def test_rejectctl_asks_for_all(gpus):
+    g = gpus().ready()
+    dataset = g.dataset()
+    shown = json.loads(rejectctl(g, "fit", dataset["id"], "--cv", "4", "--device", "cuda:all", "--json"))
+    assert shown["result"]["device"] in shown["result"]["provenance"]["devices"]
+    assert g.api.job(shown["job"])["device"] == "cuda:all"
 
 
 def test_no_card_is_a_problem(own_daemon):
