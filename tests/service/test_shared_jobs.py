@@ -247,7 +247,8 @@ def test_an_error_of_the_job_is_one(gpus):
     dataset = g.api.upload(description(**SHAPE), 1e200 * noise(**SHAPE))
     jobs = [g.api.finish(g.submit(dataset, device, cv=4)) for device in ("cpu", "cuda:all")]
     assert [job["state"] for job in jobs] == ["failed", "failed"]
-    assert jobs[0]["error"] == jobs[1]["error"]
+    for job in jobs:  # which of the channels is named depends on who had the first share
+        assert job["error"]["type"] == "/problems/invalid-samples" and "too large" in job["error"]["detail"]
     assert {d["restarts"] for d in g.devices().values()} == {0}
 
 
