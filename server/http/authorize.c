@@ -140,12 +140,18 @@ static enum rejectd_status look_up(const struct request *request, const char *id
                                            id, ownership, error);
 }
 
+static bool only_looks(const struct request *request)
+{
+    return strcmp(request->route->method, "GET") == 0 ||
+           strcmp(request->route->method, "HEAD") == 0;
+}
+
 static enum rejectd_status check_resource(const struct request *request,
                                           struct rejectd_error *error)
 {
     struct ownership ownership;
     const enum rejectd_status status = look_up(request, request->id, &ownership, error);
-    if (status != REJECTD_OK || strcmp(request->route->method, "GET") == 0 ||
+    if (status != REJECTD_OK || only_looks(request) ||
         principal_owns(&request->principal, &ownership)) {
         return status;
     }

@@ -386,6 +386,12 @@ static const struct event *next_event(struct listener *listener)
     return NULL;
 }
 
+/* Whether all that came after the listener's last event is known; locked. */
+static bool is_continuous(const struct events *events, const struct listener *listener)
+{
+    return listener->last >= listener->log->known_after && listener->last <= events->last_id;
+}
+
 enum events_next events_next(struct events *events, struct listener *listener, uint64_t *id,
                              enum event_kind *kind, char **text)
 {
@@ -393,7 +399,7 @@ enum events_next events_next(struct events *events, struct listener *listener, u
     *text = NULL;
     pthread_mutex_lock(&events->lock);
     const struct event_log *log = listener->log;
-    if (listener->last >= log->known_after && listener->last <= events->last_id) {
+    if (is_continuous(events, listener)) {
         const struct event *event = next_event(listener);
         if (event == NULL) {
             next = log->ended ? EVENTS_OVER : EVENTS_NONE;
@@ -409,6 +415,15 @@ enum events_next events_next(struct events *events, struct listener *listener, u
     *id = listener->last;
     pthread_mutex_unlock(&events->lock);
     return next;
+}
+
+bool events_are_over(struct events *events, struct listener *listener)
+{
+    pthread_mutex_lock(&events->lock);
+    const bool over =
+        is_continuous(events, listener) && listener->log->ended && next_event(listener) == NULL;
+    pthread_mutex_unlock(&events->lock);
+    return over;
 }
 
 void events_set_due(struct events *events, struct listener *listener, double due)

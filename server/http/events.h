@@ -97,6 +97,9 @@ void events_leave(struct events *events, struct listener *listener);
 enum events_next events_next(struct events *events, struct listener *listener, uint64_t *id,
                              enum event_kind *kind, char **text);
 
+/* True when nothing comes any more: the listener has heard the end. */
+bool events_are_over(struct events *events, struct listener *listener);
+
 /* When wake() is to be called by events_wake_due() at the latest: clock_monotonic(). */
 void events_set_due(struct events *events, struct listener *listener, double due);
 void events_wake_due(struct events *events, double now);

@@ -255,6 +255,10 @@ void send_events(struct request *request, struct response *response)
         respond_problem(response, &error);
         return;
     }
+    if (events_are_over(request->service->events, request->events->listener)) {
+        respond_nothing(response); /* which tells EventSource not to come again */
+        return;
+    }
     request->account.waits = true;
     respond_stream(response, "text/event-stream", &stream);
 }

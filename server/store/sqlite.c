@@ -150,7 +150,8 @@ const char *const sqlite_migrations[] = {
 
     /* Which store this is: blobs/blobs_owner.c. A copy is the same one. */
     "CREATE TABLE identity (id TEXT NOT NULL);"
-    "INSERT INTO identity VALUES (lower(hex(randomblob(16))));",
+    "INSERT INTO identity"
+    "  VALUES (lower(hex(randomblob(16))));",
 };
 
 const size_t sqlite_n_migrations = sizeof sqlite_migrations / sizeof sqlite_migrations[0];

@@ -162,7 +162,8 @@ def test_replay(api, long_job):
     assert rest[-1][1:] == ("end", api.job(long_job))
     # After the end, too.
     assert list(Stream(api.port, long_job, rest[-2][0] if len(rest) > 1 else missed[-1][0]).events()) == rest[-1:]
-    assert list(Stream(api.port, long_job, rest[-1][0]).events()) == []
+    over = Stream(api.port, long_job, rest[-1][0])
+    assert over.status == 204 and list(over.events()) == []
 
 
 def test_unknown_ids_get_the_job(api, long_job):

@@ -154,6 +154,7 @@ def test_the_lab_sees_what_it_is_shown(lab):
     assert job["owner"] == "bert"
     check_problem(anna("GET", f"/v1/jobs/{job['id']}"), 404, "not-found")
     # To see is not to change.
+    assert bert("HEAD", f"{path}/samples").status == 200
     check_problem(bert("DELETE", path), 403, "forbidden")
     check_problem(bert("PATCH", path, {"visibility": "private"}), 403, "forbidden")
     assert anna("PATCH", path, {"visibility": "private"}).json()["visibility"] == "private"

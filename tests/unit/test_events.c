@@ -75,7 +75,9 @@ START_TEST(test_from_gap_to_end)
     ck_assert_int_eq(other, 0);
     const uint64_t first = expect(listener, EVENT_PROGRESS, "{  1}");
     ck_assert_uint_gt(first, FIRST);
+    ck_assert(!events_are_over(events, listener));
     ck_assert_uint_gt(expect(listener, EVENT_END, "2"), first);
+    ck_assert(events_are_over(events, listener) && !events_are_over(events, of_b));
     expect_none(listener, EVENTS_OVER);
     events_leave(events, listener);
     /* Comes back, and gets what it has missed. */
