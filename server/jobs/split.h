@@ -10,7 +10,7 @@
 
 #include <rejectd/compute.h>
 
-enum { SPLIT_DEVICES_SIZE = 256 };
+enum { SPLIT_DEVICES_SIZE = 640 };
 
 struct split;
 

@@ -141,6 +141,7 @@ def test_a_busy_card_is_not_waited_for(gpus):
     assert g.api.finish(busy)["state"] == "succeeded"
 
 
+@pytest.mark.slow
 def test_more_shares_than_channels(gpus):
     g = gpus(n=9).ready()
     dataset = g.dataset()
@@ -161,7 +162,15 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+# Sanitizers see nothing of the others that they don't see of one.
+SLOW = ("exit", "freeze", "hang", "memory")
+
+
+def some_slow(faults):
+    return [pytest.param(fault, marks=pytest.mark.slow) if fault in SLOW else fault for fault in faults]
+
+
+@pytest.mark.parametrize("fault", some_slow(FAULTS))
 def test_who_helps_fails(gpus, fault):
     """It costs the job nothing but time: who leads searches that share too."""
     stretched = str(round(2 * PATIENCE))
@@ -194,7 +203,7 @@ def test_who_helps_fails(gpus, fault):
     assert len(g.result(g.api.finish(job))["provenance"]["devices"]) == 2
 
 
-@pytest.mark.parametrize("fault", ["crash", "fail", "hang"])
+@pytest.mark.parametrize("fault", some_slow(["crash", "fail", "hang"]))
 def test_who_leads_fails(gpus, fault):
     """That costs the job one try, as on one card; what others do for it is given up."""
     stretched = str(round(2 * PATIENCE))
