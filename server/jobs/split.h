@@ -2,8 +2,9 @@
  * The search for thresholds of one job, shared out to several GPUs ("cuda:all").
  *
  * The device that claimed the job leads: it computes the job, and before that takes shares of the
- * search, one after another. So does every other GPU that has nothing else to do. A share that one
- * of these failed at is left to the leader. All functions may be called by several threads at once.
+ * search, one after another. So does every other GPU that is free, before it looks for a job. A
+ * share that one of these failed at is left to the leader. All functions may be called by several
+ * threads at once.
  */
 #ifndef SERVER_JOBS_SPLIT_H
 #define SERVER_JOBS_SPLIT_H

@@ -225,6 +225,48 @@ def test_who_leads_fails(gpus, fault):
     assert result["device"] == f"cuda:{1 - first}"
 
 
+def waits_for_others(g, job):
+    """Until who leads has found its own share, and the other has not."""
+    eventually(lambda: 0.25 < (g.api.job(job)["progress"] or {"fraction": 0})["fraction"] < 0.4, 20, "it waits")
+
+
+def test_who_leads_dies_while_it_waits(gpus):
+    g = gpus().ready()
+    dataset = g.dataset()
+    slow(g, 0, 1)
+    job = g.submit(dataset, "cuda:all", cv=4)
+    both_busy(g, job)
+    first = leader(g)
+    g.heal(first, "slow")
+    waits_for_others(g, job)
+    os.kill(g.pid(f"cuda:{first}"), signal.SIGKILL)
+    eventually(lambda: g.api.job(job)["attempt"] == 2, 20, "the second try")
+    g.heal(1 - first, "slow")
+    job = g.api.finish(job)
+    assert (job["state"], job["attempt"]) == ("succeeded", 2)
+    same(g.result(job), expected(g, dataset, cv=4))
+    assert g.devices()[f"cuda:{1 - first}"]["restarts"] == 0
+
+
+@pytest.mark.slow
+def test_who_waits_does_not_hang(gpus):
+    """Nothing is expected of a process while others have their shares, but that it lives."""
+    stretched = round(2 * PATIENCE)
+    g = gpus("--device-timeout", str(stretched), "--device-stall", str(stretched)).ready()
+    dataset = g.dataset()
+    slow(g, 0, 1)
+    job = g.submit(dataset, "cuda:all", cv=4)
+    both_busy(g, job)
+    g.heal(leader(g), "slow")
+    waits_for_others(g, job)
+    time.sleep(1.5 * stretched)
+    g.heal(0, "slow")
+    g.heal(1, "slow")
+    job = g.api.finish(job)
+    assert (job["state"], job["attempt"]) == ("succeeded", 1)
+    assert {d["restarts"] for d in g.devices().values()} == {0}
+
+
 def test_all_cards_fail(gpus):
     g = gpus().ready()
     dataset = g.dataset()
