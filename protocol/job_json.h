@@ -93,10 +93,11 @@ void job_parameters_clear(struct job_parameters *parameters);
 
 /* Facts about a finished job that the numerics do not know. */
 struct result_context {
-    const char *model;           /* "md_...", or NULL */
-    const char *device;          /* "cpu" */
-    const char *backend;         /* rejectd_compute_description() or the like */
-    const char *dataset_sha256;  /* hex */
+    const char *model;          /* "md_...", or NULL */
+    const char *device;         /* "cpu" */
+    const char *devices;        /* "cuda:0 cuda:1": who shared the search for thresholds; or NULL */
+    const char *backend;        /* rejectd_compute_description() or the like */
+    const char *dataset_sha256; /* hex */
     const char *parameters_json; /* parameters as posted */
     uint32_t random_state;
     double seconds_queued;

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <rejectd/version.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buffer.h"
 #include "protocol/job_json.h"
@@ -197,11 +198,26 @@ static void append_any_warnings(struct buffer *text, const struct result_context
         append_warnings(text, NULL, 0, context);
 }
 
+/* Words between blanks. */
+static void append_devices(struct buffer *text, const char *devices)
+{
+    append_key(text, "devices");
+    buffer_append_text(text, "[");
+    for (const char *word = devices; *word != '\0';) {
+        const size_t length = strcspn(word, " ");
+        buffer_append_format(text, "%s\"%.*s\"", word > devices ? "," : "", (int)length, word);
+        word += length + (word[length] == ' ');
+    }
+    buffer_append_text(text, "]");
+}
+
 static void append_provenance(struct buffer *text, const struct result_context *context)
 {
     buffer_append_text(text, ",\"provenance\":{\"version\":\"" REJECTD_VERSION "\"");
     append_key(text, "backend");
     json_append_string_or_null(text, context->backend);
+    if (context->devices != NULL)
+        append_devices(text, context->devices);
     append_key(text, "dataset_sha256");
     json_append_string_or_null(text, context->dataset_sha256);
     append_key(text, "parameters");

@@ -201,7 +201,10 @@ struct backend {
      * Optional; NULL where the host does it: ranks the rows of each pick of the last predict(),
      * computes threshold_losses() and searches (algorithm/threshold_search.h), without the tables
      * leaving the device. After peak_to_peak(). Rows are ranked by (peak-to-peak, row number); NaN
-     * counts as infinity.
+     * counts as infinity. Where a backend has it, predict() takes picks from any one on, and what
+     * is found for a pick does not depend, to the last bit, on which others are searched with it:
+     * the picks of one search may be shared out to several devices (rejectd_share of
+     * <rejectd/compute.h>).
      *   thresholds [count], losses [count]: what was chosen, and its loss
      */
     enum rejectd_status (*search_thresholds)(struct backend_session *session,

@@ -236,6 +236,37 @@ enum rejectd_status task_run(const struct task *task, const struct rejectd_compu
     return status;
 }
 
+bool task_can_be_shared(const struct task *task)
+{
+    return task->type == TASK_THRESHOLDS ||
+           (task->type == TASK_FIT && task->fit.thresholds == NULL);
+}
+
+enum rejectd_status task_search_share(const struct task *task,
+                                      const struct rejectd_compute_options *options,
+                                      struct rejectd_thresholds **found,
+                                      struct rejectd_error *error)
+{
+    struct rejectd_thresholds_parameters parameters = task->thresholds;
+    if (task->type == TASK_FIT) {
+        const struct rejectd_fit_parameters *fit = &task->fit;
+        const enum rejectd_status status = rejectd_fit_check(&task->epochs, fit, error);
+        if (status != REJECTD_OK) {
+            *found = NULL;
+            return status;
+        }
+        parameters = (struct rejectd_thresholds_parameters){
+            .thresh_method = fit->thresh_method,
+            .random_state = fit->random_state,
+            .picks = fit->picks,
+            .n_picks = fit->n_picks,
+            .precision = fit->precision,
+            .meg_legendre = fit->meg_legendre,
+        };
+    }
+    return rejectd_thresholds(&task->epochs, &parameters, options, found, error);
+}
+
 void task_result_clear(struct task_result *result)
 {
     rejectd_fit_free(result->fit);

@@ -56,11 +56,19 @@ struct task_cleaned {
  * task_run() would give before it starts. */
 enum rejectd_status task_check(const struct task *task, struct rejectd_error *error);
 
-/* Does it. The monitor of the options is told fractions of the whole task. *result is cleared on
+/* Does it. With options->found, what all shares have found, it searches nothing. The monitor of the
+ * options is told fractions of the whole task. *result is cleared on
  * failure; else task_result_clear() it, before the task's inputs go. */
 enum rejectd_status task_run(const struct task *task, const struct rejectd_compute_options *options,
                              const struct task_cleaned *cleaned, struct task_result *result,
                              struct rejectd_error *error);
+/* Whether the task searches thresholds, which several devices may share (rejectd_share). */
+bool task_can_be_shared(const struct task *task);
+/* Searches options->share of them; as rejectd_thresholds(). */
+enum rejectd_status task_search_share(const struct task *task,
+                                      const struct rejectd_compute_options *options,
+                                      struct rejectd_thresholds **found,
+                                      struct rejectd_error *error);
 void task_result_clear(struct task_result *result); /* all-zero is allowed */
 
 #endif

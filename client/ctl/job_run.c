@@ -12,9 +12,8 @@
 enum { MAX_OPTIONS = 32 };
 
 static const struct job_option common_options[] = {
-    {"--metadata", NULL, JOB_METADATA},
-    {"--name", NULL, JOB_NAME},
-    {"--priority", NULL, JOB_PRIORITY},
+    {"--metadata", NULL, JOB_METADATA}, {"--name", NULL, JOB_NAME},
+    {"--device", NULL, JOB_DEVICE},     {"--priority", NULL, JOB_PRIORITY},
     {"--no-wait", NULL, JOB_NO_WAIT},
 };
 
@@ -160,6 +159,9 @@ static bool take_option(struct job_settings *s, const struct job_option *option)
     case JOB_TRUTH:
         s->truth = optarg;
         return true;
+    case JOB_DEVICE:
+        s->device = optarg;
+        return true;
     case JOB_PRIORITY:
         return ctl_parse_count(option->option, optarg, 0, 100, &s->priority);
     case JOB_NO_WAIT:
@@ -246,6 +248,10 @@ static int submit(const struct job_command *job, const struct job_settings *s,
     if (s->model != NULL) {
         buffer_append_text(&request, ", \"model\": ");
         json_append_string(&request, s->model);
+    }
+    if (s->device != NULL) {
+        buffer_append_text(&request, ", \"device\": ");
+        json_append_string(&request, s->device);
     }
     buffer_append_format(&request, ", \"priority\": %llu, \"parameters\": {",
                          (unsigned long long)s->priority);

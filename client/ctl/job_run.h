@@ -24,6 +24,7 @@ enum job_form {
     JOB_METADATA,
     JOB_NAME,
     JOB_TRUTH,
+    JOB_DEVICE,
     JOB_PRIORITY,
     JOB_NO_WAIT,
 };
@@ -40,6 +41,7 @@ struct job_settings {
     const char *model;
     const char *truth;
     const char *reject_log;
+    const char *device; /* NULL: any */
     bool wait;
     bool each;
     uint64_t priority;
@@ -74,6 +76,7 @@ int job_run(const struct job_command *job, struct ctl *ctl, int argc, char **arg
 #define JOB_COMMON_HELP                                                                            \
     "  --metadata FILE         JSON for a .npy SOURCE\n"                                           \
     "  --name TEXT             name of the dataset, for FIF and .npz files\n"                      \
+    "  --device NAME           auto, cpu, cuda, cuda:0 or cuda:all\n"                              \
     "  --priority N            0 to 100, larger runs earlier\n"                                    \
     "  --no-wait               only submit\n"                                                      \
     "  --json                  print ids and result as JSON\n"

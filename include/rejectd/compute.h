@@ -33,14 +33,28 @@ struct rejectd_monitor {
     void *context;
 };
 
+/*
+ * A share of a search for thresholds: of the C channels of a type those from C index / n on, up to
+ * those of the next share. Several devices search one dataset, a share each; what they find is
+ * bit-identical to what one finds that searches them all.
+ */
+struct rejectd_share {
+    size_t index; /* < n */
+    size_t n;     /* 0: no share, all channels */
+};
+
 struct rejectd_compute_options {
-    const char *backend;            /* "reference", "cpu"; NULL: the best one here */
-    struct rejectd_device *device;  /* a GPU, open: computes there instead; NULL: the processor.
-                                       Borrowed; used by one call at a time */
-    const char *instruction_set;    /* "x86-64-v4", ...; NULL: the best this processor has */
-    int n_threads;                  /* 0: as many as the machine has processors */
-    size_t memory_budget;           /* bytes of scratch beyond the samples; 0: no limit */
-    struct rejectd_monitor monitor; /* report may be NULL */
+    const char *backend;           /* "reference", "cpu"; NULL: the best one here */
+    struct rejectd_device *device; /* a GPU, open: computes there instead; NULL: the processor.
+                                      Borrowed; used by one call at a time */
+    const char *instruction_set;   /* "x86-64-v4", ...; NULL: the best this processor has */
+    int n_threads;                 /* 0: as many as the machine has processors */
+    size_t memory_budget;          /* bytes of scratch beyond the samples; 0: no limit */
+    struct rejectd_share share;    /* of rejectd_thresholds(): thresholds and losses of all other
+                                      channels are NaN */
+    const struct rejectd_thresholds *found; /* all shares of what would be searched, joined: taken
+                                               instead of a search; NULL: nothing was searched */
+    struct rejectd_monitor monitor;         /* report may be NULL */
 };
 
 /* Where cleaned epochs go: called once for each kept epoch in order, with

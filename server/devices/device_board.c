@@ -1,10 +1,10 @@
 /*
  * The rules by which jobs find devices.
  *
- * A GPU takes jobs that wish for "auto", "cuda" or its own name. The processor takes all others:
- * those that wish for "cpu", and those whose GPUs are away: not usable, and not expected back in a
- * moment. Among several GPUs a job is left to an idle one that has its dataset, and a job that a
- * GPU has lost to another one.
+ * A GPU takes jobs that wish for "auto", "cuda", "cuda:all" or its own name. The processor takes
+ * all others: those that wish for "cpu", and those whose GPUs are away: not usable, and not
+ * expected back in a moment. Among several GPUs a job is left to an idle one that has its dataset,
+ * and a job that a GPU has lost to another one.
  */
 #include "server/devices/device_board.h"
 
@@ -29,6 +29,11 @@ struct device_board {
     size_t n;
     struct board_device *devices; /* [n], owned; the processor, then GPUs */
 };
+
+bool device_wish_is_any_gpu(const char *wish)
+{
+    return strcmp(wish, "cuda") == 0 || strcmp(wish, "cuda:all") == 0;
+}
 
 enum rejectd_status device_board_open(const char *note, struct device_board **board,
                                       struct rejectd_error *error)
@@ -242,7 +247,7 @@ static void list_wishes_of_gpus(const struct device_board *board, struct buffer 
         }
     }
     if (any) {
-        buffer_append_text(text, "auto cuda ");
+        buffer_append_text(text, "auto cuda cuda:all ");
     }
 }
 
@@ -265,7 +270,7 @@ bool device_board_taker(struct device_board *board, const char *id, struct store
     pthread_mutex_lock(&board->lock);
     const struct board_device *device = find(board, id);
     if (device != NULL && is_gpu(device)) {
-        buffer_append_format(&held[0], " auto cuda %s ", id);
+        buffer_append_format(&held[0], " auto cuda cuda:all %s ", id);
         list_elsewhere(board, device, &held[1]);
         taker->avoids_lost = has_other_gpu(board, device);
         taker->elsewhere = held[1].data;
@@ -278,6 +283,23 @@ bool device_board_taker(struct device_board *board, const char *id, struct store
     return !held[0].failed && !held[1].failed;
 }
 
+size_t device_board_gpus(struct device_board *board, const char *id, size_t *place)
+{
+    size_t n = 0;
+    *place = 0;
+    pthread_mutex_lock(&board->lock);
+    for (size_t i = 0; i < board->n; i++) {
+        const struct board_device *device = &board->devices[i];
+        const bool itself = strcmp(device->view.id, id) == 0;
+        if (is_gpu(device) && (itself || is_usable(device))) {
+            *place = itself ? n : *place;
+            n++;
+        }
+    }
+    pthread_mutex_unlock(&board->lock);
+    return n;
+}
+
 /* ---- reading ---- */
 
 enum rejectd_status device_board_check_wish(struct device_board *board, const char *wish,
@@ -287,10 +309,10 @@ enum rejectd_status device_board_check_wish(struct device_board *board, const ch
     size_t length = strlen(accepted);
     pthread_mutex_lock(&board->lock);
     bool known = strcmp(wish, "auto") == 0 || find(board, wish) != NULL ||
-                 (board->n > 1 && strcmp(wish, "cuda") == 0);
+                 (board->n > 1 && device_wish_is_any_gpu(wish));
     for (size_t i = 1; i < board->n && length < sizeof accepted - 40; i++) {
         length += (size_t)snprintf(accepted + length, sizeof accepted - length, "%s, %s",
-                                   i == 1 ? ", cuda" : "", board->devices[i].view.id);
+                                   i == 1 ? ", cuda, cuda:all" : "", board->devices[i].view.id);
     }
     pthread_mutex_unlock(&board->lock);
     if (known) {

@@ -49,8 +49,13 @@ bool device_board_is_usable(struct device_board *board, const char *id);
 bool device_board_taker(struct device_board *board, const char *id, struct store_taker *taker,
                         struct buffer held[2]);
 
+/* How many GPUs can be used, this one in any case; *place: its place among them. */
+size_t device_board_gpus(struct device_board *board, const char *id, size_t *place);
+
 /* ---- for the routes ---- */
 
+/* Whether a job wishes for GPUs, whichever they are. */
+bool device_wish_is_any_gpu(const char *wish);
 /* INVALID_VALUE at "device" when no device answers to the wish of a job. */
 enum rejectd_status device_board_check_wish(struct device_board *board, const char *wish,
                                             struct rejectd_error *error);

@@ -5,6 +5,7 @@
  * Nothing the process sends is taken beyond what this job can have: the shapes of its arrays, as
  * many samples as its kept epochs have, texts in proportion.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,6 +20,8 @@ static const double cancel_seconds = 10.0;
 struct run {
     struct gpu_worker *worker;
     struct claimed_job *job;
+    const struct gpu_part *part;
+    struct rejectd_thresholds *found; /* of a share, owned */
     const struct rejectd_monitor *monitor;
     const struct task_cleaned *cleaned;
     struct worker_progress progress;
@@ -49,8 +52,10 @@ static struct iovec text_part(char *text)
 static enum rejectd_status send_job(const struct run *run, int fd, struct rejectd_error *error)
 {
     const struct claimed_job *job = run->job;
+    const struct gpu_part *part = run->part;
+    const struct rejectd_thresholds *joined = part->joined;
     const struct job_texts *texts = &job->texts;
-    struct iovec parts[4] = {
+    struct iovec parts[6] = {
         [1] = text_part(texts->description_json),
         [2] = text_part(texts->parameters_json),
         [3] = text_part(texts->model_json),
@@ -59,11 +64,21 @@ static enum rejectd_status send_job(const struct run *run, int fd, struct reject
         .type = texts->type,
         .seconds_queued = job->claim.seconds_queued,
         .lengths = {parts[1].iov_len, parts[2].iov_len, parts[3].iov_len},
+        .share_index = part->share.index,
+        .n_shares = part->share.n,
+        .seconds_searched = part->seconds_searched,
     };
     memcpy(head.dataset_sha256, texts->dataset_sha256, sizeof head.dataset_sha256);
     memcpy(head.model_id, job->model_id, sizeof head.model_id);
+    if (joined != NULL) {
+        const size_t bytes = joined->n_channels * sizeof(double);
+        head.n_found = joined->n_channels;
+        snprintf(head.devices, sizeof head.devices, "%s", part->devices);
+        parts[4] = (struct iovec){joined->thresholds, bytes};
+        parts[5] = (struct iovec){joined->losses, bytes};
+    }
     parts[0] = (struct iovec){&head, sizeof head};
-    return worker_channel_send(&run->worker->process.channel, WORKER_JOB, parts, 4, fd, error);
+    return worker_channel_send(&run->worker->process.channel, WORKER_JOB, parts, 6, fd, error);
 }
 
 /* Ends the job in the process; it goes on until it has said so. */
@@ -191,17 +206,46 @@ static enum rejectd_status take_array(struct run *run, uint64_t length, size_t i
     return receive(run, array->owned, (size_t)length - sizeof head, error);
 }
 
-static enum rejectd_status take_done(struct run *run, struct rejectd_error *error)
+/* Of a share: thresholds and losses of all channels. */
+static enum rejectd_status take_found(struct run *run, uint64_t length, struct rejectd_error *error)
+{
+    const size_t n = run->job->inputs.description.n_channels;
+    if (run->found != NULL || length != 2 * n * sizeof(double)) {
+        return gpu_worker_fail_protocol(error);
+    }
+    struct rejectd_thresholds *found = run->found = calloc(1, sizeof *found);
+    if (found == NULL) {
+        return REJECTD_FAIL_MEMORY(error, sizeof *found);
+    }
+    found->n_channels = n;
+    found->thresholds = malloc(n * sizeof(double));
+    found->losses = malloc(n * sizeof(double));
+    if (found->thresholds == NULL || found->losses == NULL) {
+        return REJECTD_FAIL_MEMORY(error, length);
+    }
+    const enum rejectd_status status = receive(run, found->thresholds, n * sizeof(double), error);
+    return status == REJECTD_OK ? receive(run, found->losses, n * sizeof(double), error) : status;
+}
+
+/* Whether all has come that this job leaves behind. */
+static bool is_complete(const struct run *run)
 {
     const struct job_products *products = &run->job->products;
+    if (run->part->share.n > 0) {
+        return run->found != NULL;
+    }
+    return products->result_json != NULL && run->cleaned_left == 0 &&
+           (run->job->texts.type == JOB_FIT) == (products->model_json != NULL);
+}
+
+static enum rejectd_status take_done(struct run *run, struct rejectd_error *error)
+{
     const enum rejectd_status status = gpu_worker_take_outcome(run->worker, &run->told, error);
     if (status != REJECTD_OK) {
         return status;
     }
     run->done = true;
-    if (run->told == REJECTD_OK && run->own == REJECTD_OK &&
-        (products->result_json == NULL || run->cleaned_left > 0 ||
-         (run->job->texts.type == JOB_FIT) != (products->model_json != NULL))) {
+    if (run->told == REJECTD_OK && run->own == REJECTD_OK && !is_complete(run)) {
         return gpu_worker_fail_protocol(error);
     }
     return REJECTD_OK;
@@ -211,8 +255,14 @@ static enum rejectd_status take_message(struct run *run, const struct worker_hea
                                         struct rejectd_error *error)
 {
     struct job_products *products = &run->job->products;
+    const bool is_share = run->part->share.n > 0;
     if (header->type != WORKER_STATUS) {
         run->worker->progressed = clock_monotonic();
+    }
+    /* A share leaves what it found behind and nothing else, a job all but that. */
+    const bool is_product = header->type >= WORKER_CLEANED_OPEN && header->type < WORKER_DONE;
+    if (is_product && is_share != (header->type == WORKER_FOUND)) {
+        return gpu_worker_fail_protocol(error);
     }
     switch ((enum worker_message)header->type) {
     case WORKER_STATUS:
@@ -231,6 +281,8 @@ static enum rejectd_status take_message(struct run *run, const struct worker_hea
         return take_array(run, header->length, sizeof(int8_t), &products->labels, error);
     case WORKER_CORRELATIONS:
         return take_array(run, header->length, sizeof(double), &products->correlations, error);
+    case WORKER_FOUND:
+        return take_found(run, header->length, error);
     case WORKER_DONE:
         return take_done(run, error);
     default:
@@ -281,13 +333,15 @@ static enum rejectd_status follow(struct run *run, struct rejectd_error *error)
     return status;
 }
 
-enum rejectd_status gpu_worker_run(void *context, struct pool_job *job,
-                                   const struct rejectd_monitor *monitor,
-                                   const struct task_cleaned *cleaned, struct rejectd_error *error)
+enum rejectd_status gpu_job_run(struct gpu_worker *worker, struct claimed_job *job,
+                                const struct gpu_part *part, const struct rejectd_monitor *monitor,
+                                const struct task_cleaned *cleaned,
+                                struct rejectd_thresholds **found, struct rejectd_error *error)
 {
-    struct gpu_worker *worker = context;
-    struct run run = {.worker = worker, .job = job->ticket, .monitor = monitor, .cleaned = cleaned};
+    struct run run = {
+        .worker = worker, .job = job, .part = part, .monitor = monitor, .cleaned = cleaned};
     int fd = -1;
+    *found = NULL;
     uint64_t bytes = 0;
     enum rejectd_status status =
         blobs_open_file(worker->options.blobs, run.job->texts.dataset_sha256, &fd, &bytes, error);
@@ -315,6 +369,11 @@ enum rejectd_status gpu_worker_run(void *context, struct pool_job *job,
     if (run.own != REJECTD_OK) {
         *error = run.own_error;
         status = run.own;
+    }
+    if (status == REJECTD_OK) {
+        *found = run.found;
+    } else {
+        rejectd_thresholds_free(run.found);
     }
     return status;
 }

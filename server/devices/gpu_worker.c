@@ -232,7 +232,7 @@ static enum rejectd_status attend_message(struct gpu_worker *worker,
     return status;
 }
 
-static enum rejectd_status attend_process(struct gpu_worker *worker, struct rejectd_error *error)
+enum rejectd_status gpu_worker_attend(struct gpu_worker *worker, struct rejectd_error *error)
 {
     enum rejectd_status status = REJECTD_OK;
     bool arrived = true;
@@ -267,7 +267,7 @@ static bool attend(void *context)
         status = start(worker, &error);
     }
     if (status == REJECTD_OK) {
-        status = attend_process(worker, &error);
+        status = gpu_worker_attend(worker, &error);
     }
     if (status != REJECTD_OK) {
         gpu_worker_give_up(worker, &error);

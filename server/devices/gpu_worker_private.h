@@ -1,4 +1,5 @@
-/* The two halves of a GPU's worker: its process (gpu_worker.c) and its jobs (gpu_job.c). */
+/* The parts of a GPU's worker: its process (gpu_worker.c), its jobs (gpu_job.c), and those that it
+ * shares with other GPUs (gpu_share.c). */
 #ifndef SERVER_DEVICES_GPU_WORKER_PRIVATE_H
 #define SERVER_DEVICES_GPU_WORKER_PRIVATE_H
 
@@ -48,6 +49,24 @@ enum rejectd_status gpu_worker_fail_protocol(struct rejectd_error *error);
 /* Gives the process up: it is ended, and another started after a while. *why becomes the
  * DEVICE_FAILED that it means for a job. */
 void gpu_worker_give_up(struct gpu_worker *worker, struct rejectd_error *why);
+
+/* Takes what has arrived while no job runs, and watches the process. */
+enum rejectd_status gpu_worker_attend(struct gpu_worker *worker, struct rejectd_error *error);
+
+/* What of a job the process is to do. Zero-initialised it means all. */
+struct gpu_part {
+    struct rejectd_share share; /* this one of the search, and no more; n 0: everything */
+    const struct rejectd_thresholds *joined; /* what all shares have found; NULL: none were made */
+    const char *devices;                     /* who found it */
+    double seconds_searched;
+};
+
+/* Has the process do it. *found is what a share has found, the caller's: rejectd_thresholds_free();
+ * else NULL. */
+enum rejectd_status gpu_job_run(struct gpu_worker *worker, struct claimed_job *job,
+                                const struct gpu_part *part, const struct rejectd_monitor *monitor,
+                                const struct task_cleaned *cleaned,
+                                struct rejectd_thresholds **found, struct rejectd_error *error);
 
 /* pool_runner.run */
 enum rejectd_status gpu_worker_run(void *context, struct pool_job *job,

@@ -13,7 +13,8 @@
 struct worker_order {
     struct worker_job head;
     struct job_texts texts;
-    int fd; /* of the samples; -1: none */
+    struct rejectd_thresholds *found; /* NULL: nothing was searched yet */
+    int fd;                           /* of the samples; -1: none */
 };
 
 /* ---- receiving ---- */
@@ -27,6 +28,30 @@ static enum rejectd_status receive_text(const struct worker_channel *channel, ui
     }
     (*text)[length] = '\0';
     return worker_channel_receive(channel, *text, (size_t)length, error);
+}
+
+/* What the shares of the search have found: thresholds and losses of n channels. */
+static enum rejectd_status receive_found(const struct worker_channel *channel, size_t n,
+                                         struct rejectd_thresholds **found,
+                                         struct rejectd_error *error)
+{
+    struct rejectd_thresholds *made = calloc(1, sizeof *made);
+    *found = made;
+    if (made == NULL) {
+        return REJECTD_FAIL_MEMORY(error, sizeof *made);
+    }
+    made->n_channels = n;
+    made->thresholds = malloc(n * sizeof(double));
+    made->losses = malloc(n * sizeof(double));
+    if (made->thresholds == NULL || made->losses == NULL) {
+        return REJECTD_FAIL_MEMORY(error, 2 * n * sizeof(double));
+    }
+    enum rejectd_status status =
+        worker_channel_receive(channel, made->thresholds, n * sizeof(double), error);
+    if (status == REJECTD_OK) {
+        status = worker_channel_receive(channel, made->losses, n * sizeof(double), error);
+    }
+    return status;
 }
 
 static enum rejectd_status receive_texts(const struct worker_channel *channel, uint64_t length,
@@ -44,12 +69,15 @@ static enum rejectd_status receive_texts(const struct worker_channel *channel, u
         }
         rest -= head->lengths[i];
     }
-    if (rest != 0 || head->type >= JOB_TYPE_COUNT) {
+    if (rest % (2 * sizeof(double)) != 0 || rest / (2 * sizeof(double)) != head->n_found ||
+        head->type >= JOB_TYPE_COUNT ||
+        (head->n_shares > 0 && head->share_index >= head->n_shares)) {
         return REJECTD_FAIL(error, REJECTD_IO, "", "what the other side sent is no job");
     }
     struct job_texts *texts = &order->texts;
     texts->type = (enum job_type)head->type;
     head->model_id[sizeof head->model_id - 1] = '\0';
+    head->devices[sizeof head->devices - 1] = '\0';
     memcpy(texts->dataset_sha256, head->dataset_sha256, sizeof texts->dataset_sha256);
     texts->dataset_sha256[sizeof texts->dataset_sha256 - 1] = '\0';
     status = receive_text(channel, head->lengths[0], &texts->description_json, error);
@@ -58,6 +86,9 @@ static enum rejectd_status receive_texts(const struct worker_channel *channel, u
     }
     if (status == REJECTD_OK && head->lengths[2] > 0) {
         status = receive_text(channel, head->lengths[2], &texts->model_json, error);
+    }
+    if (status == REJECTD_OK && head->n_found > 0) {
+        status = receive_found(channel, (size_t)head->n_found, &order->found, error);
     }
     return status;
 }
@@ -93,6 +124,7 @@ void worker_order_free(struct worker_order *order)
         close(order->fd);
     }
     job_texts_clear(&order->texts);
+    rejectd_thresholds_free(order->found);
     free(order);
 }
 
@@ -205,6 +237,27 @@ static enum rejectd_status send_products(const struct worker_site *site,
     return status;
 }
 
+static enum rejectd_status compute_share(const struct worker_order *order,
+                                         const struct worker_site *site, const struct task *task,
+                                         const struct rejectd_compute_options *options,
+                                         struct rejectd_error *error)
+{
+    struct rejectd_compute_options shared = *options;
+    struct rejectd_thresholds *found = NULL;
+    shared.share =
+        (struct rejectd_share){(size_t)order->head.share_index, (size_t)order->head.n_shares};
+    enum rejectd_status status = task_search_share(task, &shared, &found, error);
+    if (status == REJECTD_OK) {
+        const struct iovec parts[2] = {
+            piece(found->thresholds, found->n_channels * sizeof(double)),
+            piece(found->losses, found->n_channels * sizeof(double)),
+        };
+        status = site->send(site->context, WORKER_FOUND, parts, 2, error);
+    }
+    rejectd_thresholds_free(found);
+    return status;
+}
+
 static enum rejectd_status compute(const struct worker_order *order, struct worker_site *site,
                                    const struct job_inputs *inputs, const void *samples,
                                    struct rejectd_error *error)
@@ -217,24 +270,32 @@ static enum rejectd_status compute(const struct worker_order *order, struct work
     const struct rejectd_compute_options options = {
         .device = site->device,
         .n_threads = site->n_threads,
+        .found = order->found,
         .monitor = {.report = report, .context = &run},
     };
+    if (order->head.n_shares > 0) {
+        return compute_share(order, site, &task, &options, error);
+    }
     const struct task_cleaned cleaned = {.open = open_cleaned, .context = &run};
     struct task_result result = {0};
     struct job_products products = {0};
     char backend[256];
     snprintf(backend, sizeof backend, "%s (%.140s)", info->name, site->note);
     enum rejectd_status status = task_run(&task, &options, &cleaned, &result, error);
+    if (status == REJECTD_OK && result.fit != NULL) {
+        result.fit->seconds_thresholds += order->head.seconds_searched;
+    }
     if (status == REJECTD_OK) {
         const struct result_context context = {
             .model = order->head.model_id,
             .device = info->id,
+            .devices = order->found != NULL ? order->head.devices : NULL,
             .backend = backend,
             .dataset_sha256 = order->texts.dataset_sha256,
             .parameters_json = order->texts.parameters_json,
             .random_state = inputs->parameters.random_state,
             .seconds_queued = order->head.seconds_queued,
-            .seconds_running = clock_monotonic() - start,
+            .seconds_running = clock_monotonic() - start + order->head.seconds_searched,
         };
         status = job_products_make(order->texts.type, inputs, &result, &context, &products, error);
     }

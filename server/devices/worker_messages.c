@@ -24,6 +24,7 @@ bool worker_message_fits(const struct worker_header *header)
         [WORKER_MODEL] = {2, most_text},
         [WORKER_LABELS] = {sizeof(struct worker_array), (uint64_t)1 << 36},
         [WORKER_CORRELATIONS] = {sizeof(struct worker_array), (uint64_t)1 << 36},
+        [WORKER_FOUND] = {2 * sizeof(double), (uint64_t)1 << 32},
         [WORKER_DONE] = {sizeof(struct worker_outcome), sizeof(struct worker_outcome)},
         [WORKER_LISTED] = {sizeof(struct device_list), sizeof(struct device_list)},
     };

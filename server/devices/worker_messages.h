@@ -13,6 +13,8 @@
  *                              <-    PROGRESS ...
  *                              <-    CLEANED_OPEN, CLEANED ...       of jobs that clean
  *                              <-    RESULT, MODEL, LABELS, CORRELATIONS  as far as there are any
+ *                              <-    FOUND                           of a share, instead of all
+ * that
  *                              <-    DONE
  *
  * A worker has one job at a time; it answers pings meanwhile. It ends when the channel does. One
@@ -26,6 +28,7 @@
 #include "server/devices/device_list.h"
 #include "server/devices/worker_channel.h"
 #include "server/jobs/scheduler.h"
+#include "server/jobs/split.h"
 
 enum worker_message {
     WORKER_JOB = 1,
@@ -41,6 +44,7 @@ enum worker_message {
     WORKER_MODEL,
     WORKER_LABELS,
     WORKER_CORRELATIONS,
+    WORKER_FOUND,
     WORKER_DONE,
     WORKER_LISTED,
 };
@@ -74,16 +78,23 @@ struct worker_progress {
     double fraction;
 };
 
-/* JOB; three texts follow, without NULs: description, parameters, model (empty: none). */
+/* JOB; three texts follow, without NULs: description, parameters, model (empty: none); then what
+ * was found by the shares of its search, as FOUND, if anything was searched. */
 struct worker_job {
     uint32_t type; /* enum job_type */
     char dataset_sha256[RESOURCE_SHA256_SIZE];
     char model_id[RESOURCE_ID_SIZE]; /* for the result */
     double seconds_queued;
     uint64_t lengths[3];
+    uint64_t share_index; /* of the search for thresholds, of n_shares: all that is asked for */
+    uint64_t n_shares;    /* 0: the whole job is */
+    uint64_t n_found;     /* channels of what was found; 0: nothing was searched */
+    double seconds_searched;
+    char devices[SPLIT_DEVICES_SIZE]; /* who found it, for the result */
 };
 
-/* CLEANED_OPEN is a uint64_t: n_kept. LABELS and CORRELATIONS: their items follow. */
+/* CLEANED_OPEN is a uint64_t: n_kept. FOUND: a threshold for each channel of the dataset, then a
+ * loss for each, as doubles. LABELS and CORRELATIONS: their items follow. */
 struct worker_array {
     uint64_t shape[2];
 };

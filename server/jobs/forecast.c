@@ -135,7 +135,7 @@ static double budget_of(const struct device_view *view)
 static bool answers(const struct device_view *view, const char *wish)
 {
     return strcmp(wish, "auto") == 0 || strcmp(wish, view->id) == 0 ||
-           (strcmp(wish, "cuda") == 0 && is_gpu(view));
+           (device_wish_is_any_gpu(wish) && is_gpu(view));
 }
 
 /* For people: "1.5 GB". */

@@ -62,5 +62,6 @@ void job_products_clear(struct job_products *products)
     free(products->model_json);
     free(products->labels.owned);
     free(products->correlations.owned);
+    rejectd_thresholds_free(products->found);
     *products = (struct job_products){0};
 }

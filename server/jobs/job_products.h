@@ -17,10 +17,11 @@ struct job_array {
 };
 
 struct job_products {
-    char *result_json;             /* owned, as all texts here */
-    char *model_json;              /* of a fit, else NULL */
-    struct job_array labels;       /* int8 [n_epochs][n_channels] */
-    struct job_array correlations; /* float64 [n_epochs][n_picks] */
+    char *result_json;                /* owned, as all texts here */
+    char *model_json;                 /* of a fit, else NULL */
+    struct job_array labels;          /* int8 [n_epochs][n_channels] */
+    struct job_array correlations;    /* float64 [n_epochs][n_picks] */
+    struct rejectd_thresholds *found; /* owned; all that a share of a search leaves behind */
 };
 
 /* Makes them of a task that has been run on the inputs. The arrays are borrowed from the result.

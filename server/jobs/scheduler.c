@@ -17,11 +17,12 @@ static struct running *running_of(struct pool_job *job)
     return (struct running *)(void *)job;
 }
 
-static void running_free(struct running *running)
+void running_free(struct running *running)
 {
     for (int i = 0; i < ARTIFACT_COUNT; i++) {
         blob_writer_close(running->writers[i]);
     }
+    split_free(running->claimed.split);
     blobs_unmap(&running->samples);
     job_products_clear(&running->claimed.products);
     job_inputs_clear(&running->claimed.inputs);
@@ -108,7 +109,8 @@ static int64_t bytes_running(const struct scheduler *scheduler, bool after)
     int64_t bytes = 0;
     for (const struct running *running = scheduler->first; running != NULL;
          running = running->next) {
-        if (!after || running->after_reservation) {
+        /* Each who helps with it has what it needs, too. */
+        for (size_t i = 0; i <= running->n_users && (!after || running->after_reservation); i++) {
             bytes = running->bytes < INT64_MAX - bytes ? bytes + running->bytes : INT64_MAX;
         }
     }
@@ -260,7 +262,11 @@ static struct running *wait_for_claim(struct scheduler *scheduler, const char *d
     pthread_mutex_lock(&scheduler->lock);
     while (!scheduler->interrupted && failed == 0) {
         bool claim_failed = false;
-        running = scheduler->draining ? NULL : claim_next(scheduler, device, &claim_failed);
+        /* What runs already comes first, also while nothing new is begun. */
+        running = scheduler_take_share(scheduler, device);
+        if (running == NULL && !scheduler->draining) {
+            running = claim_next(scheduler, device, &claim_failed);
+        }
         if (running != NULL) {
             break;
         }
@@ -282,7 +288,10 @@ static void end_claim(struct scheduler *scheduler, struct running *running)
 {
     unlist(scheduler, running);
     device_board_end_job(scheduler->options.board, running->device, running->ended);
-    running_free(running);
+    if (running->claimed.split != NULL) {
+        split_end(running->claimed.split);
+    }
+    running_leave(scheduler, running);
 }
 
 static struct pool_job *source_claim(void *context, const char *device, double seconds)
@@ -294,7 +303,14 @@ static struct pool_job *source_claim(void *context, const char *device, double s
            NULL) {
         const struct store_claim *claim = &running->claimed.claim;
         struct rejectd_error error = {0};
-        if (open_job(scheduler, running, &error) == REJECTD_OK) {
+        if (running->leader != NULL) {
+            return &running->job;
+        }
+        enum rejectd_status status = open_job(scheduler, running, &error);
+        if (status == REJECTD_OK) {
+            status = running_share_out(scheduler, running, &error);
+        }
+        if (status == REJECTD_OK) {
             running_log(scheduler, running, LOG_LEVEL_INFO, "job-started",
                         "attempt %d, after %.3f s in the queue", claim->attempt,
                         claim->seconds_queued);
@@ -330,6 +346,9 @@ static bool source_progress(void *context, struct pool_job *job, const char *sta
     static const double pause = 0.1;
     const double now = clock_monotonic();
     const double most = scheduler->options.most_seconds(scheduler->options.context);
+    if (running->leader != NULL) {
+        return running_report_share(scheduler, running, fraction);
+    }
     pthread_mutex_lock(&scheduler->lock);
     if (most > 0.0 && now - running->claimed_at > most && !running->cancelled) {
         running->most_seconds = most;
@@ -383,8 +402,12 @@ static void source_finish(void *context, struct pool_job *job, const struct pool
 {
     struct scheduler *scheduler = context;
     struct running *running = running_of(job);
-    running_finish(scheduler, running, outcome);
-    end_claim(scheduler, running);
+    if (running->leader != NULL) {
+        running_finish_share(scheduler, running, outcome);
+    } else {
+        running_finish(scheduler, running, outcome);
+        end_claim(scheduler, running);
+    }
     /* It may be queued again, and a device is free: others may take other jobs than before. */
     scheduler_wake(scheduler);
 }

@@ -16,6 +16,7 @@
 #include "server/devices/device_board.h"
 #include "server/jobs/forecast.h"
 #include "server/jobs/job_products.h"
+#include "server/jobs/split.h"
 #include "server/log.h"
 #include "server/metrics/metrics.h"
 #include "server/store/store.h"
@@ -48,6 +49,11 @@ struct claimed_job {
     struct job_inputs inputs;
     char model_id[RESOURCE_ID_SIZE]; /* of the model that it makes or applies; "": none */
     struct job_products products;    /* who runs it elsewhere leaves them here */
+    struct split *split; /* of a job whose search several GPUs share; NULL: it is for one */
+    size_t place;        /* of the device among these GPUs */
+    /* A device that helps with the job of another has one share of the search to do, and no more;
+     * all but `products` is the other's then. */
+    struct rejectd_share share; /* n 0: it does not help */
 };
 
 struct scheduler;

@@ -1,4 +1,5 @@
-/* The two halves of the scheduler: claims (scheduler.c) and their ends (scheduler_finish.c). */
+/* The parts of the scheduler: claims (scheduler.c), their ends (scheduler_finish.c), and jobs that
+ * several GPUs share (scheduler_share.c). */
 #ifndef SERVER_JOBS_SCHEDULER_PRIVATE_H
 #define SERVER_JOBS_SCHEDULER_PRIVATE_H
 
@@ -16,7 +17,9 @@ struct running {
     int64_t bytes;     /* of the host that it was foretold to need */
     struct blob_map samples;
     struct blob_writer *writers[ARTIFACT_COUNT]; /* of the arrays it makes, as far as it has */
-    struct running *next;                        /* the rest under the scheduler's lock */
+    struct running *leader; /* of the job that it has a share of; NULL: it has a job */
+    struct running *next;   /* the rest under the scheduler's lock */
+    size_t n_users;         /* shares of it that others have */
     bool cancelled;
     double most_seconds;    /* that it was stopped after, because they were over; 0: it was not */
     bool after_reservation; /* began when memory was reserved for another job */
@@ -54,6 +57,22 @@ bool scheduler_pause(struct scheduler *scheduler, double seconds);
 /* Ends the claim in the store, as the pool says or as it must; the job stays listed. */
 void running_finish(struct scheduler *scheduler, struct running *running,
                     const struct pool_outcome *outcome);
+/* Frees one that has a job, and that nobody looks into. */
+void running_free(struct running *running);
+
+/* Offers shares of a job that was opened, if it is one for several GPUs. */
+enum rejectd_status running_share_out(struct scheduler *scheduler, struct running *running,
+                                      struct rejectd_error *error);
+/* Takes a share of a running job for a GPU; NULL when there is none. Under the lock. */
+struct running *scheduler_take_share(struct scheduler *scheduler, const char *device);
+/* How far it is with its share; false when that is no longer wanted. */
+bool running_report_share(struct scheduler *scheduler, struct running *running, double fraction);
+/* Gives what was found, or the share back, and frees *running. */
+void running_finish_share(struct scheduler *scheduler, struct running *running,
+                          const struct pool_outcome *outcome);
+/* Frees one that has a job now, or when the last of those who share it has left. */
+void running_leave(struct scheduler *scheduler, struct running *running);
+
 void running_end(struct scheduler *scheduler, struct running *running,
                  const struct store_outcome *outcome);
 

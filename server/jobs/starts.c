@@ -62,7 +62,7 @@ static bool is_gpu(const struct device_view *device)
 /* As device_board.h has it: the processor takes what no GPU can. */
 static bool takes(const struct lane *lane, const char *wish, bool any_gpu)
 {
-    const bool for_gpus = strcmp(wish, "auto") == 0 || strcmp(wish, "cuda") == 0;
+    const bool for_gpus = strcmp(wish, "auto") == 0 || device_wish_is_any_gpu(wish);
     if (strcmp(wish, lane->device->id) == 0) {
         return true;
     }

@@ -67,6 +67,40 @@ def test_the_same_results_as_on_the_processor(emulated):
     eventually(lambda: devices(api)["cuda:1"]["residents"] == [], 10, "it is forgotten")
 
 
+def test_all_cards_find_together_what_one_finds(emulated):
+    api = ready(emulated(n=3))
+    dataset = api.upload(description(**SHAPE), noise(**SHAPE))
+    for kind in ("fit", "thresholds"):
+        (_, one), (_, cpu) = (run(api, dataset, device, kind, **JOBS[kind]) for device in ("cuda:0", "cpu"))
+        job, shared = run(api, dataset, "cuda:all", kind, **JOBS[kind])
+        assert job["device"] == "cuda:all" and job["attempt"] == 1
+        assert shared["device"] in shared["provenance"]["devices"]
+        assert set(shared["provenance"]["devices"]) <= {"cuda:0", "cuda:1", "cuda:2"}
+        for key in ("labels", "bad_epochs", "consensus", "n_interpolate"):
+            assert shared.get(key) == one.get(key) == cpu.get(key)
+        for key in ("thresholds", "threshold_losses", "loss"):
+            assert shared.get(key) == one.get(key), "to the last digit"
+        assert np.allclose(*([r["threshold_losses"][n] for n in sorted(r["threshold_losses"])]
+                             for r in (shared, cpu)), rtol=1e-9, atol=0)  # fmt: skip
+        assert shared.get("warnings") in (None, [])
+    for kind in ("ransac", "global_thresholds"):
+        result = run(api, dataset, "cuda:all", kind)[1]
+        assert result["device"].startswith("cuda:") and "devices" not in result["provenance"]
+
+
+@pytest.mark.parametrize("operation", [90] if SANITIZED else [20, 90, 150, 300])
+def test_cards_that_fail_cost_a_shared_job_tries(emulated, operation):
+    """Each process fails at that operation, in its own share, in another's or in the rest."""
+    api = emulated(n=2, REJECTD_FAULT=f"cuda:{operation}").api
+    dataset = api.upload(description(**SHAPE), noise(**SHAPE))
+    expected = run(api, dataset, "cpu", cv=4)[1]
+    for _ in range(2):
+        job, result = run(api, dataset, "cuda:all", cv=4)
+        assert job["attempt"] <= 3 and result["labels"] == expected["labels"]
+        if result["device"] == "cpu" and job["attempt"] > 1:
+            assert [w["code"] for w in result["warnings"]] == ["device-failed"]
+
+
 @pytest.mark.parametrize("operation", [1, 20, 90] if SANITIZED else [1, 5, 20, 60, 90, 120, 200, 400])
 def test_a_sticky_error_costs_tries_and_no_job(emulated, operation):
     """Each process fails at that operation: at its start, in its first job or in a later one."""

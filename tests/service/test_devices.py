@@ -176,8 +176,8 @@ def test_an_error_of_the_job_is_one(gpus):
 
 
 WISHES = {
-    "cuda:7": ("auto, cpu, cuda, cuda:0, cuda:1",),
-    "cuda:all": ("auto, cpu, cuda, cuda:0, cuda:1",),
+    "cuda:7": ("auto, cpu, cuda, cuda:all, cuda:0, cuda:1",),
+    "cuda:every": ("auto, cpu, cuda, cuda:all, cuda:0, cuda:1",),
     "gpu": ("auto, cpu, cuda",),
 }
 

@@ -164,9 +164,9 @@ class TestFit:
         dataset = ctl("upload", demo).stdout.split()[-1]
         ctl("fit", dataset, "--cv", 4, "--consensus", "0.1,0.5", "--n-interpolate", "1,3", "--random-state", 5,
             "--thresh-method", "exact", "--picks", "eeg", "--precision", "float32", "--priority", 3,
-            "--thresholds", tmp_path / "thresholds.json")  # fmt: skip
+            "--device", "cpu", "--thresholds", tmp_path / "thresholds.json")  # fmt: skip
         job = api.listed("jobs")[0]
-        assert job["dataset"] == dataset and job["priority"] == 3
+        assert job["dataset"] == dataset and job["priority"] == 3 and job["device"] == "cpu"
         assert job["parameters"] == {
             "cv": 4, "consensus": [0.1, 0.5], "n_interpolate": [1, 3], "random_state": 5,
             "thresh_method": "exact", "picks": ["eeg"], "precision": "float32",

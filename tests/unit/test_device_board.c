@@ -11,6 +11,7 @@
 
 #include "run_suite.h"
 #include "server/devices/device_board.h"
+#include "server/devices/worker_job.h"
 #include "server/devices/worker_messages.h"
 
 static struct rejectd_error error;
@@ -156,6 +157,8 @@ START_TEST(test_lengths)
         {{WORKER_CLEANED, 0, WORKER_MAX_CLEANED + 1}, false},
         {{WORKER_RESULT, 0, UINT64_MAX}, false},
         {{WORKER_LABELS, 0, 3}, false},
+        {{WORKER_FOUND, 0, 16}, true},
+        {{WORKER_FOUND, 0, 8}, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ck_assert_msg(worker_message_fits(&cases[i].header) == cases[i].fits, "case %zu", i);
@@ -195,6 +198,52 @@ START_TEST(test_statuses)
     ck_assert_uint_eq(view.residents[0].bytes, 7);
     status.n_residents = DEVICE_MAX_RESIDENTS + 1;
     ck_assert(!worker_status_unpack(&status, &view));
+}
+END_TEST
+
+/* What a worker takes for a job, and what not. */
+START_TEST(test_orders)
+{
+    static const struct {
+        uint64_t share, n_shares, n_found, more; /* bytes beyond what the head tells */
+        enum rejectd_status status;
+    } cases[] = {
+        {0, 0, 0, 0, REJECTD_OK},
+        {1, 2, 0, 0, REJECTD_OK},
+        {0, 0, 3, 0, REJECTD_OK},
+        {2, 2, 0, 0, REJECTD_IO},
+        {0, 0, 0, 16, REJECTD_IO},
+        {0, 0, 0, 8, REJECTD_IO},
+        {0, 0, UINT64_MAX / 16 + 1, 0, REJECTD_IO},
+        {0, 0, UINT64_MAX, 48, REJECTD_IO},
+    };
+    static double numbers[16];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct worker_job head = {
+            .type = JOB_FIT,
+            .lengths = {1, 2, 0},
+            .share_index = cases[i].share,
+            .n_shares = cases[i].n_shares,
+            .n_found = cases[i].n_found,
+        };
+        const size_t n_found = cases[i].n_found > 8 ? 0 : (size_t)cases[i].n_found;
+        const struct iovec parts[] = {{&head, sizeof head},
+                                      {(char[]){'{'}, 1},
+                                      {(char[]){'{', '}'}, 2},
+                                      {numbers, 2 * n_found * sizeof(double) + cases[i].more}};
+        struct worker_header header;
+        struct worker_order *order;
+        int fd;
+        open_channel();
+        ck_assert_int_eq(worker_channel_send(&ends[0], WORKER_JOB, parts, 4, -1, &error), 0);
+        ck_assert_int_eq(worker_channel_receive_header(&ends[1], &header, &fd, &error), 0);
+        ck_assert_msg(worker_order_receive(&ends[1], header.length, fd, &order, &error) ==
+                          cases[i].status,
+                      "case %zu", i);
+        ck_assert_int_eq(order == NULL, cases[i].status != REJECTD_OK);
+        worker_order_free(order);
+        close_channel();
+    }
 }
 END_TEST
 
@@ -260,13 +309,13 @@ static bool avoids_lost(const char *id)
 
 START_TEST(test_the_processor_takes_what_the_gpus_cannot)
 {
-    ck_assert_str_eq(wishes("cuda:1"), " auto cuda cuda:1 ");
+    ck_assert_str_eq(wishes("cuda:1"), " auto cuda cuda:all cuda:1 ");
     /* They are expected. */
-    ck_assert_str_eq(wishes("cpu"), "! cuda:0 cuda:1 auto cuda ");
+    ck_assert_str_eq(wishes("cpu"), "! cuda:0 cuda:1 auto cuda cuda:all ");
     device_board_set_state(board, "cuda:0", DEVICE_READY, true, "");
-    ck_assert_str_eq(wishes("cpu"), "! cuda:0 cuda:1 auto cuda ");
+    ck_assert_str_eq(wishes("cpu"), "! cuda:0 cuda:1 auto cuda cuda:all ");
     device_board_set_state(board, "cuda:1", DEVICE_RESTARTING, false, "broken");
-    ck_assert_str_eq(wishes("cpu"), "! cuda:0 auto cuda ");
+    ck_assert_str_eq(wishes("cpu"), "! cuda:0 auto cuda cuda:all ");
     device_board_set_state(board, "cuda:0", DEVICE_FAILED, false, "broken");
     ck_assert_str_eq(wishes("cpu"), "! ");
     ck_assert_int_eq(n_changes, 3);
@@ -323,15 +372,33 @@ START_TEST(test_datasets_on_idle_gpus)
 }
 END_TEST
 
+START_TEST(test_gpus_that_may_share_a_job)
+{
+    size_t place;
+    /* One that asks is there, whatever is known of it. */
+    ck_assert_uint_eq(device_board_gpus(board, "cuda:1", &place), 1);
+    ck_assert_uint_eq(place, 0);
+    device_board_set_state(board, "cuda:0", DEVICE_READY, true, "");
+    device_board_set_state(board, "cuda:1", DEVICE_READY, true, "");
+    device_board_begin_job(board, "cuda:0", "jb_1");
+    ck_assert_uint_eq(device_board_gpus(board, "cuda:1", &place), 2);
+    ck_assert_uint_eq(place, 1);
+    device_board_set_state(board, "cuda:1", DEVICE_FAILED, false, "broken");
+    ck_assert_uint_eq(device_board_gpus(board, "cuda:0", &place), 1);
+    ck_assert_uint_eq(place, 0);
+}
+END_TEST
+
 START_TEST(test_wishes_are_checked)
 {
-    static const char *const known[] = {"auto", "cpu", "cuda", "cuda:0", "cuda:1"};
+    static const char *const known[] = {"auto", "cpu", "cuda", "cuda:0", "cuda:1", "cuda:all"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         ck_assert_int_eq(device_board_check_wish(board, known[i], &error), REJECTD_OK);
     }
     ck_assert_int_eq(device_board_check_wish(board, "cuda:2", &error), REJECTD_INVALID_VALUE);
     ck_assert_str_eq(error.field, "device");
-    ck_assert_ptr_nonnull(strstr(error.message, "accepted: auto, cpu, cuda, cuda:0, cuda:1"));
+    ck_assert_ptr_nonnull(
+        strstr(error.message, "accepted: auto, cpu, cuda, cuda:all, cuda:0, cuda:1"));
 }
 END_TEST
 
@@ -388,6 +455,7 @@ int main(void)
     TCase *messages = tcase_create("messages");
     tcase_add_test(messages, test_lengths);
     tcase_add_test(messages, test_outcomes);
+    tcase_add_test(messages, test_orders);
     tcase_add_test(messages, test_statuses);
     tcase_add_test(messages, test_progress);
     suite_add_tcase(suite, messages);
@@ -398,6 +466,7 @@ int main(void)
     tcase_add_test(board_tests, test_lost_jobs_are_avoided_where_another_gpu_is);
     tcase_add_test(board_tests, test_datasets_on_idle_gpus);
     tcase_add_test(board_tests, test_evictions_add_up_over_processes);
+    tcase_add_test(board_tests, test_gpus_that_may_share_a_job);
     tcase_add_test(board_tests, test_wishes_are_checked);
     tcase_add_test(board_tests, test_what_is_shown);
     suite_add_tcase(suite, board_tests);

@@ -108,7 +108,7 @@ static enum rejectd_status fill_grids(const struct rejectd_fit_parameters *param
     return REJECTD_OK;
 }
 
-/* Given thresholds, or the search for them; into the fit as well. */
+/* Given thresholds, found ones, or the search for them; into the fit as well. */
 static enum rejectd_status find_thresholds(struct type_work *work,
                                            const struct rejectd_channel *channels,
                                            const struct rejectd_fit_parameters *parameters,
@@ -120,6 +120,8 @@ static enum rejectd_status find_thresholds(struct type_work *work,
     progress_step(progress, "thresholds", 0.0, thresholds_share);
     if (parameters->thresholds != NULL)
         type_work_give_thresholds(work, parameters->thresholds);
+    else if (options->found != NULL)
+        status = type_work_take_found(work, channels, options->found, error);
     else
         status = type_work_search(work, channels, parameters->thresh_method,
                                   parameters->random_state, options, progress, error);
@@ -147,7 +149,8 @@ fit_type(const struct backend *backend, const struct rejectd_epochs *epochs, con
     if (status == REJECTD_OK)
         status = type_work_interpolate(&work, epochs, parameters->meg_legendre, error);
     if (status == REJECTD_OK)
-        status = type_work_open(&work, parameters->precision, parameters->thresholds == NULL,
+        status = type_work_open(&work, parameters->precision,
+                                parameters->thresholds == NULL && options->found == NULL,
                                 type->n_folds, options, progress, error);
     if (status == REJECTD_OK)
         status = warnings_about_flat(fit, epochs->channels, picks, n_picks, work.ptp,

@@ -131,9 +131,10 @@ static struct threshold search_pick(const struct thresholds_request *request,
     }
 }
 
+/* Picks begin..end-1 of the block. */
 static enum rejectd_status search_block(const struct thresholds_request *request,
-                                        const struct block *block, size_t count, size_t m,
-                                        double *thresholds, double *losses,
+                                        const struct block *block, size_t begin, size_t end,
+                                        size_t m, double *thresholds, double *losses,
                                         struct rejectd_error *error)
 {
     bool failed = false;
@@ -146,7 +147,7 @@ static enum rejectd_status search_block(const struct thresholds_request *request
             failed = true;
         }
 #pragma omp for schedule(dynamic, 1)
-        for (size_t c = 0; c < count; c++) {
+        for (size_t c = begin; c < end; c++) {
             if (!usable)
                 continue;
             struct threshold found =
@@ -160,12 +161,13 @@ static enum rejectd_status search_block(const struct thresholds_request *request
                   : REJECTD_OK;
 }
 
-/* All picks at once, on the device. */
+/* All that are wanted at once, on the device. */
 static enum rejectd_status
 search_on_device(const struct backend *backend, struct backend_session *session, size_t n_picks,
                  size_t n_epochs, const double *weights, const struct thresholds_request *request,
                  double *thresholds, double *losses, struct rejectd_error *error)
 {
+    const size_t first = request->first, count = request->count;
     const size_t n_classes = weights != NULL ? 2 : 1;
     double draws[THRESHOLD_SEARCH_DRAWS];
     uint8_t *is_test = NULL;
@@ -173,14 +175,17 @@ search_on_device(const struct backend *backend, struct backend_session *session,
     const struct backend_search search = {request->method, request->seed, draws,
                                           THRESHOLD_SEARCH_DRAWS};
     /* The device predicts while the folds are drawn. */
-    enum rejectd_status status = backend->predict(session, weights, 0, n_picks, NULL, error);
-    if (status == REJECTD_OK && backend->recall_thresholds(session, &search, thresholds, losses))
+    enum rejectd_status status = backend->predict(
+        session, weights != NULL ? weights + first * n_picks : NULL, first, count, NULL, error);
+    if (status == REJECTD_OK &&
+        backend->recall_thresholds(session, &search, thresholds + first, losses + first))
         return REJECTD_OK;
     if (status == REJECTD_OK)
         status = folds_shuffle_split(n_epochs, n_classes, request->seed, &is_test, error);
     const struct backend_splits splits = {FOLDS_SHUFFLE_SPLITS, n_classes * n_epochs, is_test};
     if (status == REJECTD_OK)
-        status = backend->search_thresholds(session, &splits, &search, thresholds, losses, error);
+        status = backend->search_thresholds(session, &splits, &search, thresholds + first,
+                                            losses + first, error);
     free(is_test);
     return status;
 }
@@ -194,6 +199,7 @@ thresholds_search(const struct backend *backend, struct backend_session *session
     const size_t n_classes = weights != NULL ? 2 : 1;
     const size_t n_picks = samples->n_picks, m = n_classes * samples->n_epochs;
     const size_t size = thresholds_block(samples, request->n_threads, request->memory_budget);
+    const size_t from = request->first, end = from + request->count;
     const double start = progress->start, share = progress->share;
     struct block block = {0};
     uint8_t *is_test = NULL;
@@ -209,10 +215,13 @@ thresholds_search(const struct backend *backend, struct backend_session *session
         status = block_init(&block, size, samples->n_epochs, m, error);
     if (status != REJECTD_OK)
         goto cleanup;
-    for (size_t first = 0; first < n_picks && status == REJECTD_OK; first += size) {
+    /* Blocks begin where they always do, whatever is wanted of them. */
+    for (size_t first = from / size * size; first < end && status == REJECTD_OK; first += size) {
         const size_t count = n_picks - first < size ? n_picks - first : size;
-        const double before = start + share * (double)first / (double)n_picks;
-        const double block_share = share * (double)count / (double)n_picks;
+        const size_t begin = from > first ? from - first : 0;
+        const size_t stop = end - first < count ? end - first : count;
+        const double before = start + share * (double)(first + begin - from) / (double)(end - from);
+        const double block_share = share * (double)(stop - begin) / (double)(end - from);
         progress_step(progress, "thresholds", before, 0.4 * block_share);
         status = backend->predict(session, weights != NULL ? weights + first * n_picks : NULL,
                                   first, count, block.predicted_ptp, error);
@@ -223,8 +232,8 @@ thresholds_search(const struct backend *backend, struct backend_session *session
             status = backend->threshold_losses(session, &splits, block.order, block.candidates,
                                                block.losses, error);
         if (status == REJECTD_OK)
-            status =
-                search_block(request, &block, count, m, thresholds + first, losses + first, error);
+            status = search_block(request, &block, begin, stop, m, thresholds + first,
+                                  losses + first, error);
     }
 cleanup:
     free(is_test);

@@ -10,6 +10,7 @@ struct thresholds_request {
     uint32_t seed;
     int n_threads;        /* for the search, which runs on the host */
     size_t memory_budget; /* bytes for predictions; 0: no limit */
+    size_t first, count;  /* the picks that are searched */
 };
 
 /* How many picks are predicted and searched at a time on the processor. memory_budget as above. */
@@ -21,13 +22,14 @@ double thresholds_tables_bytes(size_t count, size_t n_epochs, size_t n_rows);
 double thresholds_thread_bytes(enum rejectd_threshold_method method, size_t n_rows);
 
 /*
- * Predicts every pick from the others, block by block, evaluates the loss of every candidate
- * threshold and searches.
+ * Predicts picks first..first+count-1 from the others, block by block, evaluates the loss of every
+ * candidate threshold and searches.
  *   ptp        [E][C] of the epochs themselves
  *   weights    [C][C] of leave-one-out prediction; NULL: the epochs alone, without predictions
- *   thresholds, losses [C] are filled
- * The result does not depend on how the picks are cut into blocks. Progress goes from 0 to 1 of
- * the step that `progress` is in; the session must have been opened with it.
+ *   thresholds, losses [C] are filled at these picks
+ * The result does not depend on how the picks are cut into blocks, nor on which others are
+ * searched. Progress goes from 0 to 1 of the step that `progress` is in; the session must have been
+ * opened with it.
  */
 enum rejectd_status
 thresholds_search(const struct backend *backend, struct backend_session *session,

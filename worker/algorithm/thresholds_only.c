@@ -35,6 +35,23 @@ enum rejectd_status thresholds_only_check(const struct rejectd_epochs *epochs,
     return status;
 }
 
+static enum rejectd_status search(struct type_work *work, const struct rejectd_epochs *epochs,
+                                  const struct rejectd_thresholds_parameters *parameters,
+                                  const struct rejectd_compute_options *options,
+                                  struct progress *progress, struct rejectd_error *error)
+{
+    enum rejectd_status status = REJECTD_OK;
+    if (!parameters->without_augmentation)
+        status = type_work_interpolate(work, epochs, parameters->meg_legendre, error);
+    if (status == REJECTD_OK)
+        status = type_work_open(work, parameters->precision, true, 0, options, progress, error);
+    progress_step(progress, "thresholds", 0.0, 1.0);
+    if (status == REJECTD_OK)
+        status = type_work_search(work, epochs->channels, parameters->thresh_method,
+                                  parameters->random_state, options, progress, error);
+    return status;
+}
+
 static enum rejectd_status
 search_type(const struct backend *backend, const struct rejectd_epochs *epochs, const size_t *picks,
             size_t n_picks, const struct rejectd_thresholds_parameters *parameters,
@@ -43,14 +60,10 @@ search_type(const struct backend *backend, const struct rejectd_epochs *epochs, 
 {
     struct type_work work = {.backend = backend};
     enum rejectd_status status = type_work_begin(&work, epochs, picks, n_picks, options, error);
-    if (status == REJECTD_OK && !parameters->without_augmentation)
-        status = type_work_interpolate(&work, epochs, parameters->meg_legendre, error);
-    if (status == REJECTD_OK)
-        status = type_work_open(&work, parameters->precision, true, 0, options, progress, error);
-    progress_step(progress, "thresholds", 0.0, 1.0);
-    if (status == REJECTD_OK)
-        status = type_work_search(&work, epochs->channels, parameters->thresh_method,
-                                  parameters->random_state, options, progress, error);
+    if (status == REJECTD_OK && options->found != NULL)
+        status = type_work_take_found(&work, epochs->channels, options->found, error);
+    else if (status == REJECTD_OK)
+        status = search(&work, epochs, parameters, options, progress, error);
     for (size_t i = 0; i < n_picks && status == REJECTD_OK; i++) {
         out->thresholds[picks[i]] = work.thresholds[i];
         out->losses[picks[i]] = work.losses[i];

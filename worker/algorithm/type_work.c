@@ -29,6 +29,8 @@ enum rejectd_status type_work_begin(struct type_work *work, const struct rejectd
     work->losses = malloc(n_picks * sizeof(double));
     if (work->ptp == NULL || work->thresholds == NULL || work->losses == NULL)
         return REJECTD_FAIL_MEMORY(error, epochs->n_epochs * n_picks * sizeof(double));
+    for (size_t i = 0; i < n_picks; i++)
+        work->thresholds[i] = work->losses[i] = NAN;
     return REJECTD_OK;
 }
 
@@ -49,7 +51,7 @@ enum rejectd_status type_work_open(struct type_work *work, enum rejectd_dtype pr
             return REJECTD_FAIL_MEMORY(error, work->samples.n_epochs * sizeof *fold);
         if (n_folds > 0)
             folds_contiguous(work->samples.n_epochs, n_folds, fold);
-        if (searched && work->interpolation.n > 0)
+        if (searched && options->share.n <= 1 && work->interpolation.n > 0)
             status = interpolation_leave_one_out(&work->interpolation, &foresight.weights, error);
     }
     if (status == REJECTD_OK)
@@ -87,11 +89,30 @@ void type_work_give_thresholds(struct type_work *work, const double *thresholds)
     }
 }
 
+enum rejectd_status type_work_take_found(struct type_work *work,
+                                         const struct rejectd_channel *channels,
+                                         const struct rejectd_thresholds *found,
+                                         struct rejectd_error *error)
+{
+    for (size_t i = 0; i < work->samples.n_picks; i++) {
+        const size_t channel = work->samples.picks[i];
+        if (channel >= found->n_channels || isnan(found->thresholds[channel]) ||
+            isnan(found->losses[channel]))
+            return REJECTD_FAIL(error, REJECTD_INTERNAL, "",
+                                "no share of the search has found a threshold for channel \"%s\"",
+                                channels[channel].name);
+        work->thresholds[i] = found->thresholds[channel];
+        work->losses[i] = found->losses[channel];
+    }
+    return REJECTD_OK;
+}
+
 /* Of finite samples every candidate has a finite loss, unless sums or squares of them overflow. */
 static enum rejectd_status check_losses(const struct rejectd_channel *channels,
-                                        const struct type_work *work, struct rejectd_error *error)
+                                        const struct type_work *work, size_t first, size_t count,
+                                        struct rejectd_error *error)
 {
-    for (size_t i = 0; i < work->samples.n_picks; i++)
+    for (size_t i = first; i < first + count; i++)
         if (!isfinite(work->losses[i]))
             return REJECTD_FAIL(error, REJECTD_INVALID_SAMPLES, "samples",
                                 "the samples of channel \"%s\" or its neighbours are too large to "
@@ -105,18 +126,26 @@ enum rejectd_status type_work_search(struct type_work *work, const struct reject
                                      const struct rejectd_compute_options *options,
                                      struct progress *progress, struct rejectd_error *error)
 {
+    const size_t n = work->samples.n_picks;
+    const struct rejectd_share share = options->share;
+    const size_t first = share.n > 0 ? n * share.index / share.n : 0;
+    const size_t end = share.n > 0 ? n * (share.index + 1) / share.n : n;
     const struct thresholds_request request = {
         .method = method,
         .seed = seed,
         .n_threads = work->n_threads,
         .memory_budget = options->memory_budget,
+        .first = first,
+        .count = end - first,
     };
     const double *weights = NULL;
     enum rejectd_status status = REJECTD_OK;
+    if (first == end)
+        return REJECTD_OK;
     if (work->interpolation.n > 0)
         status = interpolation_leave_one_out(&work->interpolation, &weights, error);
     if (status == REJECTD_OK)
         status = thresholds_search(work->backend, work->session, &work->samples, work->ptp, weights,
                                    &request, progress, work->thresholds, work->losses, error);
-    return status == REJECTD_OK ? check_losses(channels, work, error) : status;
+    return status == REJECTD_OK ? check_losses(channels, work, first, end - first, error) : status;
 }

@@ -39,7 +39,14 @@ enum rejectd_status type_work_open(struct type_work *work, enum rejectd_dtype pr
 /* Takes thresholds [n_channels] as they are. */
 void type_work_give_thresholds(struct type_work *work, const double *thresholds);
 
-/* Searches them, among the epochs and, where interpolation was prepared, their predictions. */
+/* Takes what was found elsewhere. INTERNAL where it lacks a pick. */
+enum rejectd_status type_work_take_found(struct type_work *work,
+                                         const struct rejectd_channel *channels,
+                                         const struct rejectd_thresholds *found,
+                                         struct rejectd_error *error);
+
+/* Searches them, among the epochs and, where interpolation was prepared, their predictions: those
+ * of the share that the options tell; the others are not touched. */
 enum rejectd_status type_work_search(struct type_work *work, const struct rejectd_channel *channels,
                                      enum rejectd_threshold_method method, uint32_t seed,
                                      const struct rejectd_compute_options *options,

@@ -15,10 +15,11 @@
 
 /* Thresholds that were found before, and all that they depend on beside the samples. */
 struct search_memo {
-    std::vector<double> weights; /* empty: nothing was predicted */
+    size_t first, count;         /* the picks that were searched */
+    std::vector<double> weights; /* [count][C]; empty: nothing was predicted */
     enum rejectd_threshold_method method;
     uint32_t seed;
-    std::vector<double> thresholds, losses; /* [C] */
+    std::vector<double> thresholds, losses; /* [count] */
 };
 
 /* Medians of the epochs of each fold. */

@@ -193,25 +193,25 @@ static enum rejectd_status search_all(struct backend_session *session,
     return REJECTD_OK;
 }
 
-static bool same_weights(const struct search_memo &memo, const struct backend_session *session)
+static bool same_picks(const struct search_memo &memo, const struct backend_session *session)
 {
-    return memo.weights.size() == session->weights.size() &&
+    return memo.first == session->first && memo.count == session->count &&
+           memo.weights.size() == session->weights.size() &&
            memcmp(memo.weights.data(), session->weights.data(),
                   memo.weights.size() * sizeof(double)) == 0;
 }
 
-/* Searches are remembered with the samples they were of: all epochs and picks of a resident. */
+/* Searches are remembered with the samples they were of: all epochs of a resident. */
 static bool remembers(const struct backend_session *session)
 {
-    return session->whole && session->count == session->n_picks &&
-           session->n_epochs == session->shared->n_epochs;
+    return session->whole && session->n_epochs == session->shared->n_epochs;
 }
 
 bool thresholds_known(const struct backend_session *session)
 {
     if (remembers(session))
         for (const struct search_memo &memo : session->shared->searches)
-            if (same_weights(memo, session))
+            if (same_picks(memo, session))
                 return true;
     return false;
 }
@@ -223,7 +223,7 @@ bool cuda_recall_thresholds(struct backend_session *session, const struct backen
         return false;
     for (const struct search_memo &memo : session->shared->searches) {
         if (memo.method != search->method || memo.seed != search->seed ||
-            !same_weights(memo, session))
+            !same_picks(memo, session))
             continue;
         memcpy(thresholds, memo.thresholds.data(), session->count * sizeof *thresholds);
         memcpy(losses, memo.losses.data(), session->count * sizeof *losses);
@@ -237,6 +237,8 @@ static void remember(struct backend_session *session, const struct backend_searc
 {
     enum { MOST_SEARCHES = 4 };
     struct search_memo memo;
+    memo.first = session->first;
+    memo.count = session->count;
     memo.weights = session->weights;
     memo.method = search->method;
     memo.seed = search->seed;
