@@ -82,9 +82,9 @@ static enum rejectd_status read_dataset(const struct json_object *root, bool tak
 static enum rejectd_status check_fields(const struct json_object *root, bool takes_shape)
 {
     return takes_shape ? JSON_CHECK_FIELDS(root, "type", "dataset", "shape", "model", "device",
-                                           "priority", "parameters", "channels")
+                                           "priority", "parameters", "channels", "reuse")
                        : JSON_CHECK_FIELDS(root, "type", "dataset", "model", "device", "priority",
-                                           "parameters", "channels");
+                                           "parameters", "channels", "reuse");
 }
 
 enum rejectd_status job_request_read(const struct json_object *root, bool takes_shape,
@@ -92,6 +92,7 @@ enum rejectd_status job_request_read(const struct json_object *root, bool takes_
 {
     int type = 0;
     int64_t priority = 0;
+    bool reuse = true;
     enum rejectd_status status;
     if ((status = check_fields(root, takes_shape)) != 0 ||
         (status = json_require(root, "type")) != 0 ||
@@ -108,8 +109,10 @@ enum rejectd_status job_request_read(const struct json_object *root, bool takes_
         return status;
     if ((status = read_device(root, request)) != 0 ||
         (status = json_read_integer(root, "priority", -JOB_MAX_PRIORITY, JOB_MAX_PRIORITY,
-                                    &priority)) != 0)
+                                    &priority)) != 0 ||
+        (status = json_read_bool(root, "reuse", &reuse)) != 0)
         return status;
+    request->fresh = !reuse;
     request->priority = (int)priority;
     return read_parameters(root, request);
 }
@@ -150,6 +153,8 @@ char *job_request_to_json(const struct job_request *request)
     append_text_field(&text, "dataset", request->dataset);
     append_text_field(&text, "model", request->model);
     append_text_field(&text, "device", request->device);
+    if (request->fresh)
+        buffer_append_text(&text, ",\"reuse\":false");
     buffer_append_format(&text, ",\"priority\":%d,\"parameters\":", request->priority);
     json_append_value(&text, parameters);
     buffer_append_text(&text, "}");

@@ -36,6 +36,7 @@ struct job_request {
     char model[JOB_ID_SIZE];   /* "md_...", for apply */
     char device[32];           /* "auto" unless given */
     int priority;              /* -JOB_MAX_PRIORITY..JOB_MAX_PRIORITY, 0 unless given */
+    bool fresh; /* "reuse": false: it is to be computed, whatever is there from earlier jobs */
     char *parameters_json; /* the "parameters" object as canonical text, owned; "{}" if absent */
 };
 

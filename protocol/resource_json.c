@@ -123,6 +123,7 @@ static void append_job(struct buffer *text, const struct job_view *view, bool su
     append_string_field(text, "finished_at", view->finished_at);
     append_job_error(text, &view->error);
     append_string_field(text, "request_id", view->request_id);
+    append_string_field(text, "answered_from", view->answered_from);
     append_string_field(text, "result_removed_at", view->result_removed_at);
     append_string_field(text, "expires_at", view->expires_at);
     if (view->state == JOB_STATE_SUCCEEDED && view->result_removed_at[0] == '\0')

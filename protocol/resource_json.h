@@ -171,7 +171,8 @@ struct job_view {
     int64_t result_since; /* milliseconds since 1970; 0: it has no result; not in JSON */
     char result_removed_at[RESOURCE_TIME_SIZE]; /* "" (null): it was not */
     char expires_at[RESOURCE_TIME_SIZE];        /* of the result; "" (null): never */
-    struct rejectd_error error;                 /* why it failed; status REJECTD_OK: null */
+    char answered_from[RESOURCE_ID_SIZE];   /* the job whose result it has; "" (null): its own */
+    struct rejectd_error error;             /* why it failed; status REJECTD_OK: null */
     char request_id[RESOURCE_REQUEST_SIZE]; /* of the request that made it; "" (null): not known */
     struct job_needs needs;
     char estimated_start[RESOURCE_TIME_SIZE]; /* "" (null) unless queued, or where it isn't known */

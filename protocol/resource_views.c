@@ -184,6 +184,8 @@ static enum rejectd_status read_job(const struct json_object *root, void *out)
             0 ||
         (status = json_read_text(root, "finished_at", view->finished_at,
                                  sizeof view->finished_at)) != 0 ||
+        (status = json_read_text(root, "answered_from", view->answered_from,
+                                 sizeof view->answered_from)) != 0 ||
         (status = json_read_text(root, "result_removed_at", view->result_removed_at,
                                  sizeof view->result_removed_at)) != 0 ||
         (status = json_read_text(root, "expires_at", view->expires_at, sizeof view->expires_at)) !=

@@ -251,6 +251,7 @@ static enum rejectd_status start_jobs(struct daemon *daemon, struct rejectd_erro
 {
     struct service *service = &daemon->service;
     const char *backend = backend_name(service->config);
+    service->numerics = rejectd_compute_description(backend);
     const struct scheduler_options options = {
         .store = service->store,
         .blobs = service->blobs,
@@ -258,7 +259,7 @@ static enum rejectd_status start_jobs(struct daemon *daemon, struct rejectd_erro
         .log = &daemon->log,
         .metrics = service->metrics,
         .forecaster = &service->forecaster,
-        .backend = rejectd_compute_description(backend),
+        .backend = service->numerics,
         .ended = job_ended,
         .changed = job_changed,
         .progressed = job_progressed,

@@ -27,6 +27,7 @@ struct service {
     /* A snapshot that never changes, replaced as a whole by a reload; an old one stays valid. */
     _Atomic(const struct config *) config;
     const struct log *log;
+    const char *numerics; /* what computes on the processor; static storage */
     struct store *store;
     struct blobs *blobs;
     struct converter *converter;

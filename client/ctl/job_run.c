@@ -14,7 +14,7 @@ enum { MAX_OPTIONS = 32 };
 static const struct job_option common_options[] = {
     {"--metadata", NULL, JOB_METADATA}, {"--name", NULL, JOB_NAME},
     {"--device", NULL, JOB_DEVICE},     {"--priority", NULL, JOB_PRIORITY},
-    {"--no-wait", NULL, JOB_NO_WAIT},
+    {"--no-wait", NULL, JOB_NO_WAIT},   {"--fresh", NULL, JOB_FRESH},
 };
 
 /* ---- options ---- */
@@ -167,9 +167,17 @@ static bool take_option(struct job_settings *s, const struct job_option *option)
     case JOB_NO_WAIT:
         s->wait = false;
         return true;
+    case JOB_FRESH:
+        s->fresh = true;
+        return true;
     default:
         return take_parameter(s, option);
     }
+}
+
+static bool has_value(enum job_form form)
+{
+    return form != JOB_NO_WAIT && form != JOB_FRESH && form != JOB_EACH;
 }
 
 /* All options of the command, its own ones first; a value says which. */
@@ -183,8 +191,7 @@ static void fill_options(const struct job_command *job, struct option options[MA
         all[n] = i < job->n_options ? &job->options[i] : &common_options[i - job->n_options];
         options[n] = (struct option){
             .name = all[n]->option + strlen("--"),
-            .has_arg = all[n]->form == JOB_NO_WAIT || all[n]->form == JOB_EACH ? no_argument
-                                                                               : required_argument,
+            .has_arg = has_value(all[n]->form) ? required_argument : no_argument,
             .val = CTL_OPTION_OWN + (int)n,
         };
     }
@@ -253,6 +260,8 @@ static int submit(const struct job_command *job, const struct job_settings *s,
         buffer_append_text(&request, ", \"device\": ");
         json_append_string(&request, s->device);
     }
+    if (s->fresh)
+        buffer_append_text(&request, ", \"reuse\": false");
     buffer_append_format(&request, ", \"priority\": %llu, \"parameters\": {",
                          (unsigned long long)s->priority);
     if (s->parameters.length > 0)

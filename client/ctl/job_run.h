@@ -27,6 +27,7 @@ enum job_form {
     JOB_DEVICE,
     JOB_PRIORITY,
     JOB_NO_WAIT,
+    JOB_FRESH, /* no value: not answered by an earlier result */
 };
 
 struct job_option {
@@ -44,6 +45,7 @@ struct job_settings {
     const char *device; /* NULL: any */
     bool wait;
     bool each;
+    bool fresh;
     uint64_t priority;
     struct buffer parameters; /* members of "parameters", comma-separated */
     struct buffer channels;   /* members of its "channels" */
@@ -78,6 +80,7 @@ int job_run(const struct job_command *job, struct ctl *ctl, int argc, char **arg
     "  --name TEXT             name of the dataset, for FIF and .npz files\n"                      \
     "  --device NAME           auto, cpu, cuda, cuda:0 or cuda:all\n"                              \
     "  --priority N            0 to 100, larger runs earlier\n"                                    \
+    "  --fresh                 compute it, whatever earlier jobs have found\n"                     \
     "  --no-wait               only submit\n"                                                      \
     "  --json                  print ids and result as JSON\n"
 

@@ -15,13 +15,18 @@ enum rejectd_status job_foretell(struct store *store, struct forecaster *forecas
                                  const struct dataset_description *shape,
                                  struct estimate_view *view, struct rejectd_error *error);
 
+struct job_checked {
+    struct job_needs needs;                 /* what it will need */
+    char fingerprint[RESOURCE_SHA256_SIZE]; /* fingerprint.h */
+};
+
 /*
  * True answers to: is there such a device, dataset (NOT_FOUND at "dataset"), model (at "model"),
  * has the dataset its samples (CONFLICT), do the parameters suit the dataset, and is there a device
- * with room for it (TOO_LARGE). Looks at no sample. *needs is what it will need.
+ * with room for it (TOO_LARGE). Looks at no sample. numerics: what computes here.
  */
 enum rejectd_status job_check(struct store *store, struct forecaster *forecaster,
-                              const struct job_request *wanted, struct job_needs *needs,
-                              struct rejectd_error *error);
+                              const char *numerics, const struct job_request *wanted,
+                              struct job_checked *checked, struct rejectd_error *error);
 
 #endif

@@ -57,19 +57,55 @@ static enum rejectd_status read_submission(const struct request *request,
 static void log_queued(const struct request *request, const struct job_view *job)
 {
     const bool is_new = strcmp(job->request_id, request->request_id) == 0;
+    const bool is_answered = is_new && job->answered_from[0] != '\0';
     log_write_fields(
-        request->service->log, LOG_LEVEL_INFO, is_new ? "job-queued" : "job-known",
+        request->service->log, LOG_LEVEL_INFO,
+        is_answered ? "job-answered" : (is_new ? "job-queued" : "job-known"),
         LOG_FIELDS(LOG_TEXT("job", job->id), LOG_TEXT("type", job_type_name(job->type)),
                    LOG_TEXT("dataset", job->dataset), LOG_NUMBER("priority", job->priority),
                    LOG_TEXT("request_id", request->request_id)),
-        "%s", is_new ? "a new job" : "asked for again");
+        "%s%s", is_answered ? "by the result of " : (is_new ? "a new job" : "asked for again"),
+        is_answered ? job->answered_from : "");
+}
+
+static bool is_whole(struct service *service, const char *job)
+{
+    struct store_result result = {0};
+    struct rejectd_error error;
+    enum rejectd_status status =
+        service->store->functions->job_result(service->store, job, &result, &error);
+    for (int i = 0; i < ARTIFACT_COUNT && status == REJECTD_OK; i++) {
+        if (result.artifacts[i][0] != '\0') {
+            status = blobs_verify(service->blobs, result.artifacts[i], &error);
+        }
+    }
+    free(result.json);
+    return status == REJECTD_OK;
+}
+
+/* An earlier job whose result is what the new one would have; "" when there is none that the user
+ * sees and that is whole. */
+static void find_answer(const struct request *request, const char *fingerprint,
+                        char answer[RESOURCE_ID_SIZE])
+{
+    struct service *service = request->service;
+    struct store_viewer viewer;
+    struct rejectd_error error;
+    const enum rejectd_status status = service->store->functions->answer_find(
+        service->store, fingerprint, principal_viewer(&request->principal, &viewer), answer,
+        &error);
+    if (status != REJECTD_OK || (answer[0] != '\0' && !is_whole(service, answer))) {
+        answer[0] = '\0';
+    }
 }
 
 static enum rejectd_status insert(const struct request *request, struct job_request *wanted,
-                                  struct job_view *job, struct rejectd_error *error)
+                                  const char *fingerprint, struct job_view *job,
+                                  struct rejectd_error *error)
 {
     struct service *service = request->service;
     struct store_submission submission;
+    char answer[RESOURCE_ID_SIZE] = "";
     char sha256[RESOURCE_SHA256_SIZE];
     enum rejectd_status status = read_submission(request, sha256, &submission, error);
     if (status != REJECTD_OK) {
@@ -83,8 +119,12 @@ static enum rejectd_status insert(const struct request *request, struct job_requ
     job->parameters_json = wanted->parameters_json;
     wanted->parameters_json = NULL;
     memcpy(job->request_id, request->request_id, sizeof job->request_id);
-    status = service->store->functions->job_insert(
-        service->store, submission.key == NULL ? NULL : &submission, job, error);
+    if (!wanted->fresh) {
+        find_answer(request, fingerprint, answer);
+    }
+    submission.fingerprint = fingerprint;
+    submission.answer = answer[0] == '\0' ? NULL : answer;
+    status = service->store->functions->job_insert(service->store, &submission, job, error);
     if (status == REJECTD_OK) {
         log_queued(request, job);
         job_events_state(service->events, service->store, job->id);
@@ -98,6 +138,7 @@ void job_create(struct request *request, struct response *response)
     struct service *service = request->service;
     struct rejectd_error error = {0};
     struct job_request wanted = {0};
+    struct job_checked checked;
     struct job_view job = {0};
     enum rejectd_status status = request_check_body(request, &error);
     if (status == REJECTD_OK) {
@@ -113,10 +154,12 @@ void job_create(struct request *request, struct response *response)
         status = authorize_use(request, wanted.model, "model", &error);
     }
     if (status == REJECTD_OK) {
-        status = job_check(service->store, &service->forecaster, &wanted, &job.needs, &error);
+        status = job_check(service->store, &service->forecaster, service->numerics, &wanted,
+                           &checked, &error);
     }
     if (status == REJECTD_OK) {
-        status = insert(request, &wanted, &job, &error);
+        job.needs = checked.needs;
+        status = insert(request, &wanted, checked.fingerprint, &job, &error);
     }
     if (status == REJECTD_OK) {
         respond_job(request, 202, &job, response);

@@ -185,6 +185,12 @@ const char *const sqlite_migrations[] = {
     "  micro_log INTEGER NOT NULL,"
     "  n INTEGER NOT NULL,"
     "  PRIMARY KEY (device, kind, size)) WITHOUT ROWID;",
+
+    /* Jobs that are answered by the results of earlier ones. */
+    "ALTER TABLE jobs ADD COLUMN fingerprint TEXT;" /* NULL: of an older rejectd */
+    "ALTER TABLE jobs ADD COLUMN answered_from TEXT;"
+    "CREATE INDEX jobs_fingerprint ON jobs (fingerprint) WHERE result IS NOT NULL;"
+    "CREATE INDEX models_job ON models (job);",
 };
 
 const size_t sqlite_n_migrations = sizeof sqlite_migrations / sizeof sqlite_migrations[0];
@@ -412,6 +418,7 @@ static const struct store_functions sqlite_functions = {
     .partial_put = sqlite_partial_put,
     .partial_delete = sqlite_partial_delete,
     .partial_expired = sqlite_partial_expired,
+    .answer_find = sqlite_answer_find,
     .job_insert = sqlite_job_insert,
     .job_get = sqlite_job_get,
     .job_list = sqlite_job_list,

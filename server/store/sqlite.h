@@ -89,6 +89,13 @@ enum rejectd_status sqlite_model_list(struct store *store, const struct store_vi
 enum rejectd_status sqlite_model_delete(struct store *store, const char *id,
                                         struct rejectd_error *error);
 
+enum rejectd_status sqlite_answer_find(struct store *store, const char *fingerprint,
+                                       const struct store_viewer *viewer,
+                                       char job[RESOURCE_ID_SIZE], struct rejectd_error *error);
+/* Within a transaction: ends a job that was inserted just now with the result of `answer`, if that
+ * is there still. */
+enum rejectd_status sqlite_answer_copy(struct sqlite_connection *writer, const char *job,
+                                       const char *answer, struct rejectd_error *error);
 enum rejectd_status sqlite_job_insert(struct store *store,
                                       const struct store_submission *submission,
                                       struct job_view *job, struct rejectd_error *error);

@@ -9,7 +9,8 @@
 #define JOB_COLUMNS_WITH(parameters)                                                               \
     "id, type, dataset, model, device, priority, " parameters ", state, attempt, created_at, "     \
     "started_at, finished_at, error_name, error_field, error_message, owner, visibility, "         \
-    "request_id, result_removed_at, iif(result IS NULL, 0, finished_at), " SQLITE_NEEDS ", "
+    "request_id, result_removed_at, answered_from, iif(result IS NULL, 0, "                        \
+    "finished_at), " SQLITE_NEEDS ", "
 
 /* Of one job: asked when it is queued alone, because it sorts the queue. */
 #define JOB_PLACE                                                                                  \
@@ -51,6 +52,7 @@ static void read_job(struct query *query, struct job_view *job)
     query_read_ownership(query, &job->ownership);
     query_read_text(query, job->request_id, sizeof job->request_id);
     query_read_time(query, job->result_removed_at);
+    query_read_text(query, job->answered_from, sizeof job->answered_from);
     job->result_since = query_read_integer(query);
     query_read_needs(query, &job->needs);
     job->position = (long)query_read_integer(query);
@@ -124,9 +126,9 @@ static enum rejectd_status insert_job(struct sqlite_connection *writer, const st
     struct query query;
     query_begin(&query, writer,
                 "INSERT INTO jobs (id, type, dataset, model, device, priority, parameters, state, "
-                "created_at, owner, visibility, idempotency_key, request_sha256, "
+                "created_at, owner, visibility, idempotency_key, request_sha256, fingerprint, "
                 "request_id, " SQLITE_NEEDS ") "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 error);
     query_bind_text(&query, job->id);
     query_bind_text(&query, job_type_name(job->type));
@@ -139,6 +141,7 @@ static enum rejectd_status insert_job(struct sqlite_connection *writer, const st
     query_bind_ownership(&query, &job->ownership);
     query_bind_text(&query, submission == NULL ? NULL : submission->key);
     query_bind_text(&query, submission == NULL ? NULL : submission->sha256);
+    query_bind_text(&query, submission == NULL ? NULL : submission->fingerprint);
     query_bind_text(&query, job->request_id);
     query_bind_needs(&query, &job->needs);
     return query_execute(&query, NULL);
@@ -178,7 +181,7 @@ enum rejectd_status sqlite_job_insert(struct store *store,
     store_new_id("jb_", job->id);
     char earlier[RESOURCE_ID_SIZE] = "";
     enum rejectd_status status = transaction_begin(writer, error);
-    if (status == REJECTD_OK && submission != NULL) {
+    if (status == REJECTD_OK && submission != NULL && submission->key != NULL) {
         status = find_earlier(writer, job->ownership.owner, submission, earlier, error);
     }
     const bool is_new = earlier[0] == '\0';
@@ -187,6 +190,9 @@ enum rejectd_status sqlite_job_insert(struct store *store,
     }
     if (status == REJECTD_OK && is_new) {
         status = insert_job(writer, job, submission, now, error);
+    }
+    if (status == REJECTD_OK && is_new && submission != NULL && submission->answer != NULL) {
+        status = sqlite_answer_copy(writer, job->id, submission->answer, error);
     }
     if (status == REJECTD_OK) {
         status = get_job(writer, is_new ? job->id : earlier, &inserted, error);

@@ -101,10 +101,12 @@ struct store_claim {
 };
 void store_claim_clear(struct store_claim *claim); /* all-zero is allowed */
 
-/* What its sender may send again without doing it twice. */
+/* How a job was asked for. */
 struct store_submission {
-    const char *key;
-    const char *sha256; /* of the request, hex */
+    const char *key;    /* with it, its sender may send it again without doing it twice; or NULL */
+    const char *sha256; /* of the request, hex; with key */
+    const char *fingerprint; /* jobs with the same one have the same result; or NULL */
+    const char *answer;      /* the job whose result is to be its, if it is there still; or NULL */
 };
 
 /* What an owner takes up. */
@@ -264,9 +266,15 @@ struct store_functions {
                                            char (*ids)[RESOURCE_ID_SIZE], size_t capacity,
                                            size_t *n_ids, struct rejectd_error *error);
 
+    /* The latest job with this fingerprint that the viewer sees, and that has its result and its
+     * model; "" when there is none. */
+    enum rejectd_status (*answer_find)(struct store *store, const char *fingerprint,
+                                       const struct store_viewer *viewer,
+                                       char job[RESOURCE_ID_SIZE], struct rejectd_error *error);
     /* Queues a job, its ownership given; fills id, created_at, state and position. Its dataset must
      * be ready (CONFLICT), and its model there. A submission (may be NULL) that its owner made
-     * before makes no other job: *job is that one; CONFLICT when it was of another request. */
+     * before makes no other job: *job is that one; CONFLICT when it was of another request. With an
+     * answer it has succeeded at once, with the same result, blobs and a copy of the model. */
     enum rejectd_status (*job_insert)(struct store *store,
                                       const struct store_submission *submission,
                                       struct job_view *job, struct rejectd_error *error);

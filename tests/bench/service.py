@@ -41,7 +41,7 @@ def tiny_fit(api, dataset):
         return json.loads(connection.getresponse().read())
 
     begun = time.perf_counter()
-    job = call("POST", "/v1/jobs", json.dumps({"type": "fit", "dataset": dataset["id"]}))
+    job = call("POST", "/v1/jobs", json.dumps({"type": "fit", "dataset": dataset["id"], "reuse": False}))
     while job["state"] in ("queued", "running"):
         job = call("GET", f"/v1/jobs/{job['id']}?wait=30")
     result = call("GET", job["result"])

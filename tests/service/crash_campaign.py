@@ -122,7 +122,7 @@ class Client(threading.Thread):
         dataset = self.some(self.known.ready)
         if dataset is None or len(self.known.jobs) - len(self.known.finished) > 60:
             return
-        request = {"type": "fit", "dataset": dataset,
+        request = {"type": "fit", "dataset": dataset, "reuse": self.rng.random() < 0.3,
                    "parameters": {"cv": 3, "n_interpolate": [1, 2], "random_state": 1}}  # fmt: skip
         answer = self.api.post("/v1/jobs", request)
         # Another client may have deleted the dataset meanwhile.

@@ -91,7 +91,7 @@ class Session:
             del self.pieces[dataset["id"]]
 
     def fit(self, dataset):
-        request = {"type": "fit", "dataset": dataset, "parameters": {"cv": 3, "n_interpolate": [1]}}
+        request = {"type": "fit", "dataset": dataset, "parameters": {"cv": 3, "n_interpolate": [1]}, "reuse": False}
         answer = self.api.post("/v1/jobs", request)
         if not self.ask(answer, 202):
             return

@@ -65,7 +65,7 @@ FIT = {"cv": 3, "consensus": [0.5], "n_interpolate": [1], "thresh_method": "rand
 
 def make_fit(someone, dataset, suffix=""):
     response = someone("POST", f"/v1/jobs{suffix}",
-                       {"type": "fit", "dataset": dataset, "parameters": FIT})  # fmt: skip
+                       {"type": "fit", "dataset": dataset, "parameters": FIT, "reuse": False})  # fmt: skip
     assert response.status == 202, response
     while True:
         job = someone("GET", f"/v1/jobs/{response.json()['id']}?wait=20").json()

@@ -21,6 +21,7 @@ TCase *store_suite(const struct store_under_test *under_test);
 TCase *store_suite_devices(const struct store_under_test *under_test);
 TCase *store_suite_users(const struct store_under_test *under_test);
 TCase *store_suite_partials(const struct store_under_test *under_test);
+TCase *store_suite_answers(const struct store_under_test *under_test);
 TCase *store_suite_removal(const struct store_under_test *under_test);
 
 #endif

@@ -155,6 +155,7 @@ int main(void)
     suite_add_tcase(suite, store_suite_devices(&sqlite));
     suite_add_tcase(suite, store_suite_users(&sqlite));
     suite_add_tcase(suite, store_suite_removal(&sqlite));
+    suite_add_tcase(suite, store_suite_answers(&sqlite));
     suite_add_tcase(suite, store_suite_partials(&sqlite));
     suite_add_tcase(suite, own);
     return run_suite(suite);

@@ -1,0 +1,172 @@
+/* The part of a store's contract that is about jobs that are answered by earlier results. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_suite.h"
+
+static const struct store_under_test *under_test;
+static struct store *store;
+static struct rejectd_error error;
+
+#define CALL(function, ...) store->functions->function(store, __VA_ARGS__, &error)
+#define OK(function, ...)                                                                          \
+    ck_assert_msg(CALL(function, __VA_ARGS__) == REJECTD_OK, "%s", error.message)
+#define FAILS(status, function, ...) ck_assert_int_eq(CALL(function, __VA_ARGS__), status)
+
+static const char sha_a[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+static const char sha_b[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+static const char sha_c[] = "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
+#define MODEL "md_0000000000000000000001"
+static const struct store_taker processor = {.device = "cpu", .wishes = " ", .others = true};
+
+static void set_up(void)
+{
+    error = (struct rejectd_error){0};
+    store = under_test->make();
+}
+
+static void tear_down(void)
+{
+    under_test->discard(store);
+}
+
+static void add_dataset(char id[RESOURCE_ID_SIZE])
+{
+    struct dataset_view view = {.bytes = 960, .description_json = strdup("{\"sfreq\":100}")};
+    memcpy(view.sha256, sha_a, sizeof view.sha256);
+    OK(dataset_insert, &view, NULL);
+    memcpy(id, view.id, RESOURCE_ID_SIZE);
+    dataset_view_clear(&view);
+}
+
+/* A fit of anna's, answered by the result of `answer` (NULL: by none). */
+static enum job_state add_job(const char *dataset, const char *answer, char id[RESOURCE_ID_SIZE])
+{
+    const struct store_submission submission = {.fingerprint = sha_c, .answer = answer};
+    struct job_view job = {.type = JOB_FIT, .device = "auto", .ownership = {.owner = "anna"}};
+    snprintf(job.dataset, sizeof job.dataset, "%s", dataset);
+    OK(job_insert, &submission, &job);
+    ck_assert_str_eq(job.answered_from,
+                     answer != NULL && job.state == JOB_STATE_SUCCEEDED ? answer : "");
+    memcpy(id, job.id, RESOURCE_ID_SIZE);
+    const enum job_state state = job.state;
+    job_view_clear(&job);
+    return state;
+}
+
+/* Ends the next job with a result. */
+static void succeed(const char *job)
+{
+    struct store_claim claimed = {0};
+    bool found = false;
+    OK(job_claim, &processor, &found, &claimed);
+    ck_assert(found);
+    ck_assert_str_eq(claimed.job, job);
+    const struct store_outcome outcome = {
+        .state = JOB_STATE_SUCCEEDED,
+        .result_json = "{\"model\":\"" MODEL "\"}",
+        .artifacts = {[ARTIFACT_LABELS] = sha_b, [ARTIFACT_CLEANED] = sha_c},
+        .model_id = MODEL,
+        .model_json = "{\"channels\":[],\"types\":[]}",
+    };
+    OK(job_finish, job, claimed.fence, &outcome);
+    store_claim_clear(&claimed);
+}
+
+static void check_answer(const struct store_viewer *viewer, const char *expected)
+{
+    char found[RESOURCE_ID_SIZE] = "?";
+    OK(answer_find, sha_c, viewer, found);
+    ck_assert_str_eq(found, expected);
+}
+
+START_TEST(test_who_finds_what)
+{
+    static const struct store_viewer anna = {"anna"}, bert = {"bert"};
+    char dataset[RESOURCE_ID_SIZE], job[RESOURCE_ID_SIZE], found[RESOURCE_ID_SIZE];
+    struct ownership_change change = {.has_visibility = true, .to = {.visibility = VISIBILITY_LAB}};
+    struct store_removed removed;
+    add_dataset(dataset);
+    ck_assert_int_eq(add_job(dataset, NULL, job), JOB_STATE_QUEUED);
+    check_answer(NULL, "");
+    succeed(job);
+    check_answer(NULL, job);
+    check_answer(&anna, job);
+    check_answer(&bert, "");
+    OK(ownership_change, job, &change);
+    check_answer(&bert, job);
+    OK(answer_find, sha_b, NULL, found);
+    ck_assert_str_eq(found, "");
+    OK(result_delete, job, &removed);
+    store_removed_clear(&removed);
+    check_answer(NULL, "");
+}
+END_TEST
+
+START_TEST(test_answer_has_all_of_its_own)
+{
+    char one[RESOURCE_ID_SIZE], two[RESOURCE_ID_SIZE], job[RESOURCE_ID_SIZE],
+        answered[RESOURCE_ID_SIZE];
+    struct store_result result = {0};
+    struct store_removed removed;
+    struct model_view *models = NULL;
+    size_t n_models = 0;
+    add_dataset(one);
+    add_dataset(two);
+    add_job(one, NULL, job);
+    succeed(job);
+    ck_assert_int_eq(add_job(two, job, answered), JOB_STATE_SUCCEEDED);
+    check_answer(NULL, answered);
+    OK(model_list, NULL, 10, &models, &n_models);
+    ck_assert_uint_eq(n_models, 2);
+    ck_assert_str_eq(models[0].job, answered);
+    ck_assert_str_eq(models[0].dataset, two);
+    ck_assert_str_eq(models[0].model_json, models[1].model_json);
+    ck_assert_str_ne(models[0].id, MODEL);
+    OK(dataset_delete, one, STORE_WHENEVER_USED, &removed);
+    store_removed_clear(&removed);
+    OK(model_delete, MODEL);
+    OK(job_result, answered, &result);
+    ck_assert_ptr_nonnull(strstr(result.json, models[0].id));
+    ck_assert_ptr_null(strstr(result.json, MODEL));
+    ck_assert_str_eq(result.artifacts[ARTIFACT_LABELS], sha_b);
+    ck_assert_str_eq(result.artifacts[ARTIFACT_CLEANED], sha_c);
+    free(result.json);
+    model_list_free(models, n_models);
+    ck_assert(store->functions->blob_is_needed(store, sha_b));
+    /* Nothing of it waits. */
+    struct store_claim claimed = {0};
+    bool found = true;
+    OK(job_claim, &processor, &found, &claimed);
+    ck_assert(!found);
+}
+END_TEST
+
+START_TEST(test_answer_that_has_gone_queues)
+{
+    char dataset[RESOURCE_ID_SIZE], job[RESOURCE_ID_SIZE], second[RESOURCE_ID_SIZE];
+    struct store_removed removed;
+    add_dataset(dataset);
+    add_job(dataset, NULL, job);
+    succeed(job);
+    OK(model_delete, MODEL);
+    check_answer(NULL, "");
+    ck_assert_int_eq(add_job(dataset, job, second), JOB_STATE_QUEUED);
+    succeed(second);
+    OK(result_delete, second, &removed);
+    store_removed_clear(&removed);
+    ck_assert_int_eq(add_job(dataset, second, job), JOB_STATE_QUEUED);
+}
+END_TEST
+
+TCase *store_suite_answers(const struct store_under_test *implementation)
+{
+    TCase *tests = tcase_create("answers");
+    under_test = implementation;
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, test_who_finds_what);
+    tcase_add_test(tests, test_answer_has_all_of_its_own);
+    tcase_add_test(tests, test_answer_that_has_gone_queues);
+    return tests;
+}
