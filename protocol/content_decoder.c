@@ -17,6 +17,7 @@ struct content_decoder {
     z_stream gzip;
     bool gzip_open;
     bool at_end; /* of a frame; what follows is another one */
+    bool in_frame;
     bool begun;
     uint64_t made;
     unsigned char out[OUT_BYTES];
@@ -84,6 +85,14 @@ static enum rejectd_status give(struct content_decoder *decoder, size_t count,
                       : decoder->options.sink(decoder->options.context, decoder->out, count, error);
 }
 
+/* The library may know formats from before zstd was finished, too, and reads those otherwise. The
+ * first byte of a frame tells them. */
+static bool begins_frame(unsigned char first)
+{
+    enum { ZSTD = 0x28, SKIPPABLE = 0x50, KIND = 0xf0 };
+    return first == ZSTD || (first & KIND) == SKIPPABLE;
+}
+
 /* Decoding goes on while there is input, and while `out` came back full: then there may be more. */
 static enum rejectd_status write_zstd(struct content_decoder *decoder, const void *bytes,
                                       size_t count, struct rejectd_error *error)
@@ -92,10 +101,13 @@ static enum rejectd_status write_zstd(struct content_decoder *decoder, const voi
     bool full = false;
     while (in.pos < in.size || (full && !decoder->at_end)) {
         ZSTD_outBuffer out = {.dst = decoder->out, .size = OUT_BYTES};
+        if (!decoder->in_frame && !begins_frame(((const unsigned char *)bytes)[in.pos]))
+            return fail_damaged(decoder, "it doesn't begin as a frame does", error);
         const size_t left = ZSTD_decompressStream(decoder->zstd, &out, &in);
         if (ZSTD_isError(left))
             return fail_damaged(decoder, ZSTD_getErrorName(left), error);
         decoder->at_end = left == 0;
+        decoder->in_frame = left != 0;
         full = out.pos == out.size;
         const enum rejectd_status status = give(decoder, out.pos, error);
         if (status != REJECTD_OK)

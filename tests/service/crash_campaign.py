@@ -150,27 +150,40 @@ class Client(threading.Thread):
                 self.known.ready.pop(dataset, None)
 
 
-def result_of(api, job):
-    """{path: digest} of all that a job has made."""
+def result_of(api, job, may_go):
+    """{path: digest} of all that a job has made; None when it was removed with its dataset."""
     found = {}
+    if job["result"] is None:
+        expect(may_go() and job["result_removed_at"], "the result of", job["id"], "is lost")
+        return None
     for path in [job["result"]] + [f"{job['result']}/{name}" for name in ARTIFACTS]:
         answer = api.get(path)
+        if answer.status == 404 and may_go():
+            return None
         expect(answer.status == 200, path, answer.status, answer.body[:300])
         found[path] = hashlib.sha256(answer.body).hexdigest()
     return found
 
 
 def look_at_job(api, known, identity):
+    dataset = known.jobs[identity]
+    was_deleted = dataset in known.deleted
     answer = api.get(f"/v1/jobs/{identity}")
     expect(answer.status == 200, "job", identity, "is lost:", answer.status)
     job = json.loads(answer.body)
     if job["state"] not in FINAL:
         expect(identity not in known.finished, "job", identity, "was finished, and is", job["state"])
         return
-    seen = job, result_of(api, job) if job["state"] == "succeeded" else {}
+    result = {}
+    if job["state"] == "succeeded":
+        result = result_of(api, job, lambda: dataset in known.deleted or dataset in known.deleting)
+        expect(not was_deleted or result is None, "the result of", identity, "outlives its dataset")
+    record = {name: job[name] for name in job.keys() - {"result", "result_removed_at"}}
     with known.lock:
-        first = known.finished.setdefault(identity, seen)
-    expect(seen == first, "job", identity, "was", first, "and is", seen)
+        first = known.finished.setdefault(identity, (record, result))
+    if result is None or first[1] is None:
+        result = first[1]
+    expect((record, result) == first, "job", identity, "was", first, "and is", (record, result))
 
 
 def look_at_dataset(api, known, identity, digest):
