@@ -332,11 +332,25 @@ static bool find_place(struct rejectd_client *client, const char *resource,
     return !place->complete;
 }
 
+/* What was sent is of one file, and what follows would be of another. */
+static enum rejectd_status check_unchanged(int file, const struct stat *before,
+                                           struct rejectd_error *error)
+{
+    struct stat about;
+    const bool same = fstat(file, &about) == 0 && about.st_size == before->st_size &&
+                      about.st_mtim.tv_sec == before->st_mtim.tv_sec &&
+                      about.st_mtim.tv_nsec == before->st_mtim.tv_nsec;
+    return same ? REJECTD_OK
+                : REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "",
+                               "the file has changed while it was sent");
+}
+
 /* CONFLICT: an earlier connection is not known to be dead yet, or had brought more than was told.
  */
-static enum rejectd_status send_again(struct rejectd_client *client, struct sending *sending,
-                                      const struct rejectd_transfer *transfer,
-                                      struct rejectd_error *error)
+static enum rejectd_status send_pieces(struct rejectd_client *client, struct sending *sending,
+                                       const struct stat *before,
+                                       const struct rejectd_transfer *transfer,
+                                       struct rejectd_error *error)
 {
     const uint64_t total = sending->size;
     struct patience patience = {.seconds = transfer->retry_seconds};
@@ -348,6 +362,8 @@ static enum rejectd_status send_again(struct rejectd_client *client, struct send
             send_rest(client, sending, place.offset, total, transfer, error);
         if (!may_pass(status) && !(again && status == REJECTD_CONFLICT))
             return status;
+        if (check_unchanged(sending->file, before, error) != REJECTD_OK)
+            return REJECTD_INVALID_REQUEST;
         again = true;
         if (!find_place(client, sending->resource, &patience, &place))
             return place.complete ? REJECTD_OK : status;
@@ -355,6 +371,18 @@ static enum rejectd_status send_again(struct rejectd_client *client, struct send
             return REJECTD_FAIL(error, REJECTD_CONFLICT, "",
                                 "the server has more of the samples than the file");
     }
+}
+
+static enum rejectd_status send_again(struct rejectd_client *client, struct sending *sending,
+                                      const struct rejectd_transfer *transfer,
+                                      struct rejectd_error *error)
+{
+    struct stat before;
+    if (fstat(sending->file, &before) != 0)
+        return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "", "the file cannot be looked at: %s",
+                            strerror(errno));
+    const enum rejectd_status status = send_pieces(client, sending, &before, transfer, error);
+    return status == REJECTD_OK ? check_unchanged(sending->file, &before, error) : status;
 }
 
 enum rejectd_status rejectd_client_upload_samples(struct rejectd_client *client, const char *id,

@@ -92,6 +92,11 @@ enum rejectd_status blobs_open_file(struct blobs *blobs, const char *sha256, int
                                     uint64_t *size, struct rejectd_error *error)
 {
     struct stat status;
+    /* The store of a backup may say anything. */
+    if (!sha256_is_text(sha256)) {
+        *fd = -1;
+        return blobs_fail(blobs, "the opening", sha256, EINVAL, error);
+    }
     *fd = openat(blobs->directory, sha256, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (*fd < 0) {
         return blobs_fail(blobs, "the opening", sha256, errno, error);
@@ -151,8 +156,9 @@ void blobs_unmap(struct blob_map *map)
 void blobs_remove(struct blobs *blobs, const char *sha256)
 {
     struct stat status;
-    const bool known = fstatat(blobs->directory, sha256, &status, AT_SYMLINK_NOFOLLOW) == 0;
-    if (unlinkat(blobs->directory, sha256, 0) == 0 && known) {
+    const bool known = sha256_is_text(sha256) &&
+                       fstatat(blobs->directory, sha256, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    if (known && unlinkat(blobs->directory, sha256, 0) == 0) {
         atomic_fetch_sub(&blobs->bytes, (long long)status.st_size);
         atomic_fetch_sub(&blobs->n_blobs, 1);
     }

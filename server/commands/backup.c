@@ -97,6 +97,11 @@ static void fetch(struct backup *backup, const char *sha256, const char *holder)
 {
     struct file_digest digest;
     struct rejectd_error error = {0};
+    if (!sha256_is_text(sha256)) {
+        printf("%s: its content is named by no digest\n", holder);
+        note_missing(backup, sha256, true);
+        return;
+    }
     enum rejectd_status status = (backup->copies ? file_copy : file_link)(
         backup->blobs_from, sha256, backup->blobs_to, sha256, &digest, &error);
     if (status == REJECTD_CONFLICT) { /* of the round before */

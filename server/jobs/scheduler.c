@@ -140,7 +140,8 @@ static struct store_room room_for(struct scheduler *scheduler, const char *devic
     }
     if (reserved->job[0] != '\0') {
         const int64_t beside = after < limit ? limit - after - reserved->bytes : -1;
-        room.first = strcmp(reserved->device, device) == 0 ? reserved->job : NULL;
+        /* For whichever device may take it: the one that it waits for may have another job. */
+        room.first = reserved->job;
         room.most_for_first = left;
         left = beside < left ? beside : left;
     }
@@ -153,9 +154,10 @@ static void reserve(struct scheduler *scheduler, const struct store_room *room, 
                     struct running *claimed)
 {
     struct reservation *reserved = &scheduler->reserved;
-    const bool its_own = room->first != NULL;
-    if (its_own && (!room->first_is_there ||
-                    (claimed != NULL && strcmp(claimed->claimed.claim.job, reserved->job) == 0))) {
+    const bool its_own = strcmp(reserved->device, device) == 0;
+    if (reserved->job[0] != '\0' &&
+        ((its_own && !room->first_is_there) ||
+         (claimed != NULL && strcmp(claimed->claimed.claim.job, reserved->job) == 0))) {
         forget_reservation(scheduler);
         pthread_cond_broadcast(&scheduler->changed);
     }
@@ -503,6 +505,11 @@ void scheduler_cancel(struct scheduler *scheduler, const char *job)
     struct running *running = find_running(scheduler, job);
     if (running != NULL) {
         running->cancelled = true;
+    }
+    /* The device that it waited for may be busy for long, and would not tell that it is gone. */
+    if (strcmp(scheduler->reserved.job, job) == 0) {
+        forget_reservation(scheduler);
+        pthread_cond_broadcast(&scheduler->changed);
     }
     pthread_mutex_unlock(&scheduler->lock);
 }

@@ -72,7 +72,7 @@ size_t scheduler_n_running(struct scheduler *scheduler);
 
 /* A job was queued, or a device takes other jobs than before. */
 void scheduler_wake(struct scheduler *scheduler);
-/* Tells a running job's worker that it was cancelled; nothing happens when it doesn't run. */
+/* A job was cancelled: tells its worker when it runs, and frees the memory that it waits for. */
 void scheduler_cancel(struct scheduler *scheduler, const char *job);
 /* Fills stage, fraction and time left of a job that is running; false when it doesn't run. */
 bool scheduler_show_progress(struct scheduler *scheduler, struct job_view *job);

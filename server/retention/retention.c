@@ -2,6 +2,7 @@
 
 #include "server/clock.h"
 #include "server/retention/removal.h"
+#include "server/uploads/partials.h"
 
 enum { MOST_AT_ONCE = 64 };
 
@@ -21,6 +22,9 @@ static void sweep_kind(struct service *service, int64_t seconds, lister list, bo
     const int64_t before = clock_milliseconds() - 1000 * seconds;
     enum rejectd_status status = list(service->store, before, ids, MOST_AT_ONCE, &n, &error);
     for (size_t i = 0; i < n; i++) {
+        if (are_datasets && partials_is_busy(service->partials, ids[i])) {
+            continue; /* an upload may take longer than datasets are kept */
+        }
         status = are_datasets ? removal_of_dataset(service, ids[i], NULL, before, &error)
                               : removal_of_result(service, ids[i], &error);
         /* Used, or deleted, since it was listed. */

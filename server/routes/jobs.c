@@ -265,13 +265,13 @@ void job_remove(struct request *request, struct response *response)
         respond_problem(response, &error);
         return;
     }
+    /* It may have held memory for itself, too, when it was queued. */
+    scheduler_cancel(service->scheduler, job.id);
     if (job_state_is_final(job.state)) {
         metrics_count_job(service->metrics, job.type, job.state, NULL, 0.0);
         waiters_wake_job(service->waiters, job.id);
         job_events_state(service->events, store, job.id);
-        scheduler_wake(service->scheduler); /* it may have held memory for itself */
     } else {
-        scheduler_cancel(service->scheduler, job.id);
         scheduler_show_progress(service->scheduler, &job);
     }
     respond_job(request, 202, &job, response);

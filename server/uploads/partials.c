@@ -120,6 +120,15 @@ void partials_leave(struct partials *partials, const char *dataset)
     pthread_mutex_unlock(&partials->lock);
 }
 
+bool partials_is_busy(struct partials *partials, const char *dataset)
+{
+    pthread_mutex_lock(&partials->lock);
+    const struct entry *entry = *find(partials, dataset);
+    const bool busy = entry != NULL && entry->busy;
+    pthread_mutex_unlock(&partials->lock);
+    return busy;
+}
+
 void partials_keep(struct partials *partials, const char *dataset,
                    const struct blob_progress *progress)
 {
@@ -184,19 +193,37 @@ uint64_t partials_offset(const struct store_partial *partial)
     return partial->header_bytes + (partial->in_header ? 0 : partial->sample_bytes);
 }
 
+enum rejectd_status partials_get(struct partials *partials, const char *dataset,
+                                 struct store_partial *partial, struct rejectd_error *error)
+{
+    struct service *service = partials->service;
+    const enum rejectd_status status =
+        service->store->functions->partial_get(service->store, dataset, partial, error);
+    if (status == REJECTD_NOT_FOUND ||
+        (status == REJECTD_OK &&
+         !blobs_partial_has(service->blobs, dataset, partial->sample_bytes))) {
+        *partial = (struct store_partial){0};
+        return REJECTD_OK;
+    }
+    /* All was there, and not committed: the last piece does that, and no piece is empty. */
+    if (status == REJECTD_OK && partial->sample_bytes > 0 &&
+        partials_offset(partial) >= partial->total) {
+        partial->sample_bytes--;
+    }
+    return status;
+}
+
 enum rejectd_status partials_look(struct partials *partials, const char *dataset,
                                   struct http_place *place, struct rejectd_error *error)
 {
-    struct service *service = partials->service;
-    struct store_partial partial;
-    enum rejectd_status status =
-        service->store->functions->partial_get(service->store, dataset, &partial, error);
+    struct store_partial partial = {0};
+    const enum rejectd_status status = partials_get(partials, dataset, &partial, error);
     *place = (struct http_place){.known = true};
-    if (status == REJECTD_OK && blobs_partial_has(service->blobs, dataset, partial.sample_bytes)) {
+    if (status == REJECTD_OK) {
         place->offset = partials_offset(&partial);
         place->length = partial.total;
     }
-    return status == REJECTD_NOT_FOUND ? REJECTD_OK : status;
+    return status;
 }
 
 /* ---- expiry ---- */

@@ -24,6 +24,8 @@ void partials_close(struct partials *partials); /* NULL is allowed */
 enum rejectd_status partials_enter(struct partials *partials, const char *dataset,
                                    struct rejectd_error *error);
 void partials_leave(struct partials *partials, const char *dataset);
+/* Whether somebody uploads to it now. */
+bool partials_is_busy(struct partials *partials, const char *dataset);
 
 /* Remembers how far the partial file is hashed, and tells it; false when that isn't known. */
 void partials_keep(struct partials *partials, const char *dataset,
@@ -36,6 +38,10 @@ void partials_discard(struct partials *partials, const char *dataset);
 /* After a dataset was deleted: removes its partial file, now or when its upload has ended. */
 void partials_dataset_deleted(struct partials *partials, const char *dataset);
 
+/* What is kept of the pieces before, of which at least a byte is still to come; zeros when nothing
+ * is. */
+enum rejectd_status partials_get(struct partials *partials, const char *dataset,
+                                 struct store_partial *partial, struct rejectd_error *error);
 /* How far the upload to a dataset that awaits samples has got. */
 enum rejectd_status partials_look(struct partials *partials, const char *dataset,
                                   struct http_place *place, struct rejectd_error *error);

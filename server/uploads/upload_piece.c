@@ -69,22 +69,6 @@ static enum rejectd_status fail_place(const struct upload *upload, const struct 
                         (unsigned long long)piece->first, (unsigned long long)place->offset);
 }
 
-/* What is kept of the pieces before; zeros when there are none. */
-static enum rejectd_status load(struct upload *upload, struct store_partial *partial,
-                                struct rejectd_error *error)
-{
-    struct store *store = upload->service->store;
-    const enum rejectd_status status =
-        store->functions->partial_get(store, upload->dataset, partial, error);
-    if (status == REJECTD_NOT_FOUND ||
-        (status == REJECTD_OK &&
-         !blobs_partial_has(upload->service->blobs, upload->dataset, partial->sample_bytes))) {
-        *partial = (struct store_partial){0};
-        return REJECTD_OK;
-    }
-    return status;
-}
-
 static enum rejectd_status check_place(const struct upload *upload,
                                        const struct store_partial *partial,
                                        struct http_place *place, struct rejectd_error *error)
@@ -124,7 +108,8 @@ enum rejectd_status upload_piece_open(struct upload *upload, struct http_place *
                                       struct rejectd_error *error)
 {
     struct store_partial partial;
-    enum rejectd_status status = load(upload, &partial, error);
+    enum rejectd_status status =
+        partials_get(upload->service->partials, upload->dataset, &partial, error);
     if (status == REJECTD_OK) {
         status = check_place(upload, &partial, place, error);
     }

@@ -153,6 +153,52 @@ class TestWaiting:
         assert gpus.api.finish(large)["state"] == "succeeded"
 
 
+class TestWaitingBesideOthers:
+    """Three GPUs; there is room for a large job and one small one."""
+
+    @pytest.fixture
+    def gpus(self, own_daemon, tmp_path):
+        probe = Gpus(own_daemon, tmp_path, THREADS, 3)
+        small, large = (probe.api.upload(description(**s), noise(**s)) for s in (SMALL, LARGE))
+        bytes_small = host_bytes(probe.api, small, "cuda:0")
+        bytes_large = host_bytes(probe.api, large, "cuda:0", "interpolate", **QUICK)
+        probe.daemon.stop()
+        limit = str(bytes_large + 3 * bytes_small // 2)
+        made = Gpus(own_daemon, tmp_path, (*THREADS, "--job-memory", limit), 3).ready()
+        made.small, made.large = small, large
+        try:
+            self.wait(made)
+            yield made
+        finally:
+            for device in (0, 1, 2):
+                made.heal(device, "slow")
+
+    def wait(self, gpus):
+        """A large job waits for memory, reserved on cuda:2, which has a small one to do meanwhile; so has
+        cuda:1, and cuda:0 is free."""
+        for device in (0, 1, 2):
+            gpus.fault(device, "slow", once=False)
+        before = [gpus.submit(gpus.small, device) for device in ("cuda:0", "cuda:1")]
+        for i, job in enumerate(before):
+            gpus.running_on(f"cuda:{i}", job)
+        gpus.waiting = gpus.submit(gpus.large, "cuda", "interpolate", **QUICK)
+        eventually(lambda: "job-waits" in gpus.log(), 10, "memory is reserved")
+        gpus.running_on("cuda:2", gpus.submit(gpus.small, "cuda:2"))
+        gpus.heal(0, "slow")
+        assert gpus.api.finish(before[0])["state"] == "succeeded"
+        assert gpus.api.job(gpus.waiting)["state"] == "queued"
+
+    def test_cancelled_while_its_device_works(self, gpus):
+        assert gpus.api.delete(f"/v1/jobs/{gpus.waiting}").status == 202
+        assert gpus.api.finish(gpus.submit(gpus.small, "cuda:0"), 15)["state"] == "succeeded"
+        assert {gpus.devices()[f"cuda:{i}"]["state"] for i in (1, 2)} == {"busy"}
+
+    def test_another_device_takes_it(self, gpus):
+        gpus.heal(1, "slow")
+        assert gpus.api.finish(gpus.waiting, 15)["state"] == "succeeded"
+        assert gpus.devices()["cuda:2"]["state"] == "busy"
+
+
 class TestBeforeTheBody:
     """Whoever asks before sending a body (Expect: 100-continue) gets the final answer at once, and
     whoever doesn't gets it as well; the connection ends there, and nothing is stored."""

@@ -1,9 +1,11 @@
 """rejectd backup beside a running daemon, and rejectd restore."""
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import threading
 
@@ -156,6 +158,23 @@ def test_backup_without_what_is_damaged(used, tmp_path):
     assert manifest["lacking"] == 2 and len(manifest["blobs"]) == 2
     run = command("restore", "--data-dir", tmp_path / "second" / "data", "--from", tmp_path / "backup")
     assert run.returncode == 0 and "2 that were missing or damaged" in run.stdout, run
+
+
+def test_names_that_are_no_digests(used, tmp_path):
+    """A store that somebody else made names files outside of the blobs: none is saved, none removed."""
+    used.stop()
+    identity = used.dataset["id"]
+    with contextlib.closing(sqlite3.connect(used.data / "store.sqlite")) as store:
+        store.execute("UPDATE datasets SET sha256 = '../store.sqlite' WHERE id = ?", [identity])
+        store.execute("UPDATE artifacts SET sha256 = '../precious' WHERE name LIKE 'labels%'")
+        store.commit()
+    (used.data / "precious").write_text("stays")
+    run = backup(used, tmp_path / "backup")
+    assert run.returncode == 1 and "lacks 2 files" in run.stderr, run
+    assert check_manifest(tmp_path / "backup")["lacking"] == 2
+    used.start()
+    assert used.api.delete(f"/v1/datasets/{identity}").status == 204
+    assert (used.data / "store.sqlite").exists() and (used.data / "precious").read_text() == "stays"
 
 
 def test_backup_needs_an_empty_folder(used, tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import numpy as np
 import pytest
@@ -115,6 +116,25 @@ class TestUpload:
         done = run("upload", tmp_path / "x.npy", "--metadata", tmp_path / "x.json", server=server)
         check_uploaded(daemon.api, done, hashlib.sha256(data.tobytes()).hexdigest())
         assert proxy.passed < 90_000_000 + 40_000_000
+
+    @pytest.mark.parametrize("change", ["written again", "cut"])
+    def test_file_that_changes_meanwhile(self, api, daemon, proxied, source, change):
+        """The samples would be half of the one and half of the other."""
+        arguments, _ = source
+        path, before = arguments[1], api.listed("datasets")
+        proxy, server = proxied(daemon.port, [1_000_000])
+
+        def write():
+            if change == "cut":
+                os.truncate(path, 2_000_000)
+            else:
+                with path.open("r+b") as file:
+                    np.save(file, noise(**SHAPE, seed=1))
+
+        proxy.on_cut = write
+        done = run(*arguments, "--retry", "5", server=server)
+        assert done.returncode == USAGE and "has changed" in done.stderr, done
+        eventually(lambda: api.listed("datasets") == before, 10, "the dataset is deleted")
 
     def test_compress(self, api, daemon, proxied, tmp_path):
         data = np.round(noise(**SHAPE), 6)

@@ -1,10 +1,12 @@
 """Samples in pieces: offsets, broken lines, killed daemons, expiry, two at once."""
 
+import contextlib
 import hashlib
 import http.client
 import random
 import select
 import socket
+import sqlite3
 import threading
 import time
 
@@ -291,6 +293,26 @@ class TestRestarts:
         assert upload.ready() == hashlib.sha256(body).hexdigest()
         assert not partial_files(daemon)
         proxy.close()
+
+    def test_all_of_it_before_the_commit(self, own_daemon):
+        """A daemon that ended when all samples were durable, and the dataset did not have them yet."""
+        daemon = own_daemon()
+        for _, made, body, content_type, data in bodies():
+            upload = Pieces(daemon.api, daemon.api.create(made), body, content_type)
+            assert upload.send(0, len(body) - 8).status == 204
+            daemon.kill()
+            identity = upload.path.split("/")[3]
+            with (daemon.data / "blobs" / f"partial-{identity}").open("ab") as partial:
+                partial.write(body[-8:])
+            with contextlib.closing(sqlite3.connect(daemon.data / "store.sqlite")) as store:
+                store.execute("UPDATE partials SET sample_bytes = sample_bytes + 8 WHERE dataset = ?", [identity])
+                store.commit()
+            daemon.start()
+            upload.api = daemon.api
+            offset, length, complete = upload.look()
+            assert len(body) - 8 <= offset < len(body) == length and not complete
+            assert upload.send(offset, len(body)).status == 200
+            assert upload.ready() == hashlib.sha256(data.tobytes()).hexdigest()
 
     def test_strays_are_swept(self, own_daemon):
         """A partial file without a record goes at the start; a record without its file is a new start."""

@@ -1,5 +1,6 @@
 """What is removed for good, on request or after its time, and what the log says of it."""
 
+import http.client
 import json
 
 import pytest
@@ -124,6 +125,23 @@ class TestRetention:
         assert dataset_now(api, dataset)["state"] == "ready"
         api.delete(f"/v1/jobs/{job}")
         eventually(lambda: api.get(f"/v1/datasets/{dataset['id']}").status == 404, 30, "it goes")
+
+    def test_not_while_it_is_uploaded(self, own_daemon):
+        """An upload that takes longer than datasets are kept."""
+        daemon = own_daemon("--dataset-retention-seconds", "1")
+        api = daemon.api
+        dataset, body = api.create(description()), noise().tobytes()
+        connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=20)
+        connection.putrequest("PUT", f"/v1/datasets/{dataset['id']}/samples")
+        connection.putheader("Content-Length", len(body))
+        connection.endheaders()
+        connection.send(body[:5000])
+        later = api.create(description())
+        eventually(lambda: api.get(f"/v1/datasets/{later['id']}").status == 404, 10, "the later one goes")
+        connection.send(body[5000:])
+        assert connection.getresponse().status == 200
+        connection.close()
+        eventually(lambda: api.get(f"/v1/datasets/{dataset['id']}").status == 404, 10, "it goes")
 
     def test_for_ever_until_it_is_set(self, own_daemon, tmp_path):
         """A setting that is read again, and what is older than the daemon."""
