@@ -103,6 +103,7 @@ class TestWaiting:
         # Small ones go on beside it.
         assert gpus.api.finish(gpus.submit(gpus.small, "cuda:1"))["state"] == "succeeded"
         large = gpus.submit(gpus.large, "cuda:1", "interpolate", **QUICK)
+        self.stays_queued(gpus, large)  # long enough for its memory to be reserved
         later = [gpus.submit(gpus.small, device) for device in ("cuda:1", "cpu")]
         self.stays_queued(gpus, large, *later)
         assert "job-waits" in gpus.log()
@@ -132,6 +133,7 @@ class TestWaiting:
         running = gpus.submit(gpus.small, "cuda:0")
         gpus.running_on("cuda:0", running)
         large = gpus.submit(gpus.large, "cuda:1", "interpolate", **QUICK)
+        self.stays_queued(gpus, large)  # long enough for its memory to be reserved
         later = [gpus.submit(gpus.small, device) for device in ("cuda:1", "cpu")]
         self.stays_queued(gpus, large, *later)
         assert gpus.api.delete(f"/v1/jobs/{large}").status == 202
@@ -143,6 +145,7 @@ class TestWaiting:
         running = gpus.submit(gpus.small, "cuda:0")
         gpus.running_on("cuda:0", running)
         large = gpus.submit(gpus.large, "cuda:1", "interpolate", **QUICK)
+        self.stays_queued(gpus, large)  # long enough for its memory to be reserved
         later = gpus.submit(gpus.small, "cpu")
         self.stays_queued(gpus, large, later)
         gpus.fault(1, "open-fail", once=False)
