@@ -278,20 +278,6 @@ void query_read_time(struct query *query, char out[RESOURCE_TIME_SIZE])
     }
 }
 
-bool store_list_grow(void **list, size_t n, size_t size)
-{
-    /* Doubling at powers of two; lists have at most RESOURCE_MAX_LIST entries. */
-    if (n != 0 && (n & (n - 1)) != 0) {
-        return true;
-    }
-    void *grown = realloc(*list, (n == 0 ? 1 : 2 * n) * size);
-    if (grown == NULL) {
-        return false;
-    }
-    *list = grown;
-    return true;
-}
-
 static enum rejectd_status migrate(struct sqlite_connection *connection,
                                    struct rejectd_error *error)
 {

@@ -36,9 +36,6 @@ enum rejectd_status query_end_ids(struct query *query, char (*ids)[RESOURCE_ID_S
 /* Reads a time in milliseconds as text, "" for NULL. */
 void query_read_time(struct query *query, char out[RESOURCE_TIME_SIZE]);
 
-/* Grows an array for one more element of `size` bytes, up to `limit`; false without memory. */
-bool store_list_grow(void **list, size_t n, size_t size);
-
 enum rejectd_status sqlite_dataset_insert(struct store *store, struct dataset_view *dataset,
                                           const struct store_part *part,
                                           struct rejectd_error *error);

@@ -9,8 +9,9 @@
 #define DATASET_COLUMNS_READ DATASET_COLUMNS ", used_at"
 #define MODEL_COLUMNS "id, job, dataset, created_at, model, owner, visibility"
 
-static void read_dataset(struct query *query, struct dataset_view *dataset)
+static void read_dataset(struct query *query, void *item)
 {
+    struct dataset_view *dataset = item;
     *dataset = (struct dataset_view){0};
     query_read_text(query, dataset->id, sizeof dataset->id);
     query_read_text(query, dataset->sha256, sizeof dataset->sha256);
@@ -22,6 +23,14 @@ static void read_dataset(struct query *query, struct dataset_view *dataset)
     dataset->used_at = query_read_integer(query);
     dataset->state = dataset->sha256[0] == '\0' ? DATASET_AWAITING_SAMPLES : DATASET_READY;
 }
+
+static void clear_dataset(void *item)
+{
+    dataset_view_clear(item);
+}
+
+static const struct query_items dataset_items = {sizeof(struct dataset_view), read_dataset,
+                                                 clear_dataset};
 
 enum rejectd_status sqlite_dataset_insert(struct store *store, struct dataset_view *dataset,
                                           const struct store_part *part,
@@ -126,7 +135,6 @@ enum rejectd_status sqlite_dataset_list(struct store *store, const struct store_
 {
     struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
     void *list = NULL;
-    size_t n = 0;
     struct query query;
     pthread_mutex_lock(&reader->lock);
     query_begin(&query, reader,
@@ -135,22 +143,9 @@ enum rejectd_status sqlite_dataset_list(struct store *store, const struct store_
                 error);
     query_bind_viewer(&query, viewer);
     query_bind_integer(&query, (int64_t)limit);
-    while (query_next(&query)) {
-        if (!store_list_grow(&list, n, sizeof **datasets)) {
-            query.status = REJECTD_FAIL_MEMORY(error, n * sizeof **datasets);
-            break;
-        }
-        read_dataset(&query, &((struct dataset_view *)list)[n++]);
-    }
-    const enum rejectd_status status = query_end(&query);
+    const enum rejectd_status status = query_end_list(&query, &dataset_items, &list, n_datasets);
     pthread_mutex_unlock(&reader->lock);
-    if (status != REJECTD_OK) {
-        dataset_list_free(list, n);
-        list = NULL;
-        n = 0;
-    }
     *datasets = list;
-    *n_datasets = n;
     return status;
 }
 
@@ -175,8 +170,9 @@ enum rejectd_status sqlite_dataset_with_samples(struct store *store,
     return status;
 }
 
-static void read_model(struct query *query, struct model_view *model)
+static void read_model(struct query *query, void *item)
 {
+    struct model_view *model = item;
     *model = (struct model_view){0};
     query_read_text(query, model->id, sizeof model->id);
     query_read_text(query, model->job, sizeof model->job);
@@ -185,6 +181,13 @@ static void read_model(struct query *query, struct model_view *model)
     model->model_json = query_read_copy(query);
     query_read_ownership(query, &model->ownership);
 }
+
+static void clear_model(void *item)
+{
+    model_view_clear(item);
+}
+
+static const struct query_items model_items = {sizeof(struct model_view), read_model, clear_model};
 
 enum rejectd_status sqlite_model_insert(struct store *store, struct model_view *model,
                                         struct rejectd_error *error)
@@ -241,7 +244,6 @@ enum rejectd_status sqlite_model_list(struct store *store, const struct store_vi
 {
     struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
     void *list = NULL;
-    size_t n = 0;
     struct query query;
     pthread_mutex_lock(&reader->lock);
     query_begin(&query, reader,
@@ -250,22 +252,9 @@ enum rejectd_status sqlite_model_list(struct store *store, const struct store_vi
                 error);
     query_bind_viewer(&query, viewer);
     query_bind_integer(&query, (int64_t)limit);
-    while (query_next(&query)) {
-        if (!store_list_grow(&list, n, sizeof **models)) {
-            query.status = REJECTD_FAIL_MEMORY(error, n * sizeof **models);
-            break;
-        }
-        read_model(&query, &((struct model_view *)list)[n++]);
-    }
-    const enum rejectd_status status = query_end(&query);
+    const enum rejectd_status status = query_end_list(&query, &model_items, &list, n_models);
     pthread_mutex_unlock(&reader->lock);
-    if (status != REJECTD_OK) {
-        model_list_free(list, n);
-        list = NULL;
-        n = 0;
-    }
     *models = list;
-    *n_models = n;
     return status;
 }
 

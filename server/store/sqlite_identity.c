@@ -119,8 +119,9 @@ enum rejectd_status sqlite_ownership_change(struct store *store, const char *id,
 
 #define TOKEN_COLUMNS "id, user, role, hash, created_at, expires_at, revoked_at"
 
-static void read_token(struct query *query, struct store_token *token)
+static void read_token(struct query *query, void *item)
 {
+    struct store_token *token = item;
     char role[16];
     *token = (struct store_token){0};
     query_read_text(query, token->id, sizeof token->id);
@@ -135,6 +136,8 @@ static void read_token(struct query *query, struct store_token *token)
     token->expires_at = query_read_integer(query);
     token->revoked_at = query_read_integer(query);
 }
+
+static const struct query_items token_items = {sizeof(struct store_token), read_token, NULL};
 
 static enum rejectd_status get_token(struct sqlite_connection *connection, const char *id,
                                      struct store_token *token, struct rejectd_error *error)
@@ -208,26 +211,12 @@ enum rejectd_status sqlite_token_list(struct store *store, struct store_token **
     struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
     struct query query;
     void *list = NULL;
-    size_t n = 0;
     pthread_mutex_lock(&reader->lock);
     query_begin(&query, reader, "SELECT " TOKEN_COLUMNS " FROM tokens ORDER BY created_at, id",
                 error);
-    while (query_next(&query)) {
-        if (!store_list_grow(&list, n, sizeof **tokens)) {
-            query.status = REJECTD_FAIL_MEMORY(error, n * sizeof **tokens);
-            break;
-        }
-        read_token(&query, &((struct store_token *)list)[n++]);
-    }
-    const enum rejectd_status status = query_end(&query);
+    const enum rejectd_status status = query_end_list(&query, &token_items, &list, n_tokens);
     pthread_mutex_unlock(&reader->lock);
-    if (status != REJECTD_OK) {
-        free(list);
-        list = NULL;
-        n = 0;
-    }
     *tokens = list;
-    *n_tokens = n;
     return status;
 }
 

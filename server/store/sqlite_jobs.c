@@ -27,8 +27,9 @@ static enum rejectd_status status_from_name(const char *name)
     return REJECTD_INTERNAL;
 }
 
-static void read_job(struct query *query, struct job_view *job)
+static void read_job(struct query *query, void *item)
 {
+    struct job_view *job = item;
     char text[64];
     *job = (struct job_view){0};
     query_read_text(query, job->id, sizeof job->id);
@@ -58,6 +59,13 @@ static void read_job(struct query *query, struct job_view *job)
     job->position = (long)query_read_integer(query);
     job->fraction = job->state == JOB_STATE_SUCCEEDED ? 1.0 : 0.0;
 }
+
+static void clear_job(void *item)
+{
+    job_view_clear(item);
+}
+
+static const struct query_items job_items = {sizeof(struct job_view), read_job, clear_job};
 
 static enum rejectd_status get_job(struct sqlite_connection *connection, const char *id,
                                    struct job_view *job, struct rejectd_error *error)
@@ -215,28 +223,14 @@ static enum rejectd_status list_jobs(struct store *store, const char *sql,
 {
     struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
     void *list = NULL;
-    size_t n = 0;
     struct query query;
     pthread_mutex_lock(&reader->lock);
     query_begin(&query, reader, sql, error);
     query_bind_viewer(&query, viewer);
     query_bind_integer(&query, (int64_t)limit);
-    while (query_next(&query)) {
-        if (!store_list_grow(&list, n, sizeof **jobs)) {
-            query.status = REJECTD_FAIL_MEMORY(error, n * sizeof **jobs);
-            break;
-        }
-        read_job(&query, &((struct job_view *)list)[n++]);
-    }
-    const enum rejectd_status status = query_end(&query);
+    const enum rejectd_status status = query_end_list(&query, &job_items, &list, n_jobs);
     pthread_mutex_unlock(&reader->lock);
-    if (status != REJECTD_OK) {
-        job_list_free(list, n);
-        list = NULL;
-        n = 0;
-    }
     *jobs = list;
-    *n_jobs = n;
     return status;
 }
 

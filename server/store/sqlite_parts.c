@@ -86,13 +86,26 @@ enum rejectd_status sqlite_dataset_add_part(struct store *store, const struct da
     return transaction_end(writer, status, error);
 }
 
+static void read_part(struct query *query, void *item)
+{
+    struct store_part *part = item;
+    *part = (struct store_part){0};
+    query_read_text(query, part->format, sizeof part->format);
+    query_read_text(query, part->head_sha256, sizeof part->head_sha256);
+    part->head_bytes = (uint64_t)query_read_integer(query);
+    part->samples_at = (uint64_t)query_read_integer(query);
+    part->n_epochs = (size_t)query_read_integer(query);
+    query_read_text(query, part->samples_sha256, sizeof part->samples_sha256);
+}
+
+static const struct query_items part_items = {sizeof(struct store_part), read_part, NULL};
+
 enum rejectd_status sqlite_dataset_parts(struct store *store, const char *id,
                                          struct store_part **parts, size_t *n_parts,
                                          struct rejectd_error *error)
 {
     struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
     void *list = NULL;
-    size_t n = 0;
     struct query query;
     pthread_mutex_lock(&reader->lock);
     query_begin(&query, reader,
@@ -100,28 +113,8 @@ enum rejectd_status sqlite_dataset_parts(struct store *store, const char *id,
                 "FROM parts WHERE dataset = ? ORDER BY number",
                 error);
     query_bind_text(&query, id);
-    while (query_next(&query)) {
-        if (!store_list_grow(&list, n, sizeof **parts)) {
-            query.status = REJECTD_FAIL_MEMORY(error, n * sizeof **parts);
-            break;
-        }
-        struct store_part *part = &((struct store_part *)list)[n++];
-        *part = (struct store_part){0};
-        query_read_text(&query, part->format, sizeof part->format);
-        query_read_text(&query, part->head_sha256, sizeof part->head_sha256);
-        part->head_bytes = (uint64_t)query_read_integer(&query);
-        part->samples_at = (uint64_t)query_read_integer(&query);
-        part->n_epochs = (size_t)query_read_integer(&query);
-        query_read_text(&query, part->samples_sha256, sizeof part->samples_sha256);
-    }
-    const enum rejectd_status status = query_end(&query);
+    const enum rejectd_status status = query_end_list(&query, &part_items, &list, n_parts);
     pthread_mutex_unlock(&reader->lock);
-    if (status != REJECTD_OK) {
-        free(list);
-        list = NULL;
-        n = 0;
-    }
     *parts = list;
-    *n_parts = n;
     return status;
 }

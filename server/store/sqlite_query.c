@@ -294,6 +294,47 @@ enum rejectd_status query_end(struct query *query)
     return query->status;
 }
 
+static bool grow(void **list, size_t n, size_t size)
+{
+    /* Doubling at powers of two. */
+    if (n != 0 && (n & (n - 1)) != 0) {
+        return true;
+    }
+    void *grown = realloc(*list, (n == 0 ? 1 : 2 * n) * size);
+    if (grown == NULL) {
+        return false;
+    }
+    *list = grown;
+    return true;
+}
+
+enum rejectd_status query_end_list(struct query *query, const struct query_items *items,
+                                   void **list, size_t *n)
+{
+    char *first = NULL;
+    *list = NULL;
+    *n = 0;
+    while (query_next(query)) {
+        if (!grow(list, *n, items->size)) {
+            query->status = REJECTD_FAIL_MEMORY(query->error, *n * items->size);
+            break;
+        }
+        first = *list;
+        items->read(query, first + *n * items->size);
+        ++*n;
+    }
+    const enum rejectd_status status = query_end(query);
+    if (status != REJECTD_OK) {
+        for (size_t i = 0; i < *n && items->clear != NULL; i++) {
+            items->clear(first + i * items->size);
+        }
+        free(*list);
+        *list = NULL;
+        *n = 0;
+    }
+    return status;
+}
+
 enum rejectd_status query_execute(struct query *query, int *n_changed)
 {
     query_next(query);

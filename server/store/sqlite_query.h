@@ -87,6 +87,17 @@ bool query_read_blob(struct query *query, void *out, size_t count);
 int64_t query_read_integer(struct query *query);
 enum rejectd_status query_end(struct query *query);
 
+/* What the rows of a list become. */
+struct query_items {
+    size_t size;
+    void (*read)(struct query *query, void *item);
+    void (*clear)(void *item); /* what an item owns; NULL: nothing */
+};
+/* Reads all rows, and ends. *list, of *n items, is owned by the caller: free(), after clearing
+ * them; NULL and 0 after a failure. */
+enum rejectd_status query_end_list(struct query *query, const struct query_items *items,
+                                   void **list, size_t *n);
+
 /* Steps once for statements without rows, and ends. *n_changed (may be NULL): rows changed. */
 enum rejectd_status query_execute(struct query *query, int *n_changed);
 

@@ -37,35 +37,28 @@ enum rejectd_status sqlite_rate_put(struct sqlite_connection *writer, const stru
     return query_execute(&query, NULL);
 }
 
+static void read_rate(struct query *query, void *item)
+{
+    struct store_rate *rate = item;
+    query_read_text(query, rate->device, sizeof rate->device);
+    query_read_text(query, rate->kind, sizeof rate->kind);
+    rate->size = (int)query_read_integer(query);
+    rate->micro_log = query_read_integer(query);
+    rate->n = query_read_integer(query);
+}
+
+static const struct query_items rate_items = {sizeof(struct store_rate), read_rate, NULL};
+
 enum rejectd_status sqlite_rate_list(struct store *store, struct store_rate **rates,
                                      size_t *n_rates, struct rejectd_error *error)
 {
     struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
     void *list = NULL;
-    size_t n = 0;
     struct query query;
     pthread_mutex_lock(&reader->lock);
     query_begin(&query, reader, "SELECT device, kind, size, micro_log, n FROM rates", error);
-    while (query_next(&query)) {
-        if (!store_list_grow(&list, n, sizeof **rates)) {
-            query.status = REJECTD_FAIL_MEMORY(error, n * sizeof **rates);
-            break;
-        }
-        struct store_rate *rate = &((struct store_rate *)list)[n++];
-        query_read_text(&query, rate->device, sizeof rate->device);
-        query_read_text(&query, rate->kind, sizeof rate->kind);
-        rate->size = (int)query_read_integer(&query);
-        rate->micro_log = query_read_integer(&query);
-        rate->n = query_read_integer(&query);
-    }
-    const enum rejectd_status status = query_end(&query);
+    const enum rejectd_status status = query_end_list(&query, &rate_items, &list, n_rates);
     pthread_mutex_unlock(&reader->lock);
-    if (status != REJECTD_OK) {
-        free(list);
-        list = NULL;
-        n = 0;
-    }
     *rates = list;
-    *n_rates = n;
     return status;
 }

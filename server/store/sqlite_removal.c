@@ -14,25 +14,23 @@
 
 #define JOBS_OF_DATASET "SELECT id FROM jobs WHERE dataset = ?1"
 
+static void read_digest(struct query *query, void *item)
+{
+    query_read_text(query, item, RESOURCE_SHA256_SIZE);
+}
+
 static enum rejectd_status list_blobs(struct sqlite_connection *writer, const char *sql,
                                       const char *id, struct store_removed *removed,
                                       struct rejectd_error *error)
 {
+    static const struct query_items digests = {RESOURCE_SHA256_SIZE, read_digest, NULL};
     struct query query;
     void *list = NULL;
-    size_t n = 0;
     query_begin(&query, writer, sql, error);
     query_bind_text(&query, id);
-    while (query_next(&query)) {
-        if (!store_list_grow(&list, n, sizeof *removed->sha256)) {
-            query.status = REJECTD_FAIL_MEMORY(error, n * sizeof *removed->sha256);
-            break;
-        }
-        query_read_text(&query, ((char(*)[RESOURCE_SHA256_SIZE])list)[n++], RESOURCE_SHA256_SIZE);
-    }
+    const enum rejectd_status status = query_end_list(&query, &digests, &list, &removed->n);
     removed->sha256 = list;
-    removed->n = n;
-    return query_end(&query);
+    return status;
 }
 
 /* jobs: the ids of the jobs, of ?1. */
