@@ -154,9 +154,6 @@ enum rejectd_status sqlite_token_revoke(struct store *store, const char *id, int
                                         struct rejectd_error *error);
 enum rejectd_status sqlite_token_any(struct store *store, bool *any, struct rejectd_error *error);
 
-#define SQLITE_DATASET_IN_USE                                                                      \
-    "SELECT EXISTS (SELECT 1 FROM jobs WHERE dataset = ? AND state IN ('queued', 'running'))"
-
 /* Of one dataset: a literal, so that it is prepared once. */
 #define SQLITE_DELETE_PARTIAL "DELETE FROM partials WHERE dataset = ?"
 

@@ -3,6 +3,11 @@
 
 #include "server/store/sqlite.h"
 
+/* A fit whose model was deleted isn't all there. */
+#define IS_WHOLE                                                                                   \
+    "result IS NOT NULL AND "                                                                      \
+    "(type <> 'fit' OR EXISTS (SELECT 1 FROM models WHERE job = jobs.id))"
+
 enum rejectd_status sqlite_answer_find(struct store *store, const char *fingerprint,
                                        const struct store_viewer *viewer,
                                        char job[RESOURCE_ID_SIZE], struct rejectd_error *error)
@@ -11,13 +16,10 @@ enum rejectd_status sqlite_answer_find(struct store *store, const char *fingerpr
     struct query query;
     job[0] = '\0';
     pthread_mutex_lock(&reader->lock);
-    /* A fit whose model was deleted isn't all there. */
-    query_begin(
-        &query, reader,
-        "SELECT id FROM jobs WHERE fingerprint = ? AND result IS NOT NULL AND "
-        "(type <> 'fit' OR EXISTS (SELECT 1 FROM models WHERE job = jobs.id)) AND " SQLITE_VISIBLE
-        " ORDER BY seq DESC LIMIT 1",
-        error);
+    query_begin(&query, reader,
+                "SELECT id FROM jobs WHERE fingerprint = ? AND " IS_WHOLE " AND " SQLITE_VISIBLE
+                " ORDER BY seq DESC LIMIT 1",
+                error);
     query_bind_text(&query, fingerprint);
     query_bind_viewer(&query, viewer);
     if (query_next(&query)) {
@@ -70,11 +72,8 @@ enum rejectd_status sqlite_answer_copy(struct sqlite_connection *writer, const c
     struct query query;
     int64_t there = 0;
     char model[RESOURCE_ID_SIZE] = "";
-    enum rejectd_status status =
-        sqlite_lookup(writer,
-                      "SELECT 1 FROM jobs WHERE id = ? AND result IS NOT NULL AND "
-                      "(type <> 'fit' OR EXISTS (SELECT 1 FROM models WHERE job = jobs.id))",
-                      answer, &there, error);
+    enum rejectd_status status = sqlite_lookup(
+        writer, "SELECT 1 FROM jobs WHERE id = ? AND " IS_WHOLE, answer, &there, error);
     if (status != REJECTD_OK || there == 0) {
         return status; /* it was removed just now: the job waits for its turn */
     }

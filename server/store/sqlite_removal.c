@@ -12,6 +12,9 @@
     "UNION SELECT samples_sha256 FROM parts WHERE dataset = ?1 AND samples_sha256 IS NOT NULL "    \
     "UNION SELECT sha256 FROM artifacts WHERE job IN (SELECT id FROM jobs WHERE dataset = ?1)"
 
+#define UNFINISHED "state IN ('queued', 'running')"
+#define IN_USE(id) "EXISTS (SELECT 1 FROM jobs WHERE dataset = " id " AND " UNFINISHED ")"
+
 #define JOBS_OF_DATASET "SELECT id FROM jobs WHERE dataset = ?1"
 
 static void read_digest(struct query *query, void *item)
@@ -68,7 +71,7 @@ static enum rejectd_status check_dataset(struct sqlite_connection *writer, const
         return REJECTD_FAIL(error, REJECTD_NOT_FOUND, "", "there is no dataset %.40s", id);
     }
     if (status == REJECTD_OK) {
-        status = sqlite_lookup(writer, SQLITE_DATASET_IN_USE, id, &in_use, error);
+        status = sqlite_lookup(writer, "SELECT " IN_USE("?"), id, &in_use, error);
     }
     if (status == REJECTD_OK && in_use != 0) {
         return REJECTD_FAIL(error, REJECTD_CONFLICT, "",
@@ -156,9 +159,8 @@ enum rejectd_status sqlite_dataset_unused(struct store *store, int64_t before,
                                           size_t *n_ids, struct rejectd_error *error)
 {
     return list_due(store,
-                    "SELECT id FROM datasets WHERE used_at < ? AND NOT EXISTS "
-                    "(SELECT 1 FROM jobs WHERE dataset = datasets.id "
-                    "AND state IN ('queued', 'running')) ORDER BY used_at LIMIT ?",
+                    "SELECT id FROM datasets WHERE used_at < ? AND NOT " IN_USE(
+                        "datasets.id") " ORDER BY used_at LIMIT ?",
                     before, ids, capacity, n_ids, error);
 }
 
