@@ -215,19 +215,29 @@ void blobs_partial_remove(struct blobs *blobs, const char *id)
     unlinkat(blobs->directory, name, 0);
 }
 
-enum rejectd_status blobs_sweep(struct blobs *blobs,
-                                bool (*needed)(void *context, const char *sha256), void *context,
-                                size_t *n_removed, struct rejectd_error *error)
+enum rejectd_status blobs_list(struct blobs *blobs, DIR **directory, struct rejectd_error *error)
 {
-    size_t count = 0;
     const int fd = openat(blobs->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-    if (directory == NULL) {
+    *directory = fd < 0 ? NULL : fdopendir(fd);
+    if (*directory == NULL) {
         const int number = errno;
         if (fd >= 0) {
             close(fd);
         }
         return blobs_fail(blobs, "the listing", "", number, error);
+    }
+    return REJECTD_OK;
+}
+
+enum rejectd_status blobs_sweep(struct blobs *blobs,
+                                bool (*needed)(void *context, const char *sha256), void *context,
+                                size_t *n_removed, struct rejectd_error *error)
+{
+    size_t count = 0;
+    DIR *directory;
+    const enum rejectd_status status = blobs_list(blobs, &directory, error);
+    if (status != REJECTD_OK) {
+        return status;
     }
     const struct dirent *entry;
     while ((entry = readdir(directory)) != NULL) {

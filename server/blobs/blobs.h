@@ -102,7 +102,7 @@ struct blob_map {
     const void *data; /* NULL for an empty blob */
     size_t size;
 };
-/* After blobs_verify(). STORAGE when the blob is missing or hasn't exactly `size` bytes. */
+/* Verifies it. STORAGE also when the blob hasn't exactly `size` bytes. */
 enum rejectd_status blobs_map(struct blobs *blobs, const char *sha256, size_t size,
                               struct blob_map *map, struct rejectd_error *error);
 void blobs_unmap(struct blob_map *map); /* all-zero is allowed */

@@ -61,14 +61,10 @@ static enum rejectd_status look_at_blobs(struct blobs *blobs,
                                          void *context, bool *any, bool *any_needed,
                                          struct rejectd_error *error)
 {
-    const int fd = openat(blobs->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
-    if (directory == NULL) {
-        const int number = errno;
-        if (fd >= 0) {
-            close(fd);
-        }
-        return blobs_fail(blobs, "the listing", "", number, error);
+    DIR *directory;
+    const enum rejectd_status status = blobs_list(blobs, &directory, error);
+    if (status != REJECTD_OK) {
+        return status;
     }
     const struct dirent *entry;
     *any = *any_needed = false;

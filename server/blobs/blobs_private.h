@@ -2,6 +2,7 @@
 #ifndef SERVER_BLOBS_BLOBS_PRIVATE_H
 #define SERVER_BLOBS_BLOBS_PRIVATE_H
 
+#include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -30,6 +31,9 @@ struct blobs {
 
 /* The blob is known to be what its name says. */
 void blobs_note_verified(struct blobs *blobs, const char *sha256);
+
+/* The directory's entries from the first on; closedir(*directory). */
+enum rejectd_status blobs_list(struct blobs *blobs, DIR **directory, struct rejectd_error *error);
 
 /* STORAGE_FULL or STORAGE for an errno; counts it. */
 enum rejectd_status blobs_fail(struct blobs *blobs, const char *what, const char *name, int number,

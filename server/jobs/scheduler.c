@@ -40,11 +40,9 @@ static enum rejectd_status open_samples(struct scheduler *scheduler, struct runn
     struct blobs *blobs = scheduler->options.blobs;
     const struct job_inputs *inputs = &running->claimed.inputs;
     const char *dataset = running->claimed.claim.dataset;
-    enum rejectd_status status = blobs_verify(blobs, inputs->dataset_sha256, error);
-    if (status == REJECTD_OK) {
-        status = blobs_map(blobs, inputs->dataset_sha256,
-                           dataset_sample_bytes(&inputs->description), &running->samples, error);
-    }
+    enum rejectd_status status =
+        blobs_map(blobs, inputs->dataset_sha256, dataset_sample_bytes(&inputs->description),
+                  &running->samples, error);
     if (status == REJECTD_STORAGE) {
         running_log(scheduler, running, LOG_LEVEL_ERROR, "samples-damaged", "dataset %s: %s",
                     dataset, error->message);
@@ -232,19 +230,9 @@ static struct running *claim_next(struct scheduler *scheduler, const char *devic
     return running;
 }
 
-static struct timespec time_from_now(double seconds)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    const long nanoseconds = time.tv_nsec + (long)(1e9 * seconds);
-    time.tv_sec += nanoseconds / 1000000000;
-    time.tv_nsec = nanoseconds % 1000000000;
-    return time;
-}
-
 bool scheduler_pause(struct scheduler *scheduler, double seconds)
 {
-    const struct timespec end = time_from_now(seconds);
+    const struct timespec end = clock_from_now(seconds);
     int failed = 0;
     pthread_mutex_lock(&scheduler->lock);
     while (!scheduler->interrupted && failed == 0) {
@@ -274,7 +262,7 @@ static struct running *wait_for_claim(struct scheduler *scheduler, const char *d
         }
         if (claim_failed && deadline == NULL) {
             /* Nobody would wake us for the jobs that are queued already. */
-            const struct timespec soon = time_from_now(retry_seconds);
+            const struct timespec soon = clock_from_now(retry_seconds);
             pthread_cond_timedwait(&scheduler->changed, &scheduler->lock, &soon);
             continue;
         }
@@ -299,7 +287,7 @@ static void end_claim(struct scheduler *scheduler, struct running *running)
 static struct pool_job *source_claim(void *context, const char *device, double seconds)
 {
     struct scheduler *scheduler = context;
-    const struct timespec deadline = time_from_now(seconds > 0.0 ? seconds : 0.0);
+    const struct timespec deadline = clock_from_now(seconds > 0.0 ? seconds : 0.0);
     struct running *running;
     while ((running = wait_for_claim(scheduler, device, seconds < 0.0 ? NULL : &deadline)) !=
            NULL) {
@@ -434,12 +422,8 @@ enum rejectd_status scheduler_open(const struct scheduler_options *options,
         return REJECTD_FAIL_MEMORY(error, sizeof *made);
     }
     made->options = *options;
-    pthread_condattr_t monotonic;
     pthread_mutex_init(&made->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&made->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_condition_init(&made->changed);
     return REJECTD_OK;
 }
 

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "server/clock.h"
 
 enum share_state { SHARE_OPEN, SHARE_OUT, SHARE_FOUND };
 
@@ -49,12 +50,8 @@ enum rejectd_status split_open(size_t n_shares, size_t n_channels, struct split 
     for (size_t c = 0; c < n_channels; c++) {
         made->found.thresholds[c] = made->found.losses[c] = NAN;
     }
-    pthread_condattr_t monotonic;
     pthread_mutex_init(&made->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&made->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_condition_init(&made->changed);
     *split = made;
     return REJECTD_OK;
 }
@@ -167,12 +164,8 @@ static size_t count_in(const struct split *split, enum share_state state)
 
 bool split_wait(struct split *split, double seconds)
 {
-    struct timespec end;
+    const struct timespec end = clock_from_now(seconds);
     int failed = 0;
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    const long nanoseconds = end.tv_nsec + (long)(1e9 * seconds);
-    end.tv_sec += nanoseconds / 1000000000;
-    end.tv_nsec = nanoseconds % 1000000000;
     pthread_mutex_lock(&split->lock);
     while (count_in(split, SHARE_OPEN) == 0 && count_in(split, SHARE_OUT) > 0 && failed == 0) {
         failed = pthread_cond_timedwait(&split->changed, &split->lock, &end);
