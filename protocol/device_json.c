@@ -1,6 +1,7 @@
 #include "protocol/device_json.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/buffer.h"
 #include "protocol/json_text.h"
@@ -24,6 +25,11 @@ const char *device_state_name(enum device_state state)
 bool device_state_is_usable(enum device_state state)
 {
     return states[state].usable;
+}
+
+bool device_kind_is_gpu(const char *kind)
+{
+    return strcmp(kind, "cpu") != 0;
 }
 
 static void append_field(struct buffer *text, const char *key, const char *value)

@@ -34,6 +34,9 @@ enum device_state {
 const char *device_state_name(enum device_state state);
 bool device_state_is_usable(enum device_state state);
 
+/* Of the kind of a device. */
+bool device_kind_is_gpu(const char *kind);
+
 /* Samples that a device keeps from job to job. */
 struct resident_view {
     char sha256[RESOURCE_SHA256_SIZE];

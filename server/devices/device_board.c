@@ -97,7 +97,7 @@ static struct board_device *find(struct device_board *board, const char *id)
 
 static bool is_gpu(const struct board_device *device)
 {
-    return strcmp(device->view.kind, "cpu") != 0;
+    return device_kind_is_gpu(device->view.kind);
 }
 
 static bool is_usable(const struct board_device *device)

@@ -123,7 +123,7 @@ void forecaster_set_memory(struct forecaster *forecaster, int64_t setting)
 
 static bool is_gpu(const struct device_view *view)
 {
-    return strcmp(view->kind, processor) != 0;
+    return device_kind_is_gpu(view->kind);
 }
 
 static double budget_of(const struct device_view *view)
@@ -136,6 +136,17 @@ static bool answers(const struct device_view *view, const char *wish)
 {
     return strcmp(wish, "auto") == 0 || strcmp(wish, view->id) == 0 ||
            (device_wish_is_any_gpu(wish) && is_gpu(view));
+}
+
+static struct needs_site site_of(const struct forecaster *forecaster,
+                                 const struct device_view *view)
+{
+    return (struct needs_site){
+        .gpu = is_gpu(view),
+        .n_threads = forecaster->n_threads,
+        .backend = forecaster->backend,
+        .device_budget = is_gpu(view) ? budget_of(view) : 0.0,
+    };
 }
 
 /* For people: "1.5 GB". */
@@ -185,12 +196,7 @@ static enum rejectd_status foretell(struct forecaster *forecaster, const struct 
                                     const struct device_view *view, struct estimate_device *out,
                                     struct task_needs *needs, struct rejectd_error *error)
 {
-    const struct needs_site site = {
-        .gpu = is_gpu(view),
-        .n_threads = forecaster->n_threads,
-        .backend = forecaster->backend,
-        .device_budget = is_gpu(view) ? budget_of(view) : 0.0,
-    };
+    const struct needs_site site = site_of(forecaster, view);
     const enum rejectd_status status = task_needs_tell(task, &site, needs, error);
     if (status != REJECTD_OK) {
         return status;
@@ -326,20 +332,21 @@ enum rejectd_status forecast_check_device(struct forecaster *forecaster, const s
 {
     struct device_view *views = NULL;
     size_t n = 0;
+    if (strcmp(device, processor) == 0) {
+        return REJECTD_OK;
+    }
     enum rejectd_status status = device_board_copy(forecaster->board, &views, &n, error);
     for (size_t i = 1; i < n && status == REJECTD_OK; i++) {
         struct task_needs needs;
         if (strcmp(views[i].id, device) != 0) {
             continue;
         }
-        const double budget = budget_of(&views[i]);
-        const struct needs_site site = {
-            .gpu = true, .n_threads = forecaster->n_threads, .device_budget = budget};
+        const struct needs_site site = site_of(forecaster, &views[i]);
         status = task_needs_tell(task, &site, &needs, error);
-        if (status == REJECTD_OK && needs.device_least > budget) {
+        if (status == REJECTD_OK && needs.device_least > site.device_budget) {
             status = REJECTD_FAIL(error, REJECTD_DEVICE_MEMORY, "device",
                                   "%.31s has %.0f bytes, and the job needs %.0f even in pieces",
-                                  device, budget, needs.device_least);
+                                  device, site.device_budget, needs.device_least);
         }
     }
     free(views);

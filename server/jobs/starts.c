@@ -54,11 +54,6 @@ void starts_close(struct starts *starts)
     }
 }
 
-static bool is_gpu(const struct device_view *device)
-{
-    return strcmp(device->kind, "cpu") != 0;
-}
-
 /* As device_board.h has it: the processor takes what no GPU can. */
 static bool takes(const struct lane *lane, const char *wish, bool any_gpu)
 {
@@ -66,7 +61,7 @@ static bool takes(const struct lane *lane, const char *wish, bool any_gpu)
     if (strcmp(wish, lane->device->id) == 0) {
         return true;
     }
-    return is_gpu(lane->device) ? for_gpus : for_gpus && !any_gpu;
+    return device_kind_is_gpu(lane->device->kind) ? for_gpus : for_gpus && !any_gpu;
 }
 
 /* The lane that is free first of those that take the job; NULL: none does. What a device that can't
@@ -76,7 +71,7 @@ static struct lane *choose(struct lane *lanes, size_t n, const char *wish)
     struct lane *best = NULL;
     bool any_gpu = false;
     for (size_t i = 0; i < n; i++) {
-        any_gpu = any_gpu || is_gpu(lanes[i].device);
+        any_gpu = any_gpu || device_kind_is_gpu(lanes[i].device->kind);
     }
     for (size_t i = 0; i < n; i++) {
         if (takes(&lanes[i], wish, any_gpu) && (best == NULL || lanes[i].free_in < best->free_in)) {

@@ -45,7 +45,7 @@ static bool can_run(const struct service *service, const struct device_view *vie
     const bool wants_gpu = strcmp(service->config->backend, "cuda") == 0;
     for (size_t i = 0; i < n_views; i++) {
         if (device_state_is_usable(views[i].state) &&
-            (!wants_gpu || strcmp(views[i].kind, "cpu") != 0)) {
+            (!wants_gpu || device_kind_is_gpu(views[i].kind))) {
             return true;
         }
     }
