@@ -1,60 +1,17 @@
-#include "store_suite.h"
+#include "store_fixture.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const struct store_under_test *under_test;
-static struct store *store;
-static struct rejectd_error error;
-
-#define CALL(function, ...) store->functions->function(store, __VA_ARGS__, &error)
-#define OK(function, ...)                                                                          \
-    ck_assert_msg(CALL(function, __VA_ARGS__) == REJECTD_OK, "%s", error.message)
-#define FAILS(status, function, ...) ck_assert_int_eq(CALL(function, __VA_ARGS__), status)
-
-static const char sha_a[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-static const char sha_b[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-static const char sha_c[] = "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
 static const char unknown[] = "ds_0000000000000000000000";
-
-/* As the processor where there is no GPU. */
-static const struct store_taker processor = {.device = "cpu", .wishes = " ", .others = true};
-
-static void set_up(void)
-{
-    error = (struct rejectd_error){0};
-    store = under_test->make();
-}
-
-static void tear_down(void)
-{
-    under_test->discard(store);
-}
-
-static void reopen(void)
-{
-    store = under_test->reopen(store);
-}
 
 static char *copy(const char *text)
 {
     char *made = strdup(text);
     ck_assert_ptr_nonnull(made);
     return made;
-}
-
-/* A dataset, ready when it has a digest; out may be NULL. */
-static void add_dataset(const char *sha256, char id[RESOURCE_ID_SIZE])
-{
-    struct dataset_view dataset = {.bytes = 960, .description_json = copy("{\"sfreq\":100}")};
-    if (sha256 != NULL) {
-        memcpy(dataset.sha256, sha256, sizeof dataset.sha256);
-    }
-    OK(dataset_insert, &dataset, NULL);
-    memcpy(id, dataset.id, RESOURCE_ID_SIZE);
-    dataset_view_clear(&dataset);
 }
 
 static void add_job(const char *dataset, int priority, char id[RESOURCE_ID_SIZE])
@@ -69,28 +26,6 @@ static void add_job(const char *dataset, int priority, char id[RESOURCE_ID_SIZE]
     job_view_clear(&job);
 }
 
-/* Claims what must be this job. */
-static int64_t claim(const char *job)
-{
-    struct store_claim claimed = {0};
-    bool found = false;
-    OK(job_claim, &processor, &found, &claimed);
-    ck_assert(found);
-    ck_assert_str_eq(claimed.job, job);
-    const int64_t fence = claimed.fence;
-    store_claim_clear(&claimed);
-    return fence;
-}
-
-static bool queue_is_empty(void)
-{
-    struct store_claim claimed = {0};
-    bool found = true;
-    OK(job_claim, &processor, &found, &claimed);
-    store_claim_clear(&claimed);
-    return !found;
-}
-
 static enum job_state state_of(const char *id)
 {
     struct job_view job = {0};
@@ -100,31 +35,13 @@ static enum job_state state_of(const char *id)
     return state;
 }
 
-static struct store_outcome success(const char *model_id)
-{
-    return (struct store_outcome){
-        .state = JOB_STATE_SUCCEEDED,
-        .result_json = "{\"bad_epochs\":[]}",
-        .artifacts = {[ARTIFACT_LABELS] = sha_b, [ARTIFACT_CLEANED] = sha_c},
-        .model_id = model_id,
-        .model_json = model_id == NULL ? NULL : "{\"channels\":[],\"types\":[]}",
-    };
-}
-
-static void delete_dataset(const char *id)
-{
-    struct store_removed removed;
-    OK(dataset_delete, id, STORE_WHENEVER_USED, &removed);
-    store_removed_clear(&removed);
-}
-
 /* ---- datasets ---- */
 
 START_TEST(test_dataset_gets_id_and_time)
 {
     char id[RESOURCE_ID_SIZE];
     struct dataset_view dataset = {0};
-    add_dataset(NULL, id);
+    insert_samples("", id);
     ck_assert_int_eq(strncmp(id, "ds_", 3), 0);
     ck_assert_uint_eq(strlen(id), 25);
     OK(dataset_get, id, &dataset);
@@ -142,7 +59,7 @@ START_TEST(test_samples_come_once)
 {
     char id[RESOURCE_ID_SIZE];
     struct dataset_view dataset = {0};
-    add_dataset(NULL, id);
+    insert_samples("", id);
     OK(dataset_set_samples, id, sha_a);
     FAILS(REJECTD_CONFLICT, dataset_set_samples, id, sha_b);
     FAILS(REJECTD_NOT_FOUND, dataset_set_samples, unknown, sha_b);
@@ -157,7 +74,7 @@ START_TEST(test_datasets_newest_first)
 {
     char ids[5][RESOURCE_ID_SIZE];
     for (int i = 0; i < 5; i++) {
-        add_dataset(i % 2 == 0 ? sha_a : NULL, ids[i]);
+        insert_samples(i % 2 == 0 ? sha_a : "", ids[i]);
     }
     struct dataset_view *list = NULL;
     size_t n = 0;
@@ -179,7 +96,7 @@ START_TEST(test_dataset_is_deleted_unless_used)
     struct dataset_view dataset = {0};
     struct job_view cancelled = {0};
     struct store_removed removed;
-    add_dataset(sha_a, id);
+    insert_samples(sha_a, id);
     add_job(id, 0, job);
     FAILS(REJECTD_CONFLICT, dataset_delete, id, STORE_WHENEVER_USED, &removed);
     OK(job_cancel, job, &cancelled);
@@ -195,8 +112,8 @@ END_TEST
 START_TEST(test_blobs_that_are_needed)
 {
     char one[RESOURCE_ID_SIZE], two[RESOURCE_ID_SIZE], job[RESOURCE_ID_SIZE];
-    add_dataset(sha_a, one);
-    add_dataset(sha_a, two);
+    insert_samples(sha_a, one);
+    insert_samples(sha_a, two);
     ck_assert(store->functions->blob_is_needed(store, sha_a));
     ck_assert(!store->functions->blob_is_needed(store, sha_b));
     delete_dataset(one);
@@ -218,12 +135,12 @@ START_TEST(test_job_needs_a_ready_dataset)
 {
     char id[RESOURCE_ID_SIZE];
     struct job_view job = {.type = JOB_FIT, .device = "auto"};
-    add_dataset(NULL, id);
+    insert_samples("", id);
     memcpy(job.dataset, id, sizeof job.dataset);
     FAILS(REJECTD_CONFLICT, job_insert, NULL, &job);
     memcpy(job.dataset, unknown, sizeof unknown);
     FAILS(REJECTD_NOT_FOUND, job_insert, NULL, &job);
-    add_dataset(sha_a, id);
+    insert_samples(sha_a, id);
     memcpy(job.dataset, id, sizeof job.dataset);
     job.type = JOB_APPLY;
     memcpy(job.model, "md_0000000000000000000000", 26);
@@ -239,7 +156,7 @@ START_TEST(test_claims_by_priority_then_age)
     char dataset[RESOURCE_ID_SIZE], jobs[5][RESOURCE_ID_SIZE];
     static const int priorities[5] = {0, 5, -1, 5, 0};
     static const int order[5] = {1, 3, 0, 4, 2};
-    add_dataset(sha_a, dataset);
+    insert_samples(sha_a, dataset);
     for (int i = 0; i < 5; i++) {
         add_job(dataset, priorities[i], jobs[i]);
     }
@@ -265,7 +182,7 @@ START_TEST(test_claim_tells_the_job)
     struct store_claim claimed = {0};
     struct job_view job = {0};
     bool found = false;
-    add_dataset(sha_a, dataset);
+    insert_samples(sha_a, dataset);
     add_job(dataset, 0, id);
     OK(job_claim, &processor, &found, &claimed);
     ck_assert_str_eq(claimed.dataset, dataset);
@@ -288,7 +205,7 @@ START_TEST(test_success_brings_result_and_model)
     char dataset[RESOURCE_ID_SIZE], id[RESOURCE_ID_SIZE], model_id[RESOURCE_ID_SIZE];
     struct store_result result = {0};
     struct model_view model = {0};
-    add_dataset(sha_a, dataset);
+    insert_samples(sha_a, dataset);
     add_job(dataset, 0, id);
     FAILS(REJECTD_CONFLICT, job_result, id, &result);
     store_new_id("md_", model_id);
@@ -313,7 +230,7 @@ START_TEST(test_failure_brings_its_reason)
     struct job_view job = {0};
     struct store_result result = {0};
     struct rejectd_error reason = {0};
-    add_dataset(sha_a, dataset);
+    insert_samples(sha_a, dataset);
     add_job(dataset, 0, id);
     REJECTD_FAIL(&reason, REJECTD_UNSUITABLE_DATASET, "channels[3].position", "why not");
     const struct store_outcome outcome = {.state = JOB_STATE_FAILED, .error = &reason};
@@ -335,7 +252,7 @@ START_TEST(test_old_fences_are_refused)
     char dataset[RESOURCE_ID_SIZE], id[RESOURCE_ID_SIZE], model_id[RESOURCE_ID_SIZE];
     struct store_recovery recovery = {0};
     struct model_view model = {0};
-    add_dataset(sha_a, dataset);
+    insert_samples(sha_a, dataset);
     add_job(dataset, 0, id);
     const int64_t old = claim(id);
     OK(recover, &recovery);
@@ -356,7 +273,7 @@ START_TEST(test_release_is_no_loss)
 {
     char dataset[RESOURCE_ID_SIZE], id[RESOURCE_ID_SIZE];
     struct store_recovery recovery = {0};
-    add_dataset(sha_a, dataset);
+    insert_samples(sha_a, dataset);
     add_job(dataset, 0, id);
     for (int i = 0; i < 3 * STORE_MAX_ATTEMPTS; i++) {
         OK(job_release, id, claim(id));
@@ -373,12 +290,12 @@ START_TEST(test_a_job_lost_too_often_has_failed)
 {
     char dataset[RESOURCE_ID_SIZE], id[RESOURCE_ID_SIZE];
     struct job_view job = {0};
-    add_dataset(sha_a, dataset);
+    insert_samples(sha_a, dataset);
     add_job(dataset, 0, id);
     for (int lost = 1; lost <= STORE_MAX_ATTEMPTS; lost++) {
         struct store_recovery recovery = {0};
         claim(id);
-        reopen();
+        store_reopen();
         OK(recover, &recovery);
         ck_assert_uint_eq(recovery.n_requeued, lost < STORE_MAX_ATTEMPTS);
         ck_assert_uint_eq(recovery.n_failed, lost == STORE_MAX_ATTEMPTS);
@@ -396,7 +313,7 @@ START_TEST(test_cancel)
     char dataset[RESOURCE_ID_SIZE], queued[RESOURCE_ID_SIZE], running[RESOURCE_ID_SIZE];
     struct job_view job = {0};
     struct store_recovery recovery = {0};
-    add_dataset(sha_a, dataset);
+    insert_samples(sha_a, dataset);
     add_job(dataset, 9, running);
     add_job(dataset, 0, queued);
     const int64_t fence = claim(running);
@@ -432,7 +349,7 @@ START_TEST(test_jobs_newest_first)
     char dataset[RESOURCE_ID_SIZE], ids[4][RESOURCE_ID_SIZE];
     struct job_view *list = NULL;
     size_t n = 0;
-    add_dataset(sha_a, dataset);
+    insert_samples(sha_a, dataset);
     for (int i = 0; i < 4; i++) {
         add_job(dataset, i, ids[i]);
     }
@@ -452,7 +369,7 @@ START_TEST(test_model_is_deleted_unless_used)
     struct job_view apply = {.type = JOB_APPLY, .device = "auto"};
     struct model_view *list = NULL;
     size_t n = 0;
-    add_dataset(sha_a, dataset);
+    insert_samples(sha_a, dataset);
     add_job(dataset, 0, fit);
     store_new_id("md_", model_id);
     const struct store_outcome outcome = success(model_id);
@@ -500,14 +417,14 @@ START_TEST(test_reopening_keeps_everything)
     struct job_view before = {0}, after = {0};
     struct store_result result = {0};
     struct model_view model = {0};
-    add_dataset(sha_a, dataset);
+    insert_samples(sha_a, dataset);
     add_job(dataset, 1, done);
     add_job(dataset, 0, waiting);
     store_new_id("md_", model_id);
     const struct store_outcome outcome = success(model_id);
     OK(job_finish, done, claim(done), &outcome);
     OK(job_get, done, &before);
-    reopen();
+    store_reopen();
     OK(job_get, done, &after);
     char *text_before = job_view_to_json(&before), *text_after = job_view_to_json(&after);
     ck_assert_str_eq(text_before, text_after);
@@ -553,7 +470,7 @@ START_TEST(test_no_job_is_claimed_twice)
     static char all[N_CLAIMED][RESOURCE_ID_SIZE];
     pthread_t threads[N_CLAIMERS];
     size_t n = 0;
-    add_dataset(sha_a, dataset);
+    insert_samples(sha_a, dataset);
     for (int i = 0; i < N_CLAIMED; i++) {
         add_job(dataset, 0, id);
     }
@@ -581,7 +498,7 @@ START_TEST(test_queue_is_looked_at)
     static struct store_queue queue;
     struct store_claim claim = {0};
     bool found = false;
-    add_dataset(sha_a, dataset);
+    insert_samples(sha_a, dataset);
     OK(queue_look, &queue);
     ck_assert_uint_eq(queue.n + queue.n_running, 0);
     add_job(dataset, 0, id);
@@ -611,7 +528,7 @@ START_TEST(test_queue_is_listed)
     const struct store_viewer stranger = {"somebody"};
     struct job_view *jobs = NULL;
     size_t n = 0;
-    add_dataset(sha_a, dataset);
+    insert_samples(sha_a, dataset);
     for (int i = 0; i < 4; i++) {
         add_job(dataset, priorities[i], ids[i]);
     }
@@ -640,7 +557,7 @@ START_TEST(test_request_of_a_job)
     char dataset[RESOURCE_ID_SIZE];
     struct store_claim claim = {0};
     bool found = false;
-    add_dataset(sha_a, dataset);
+    insert_samples(sha_a, dataset);
     struct job_view job = {.type = JOB_FIT, .device = "auto", .request_id = "a.request-1"};
     memcpy(job.dataset, dataset, sizeof job.dataset);
     OK(job_insert, NULL, &job);
@@ -654,9 +571,7 @@ END_TEST
 
 TCase *store_suite(const struct store_under_test *implementation)
 {
-    TCase *tests = tcase_create("contract");
-    under_test = implementation;
-    tcase_add_checked_fixture(tests, set_up, tear_down);
+    TCase *tests = store_case("contract", implementation, NULL);
     tcase_add_test(tests, test_dataset_gets_id_and_time);
     tcase_add_test(tests, test_samples_come_once);
     tcase_add_test(tests, test_datasets_newest_first);

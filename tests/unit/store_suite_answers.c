@@ -3,42 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store_suite.h"
+#include "store_fixture.h"
 
-static const struct store_under_test *under_test;
-static struct store *store;
-static struct rejectd_error error;
-
-#define CALL(function, ...) store->functions->function(store, __VA_ARGS__, &error)
-#define OK(function, ...)                                                                          \
-    ck_assert_msg(CALL(function, __VA_ARGS__) == REJECTD_OK, "%s", error.message)
-#define FAILS(status, function, ...) ck_assert_int_eq(CALL(function, __VA_ARGS__), status)
-
-static const char sha_a[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-static const char sha_b[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-static const char sha_c[] = "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
 #define MODEL "md_0000000000000000000001"
-static const struct store_taker processor = {.device = "cpu", .wishes = " ", .others = true};
-
-static void set_up(void)
-{
-    error = (struct rejectd_error){0};
-    store = under_test->make();
-}
-
-static void tear_down(void)
-{
-    under_test->discard(store);
-}
-
-static void add_dataset(char id[RESOURCE_ID_SIZE])
-{
-    struct dataset_view view = {.bytes = 960, .description_json = strdup("{\"sfreq\":100}")};
-    memcpy(view.sha256, sha_a, sizeof view.sha256);
-    OK(dataset_insert, &view, NULL);
-    memcpy(id, view.id, RESOURCE_ID_SIZE);
-    dataset_view_clear(&view);
-}
 
 /* A fit of anna's, answered by the result of `answer` (NULL: by none). */
 static enum job_state add_job(const char *dataset, const char *answer, char id[RESOURCE_ID_SIZE])
@@ -58,20 +25,9 @@ static enum job_state add_job(const char *dataset, const char *answer, char id[R
 /* Ends the next job with a result. */
 static void succeed(const char *job)
 {
-    struct store_claim claimed = {0};
-    bool found = false;
-    OK(job_claim, &processor, &found, &claimed);
-    ck_assert(found);
-    ck_assert_str_eq(claimed.job, job);
-    const struct store_outcome outcome = {
-        .state = JOB_STATE_SUCCEEDED,
-        .result_json = "{\"model\":\"" MODEL "\"}",
-        .artifacts = {[ARTIFACT_LABELS] = sha_b, [ARTIFACT_CLEANED] = sha_c},
-        .model_id = MODEL,
-        .model_json = "{\"channels\":[],\"types\":[]}",
-    };
-    OK(job_finish, job, claimed.fence, &outcome);
-    store_claim_clear(&claimed);
+    struct store_outcome outcome = success(MODEL);
+    outcome.result_json = "{\"model\":\"" MODEL "\"}";
+    OK(job_finish, job, claim(job), &outcome);
 }
 
 static void check_answer(const struct store_viewer *viewer, const char *expected)
@@ -87,7 +43,7 @@ START_TEST(test_who_finds_what)
     char dataset[RESOURCE_ID_SIZE], job[RESOURCE_ID_SIZE], found[RESOURCE_ID_SIZE];
     struct ownership_change change = {.has_visibility = true, .to = {.visibility = VISIBILITY_LAB}};
     struct store_removed removed;
-    add_dataset(dataset);
+    insert_samples(sha_a, dataset);
     ck_assert_int_eq(add_job(dataset, NULL, job), JOB_STATE_QUEUED);
     check_answer(NULL, "");
     succeed(job);
@@ -112,8 +68,8 @@ START_TEST(test_answer_has_all_of_its_own)
     struct store_removed removed;
     struct model_view *models = NULL;
     size_t n_models = 0;
-    add_dataset(one);
-    add_dataset(two);
+    insert_samples(sha_a, one);
+    insert_samples(sha_a, two);
     add_job(one, NULL, job);
     succeed(job);
     ck_assert_int_eq(add_job(two, job, answered), JOB_STATE_SUCCEEDED);
@@ -135,11 +91,7 @@ START_TEST(test_answer_has_all_of_its_own)
     free(result.json);
     model_list_free(models, n_models);
     ck_assert(store->functions->blob_is_needed(store, sha_b));
-    /* Nothing of it waits. */
-    struct store_claim claimed = {0};
-    bool found = true;
-    OK(job_claim, &processor, &found, &claimed);
-    ck_assert(!found);
+    ck_assert(queue_is_empty());
 }
 END_TEST
 
@@ -147,7 +99,7 @@ START_TEST(test_answer_that_has_gone_queues)
 {
     char dataset[RESOURCE_ID_SIZE], job[RESOURCE_ID_SIZE], second[RESOURCE_ID_SIZE];
     struct store_removed removed;
-    add_dataset(dataset);
+    insert_samples(sha_a, dataset);
     add_job(dataset, NULL, job);
     succeed(job);
     OK(model_delete, MODEL);
@@ -162,9 +114,7 @@ END_TEST
 
 TCase *store_suite_answers(const struct store_under_test *implementation)
 {
-    TCase *tests = tcase_create("answers");
-    under_test = implementation;
-    tcase_add_checked_fixture(tests, set_up, tear_down);
+    TCase *tests = store_case("answers", implementation, NULL);
     tcase_add_test(tests, test_who_finds_what);
     tcase_add_test(tests, test_answer_has_all_of_its_own);
     tcase_add_test(tests, test_answer_that_has_gone_queues);

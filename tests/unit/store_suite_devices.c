@@ -3,43 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store_suite.h"
+#include "store_fixture.h"
 
-static const struct store_under_test *under_test;
-static struct store *store;
-static struct rejectd_error error;
 static char dataset[RESOURCE_ID_SIZE];
 
-#define CALL(function, ...) store->functions->function(store, __VA_ARGS__, &error)
-#define OK(function, ...)                                                                          \
-    ck_assert_msg(CALL(function, __VA_ARGS__) == REJECTD_OK, "%s", error.message)
-
-static const char sha_a[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-static const char sha_b[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-
 static const struct store_taker gpu = {.device = "cuda:0", .wishes = " auto cuda cuda:0 "};
-static const struct store_taker processor = {
+static const struct store_taker processor_beside_gpu = {
     .device = "cpu", .wishes = " auto cuda cuda:0 ", .others = true};
-
-static void add_dataset(const char *sha256, char id[RESOURCE_ID_SIZE])
-{
-    struct dataset_view view = {.bytes = 960, .description_json = strdup("{\"sfreq\":100}")};
-    memcpy(view.sha256, sha256, sizeof view.sha256);
-    OK(dataset_insert, &view, NULL);
-    memcpy(id, view.id, RESOURCE_ID_SIZE);
-    dataset_view_clear(&view);
-}
 
 static void set_up(void)
 {
-    error = (struct rejectd_error){0};
-    store = under_test->make();
-    add_dataset(sha_a, dataset);
-}
-
-static void tear_down(void)
-{
-    under_test->discard(store);
+    insert_samples(sha_a, dataset);
 }
 
 static void add_job(const char *on, const char *device, char id[RESOURCE_ID_SIZE])
@@ -53,7 +27,7 @@ static void add_job(const char *on, const char *device, char id[RESOURCE_ID_SIZE
 }
 
 /* What the taker claims; job "" when there is nothing for it. */
-static struct store_claim claim(const struct store_taker *taker)
+static struct store_claim claim_for(const struct store_taker *taker)
 {
     struct store_claim claimed = {0};
     bool found = false;
@@ -66,7 +40,7 @@ static struct store_claim claim(const struct store_taker *taker)
 
 static void takes(const struct store_taker *taker, const char *job)
 {
-    ck_assert_str_eq(claim(taker).job, job);
+    ck_assert_str_eq(claim_for(taker).job, job);
 }
 
 START_TEST(test_wishes)
@@ -81,12 +55,12 @@ START_TEST(test_wishes)
     takes(&gpu, mine);
     takes(&gpu, "");
     /* cuda:1 isn't among those whose jobs the processor leaves alone. */
-    takes(&processor, cpu);
-    const struct store_claim claimed = claim(&processor);
+    takes(&processor_beside_gpu, cpu);
+    const struct store_claim claimed = claim_for(&processor_beside_gpu);
     ck_assert_str_eq(claimed.job, other);
     ck_assert_str_eq(claimed.wish, "cuda:1");
     ck_assert_int_eq(claimed.attempt, 1);
-    takes(&processor, "");
+    takes(&processor_beside_gpu, "");
 }
 END_TEST
 
@@ -99,7 +73,7 @@ START_TEST(test_lost_jobs_are_tried_again)
     add_job(dataset, "auto", id);
     for (int lost = 1; lost <= STORE_MAX_ATTEMPTS; lost++) {
         enum job_state state;
-        const struct store_claim claimed = claim(&gpu);
+        const struct store_claim claimed = claim_for(&gpu);
         ck_assert_str_eq(claimed.job, id);
         ck_assert_int_eq(claimed.attempt, lost);
         ck_assert_str_eq(claimed.lost_on, lost == 1 ? "" : "cuda:0");
@@ -122,12 +96,12 @@ START_TEST(test_lost_jobs_are_left_to_others)
     const struct store_retry retry = {.device = "cuda:0", .error = &error, .lost = true};
     careful.avoids_lost = true;
     add_job(dataset, "auto", id);
-    OK(job_retry, id, claim(&gpu).fence, &retry, NULL);
+    OK(job_retry, id, claim_for(&gpu).fence, &retry, NULL);
     takes(&careful, "");
     takes(&second, id);
     /* Unless they ask for that device. */
     add_job(dataset, "cuda:0", named);
-    OK(job_retry, named, claim(&gpu).fence, &retry, NULL);
+    OK(job_retry, named, claim_for(&gpu).fence, &retry, NULL);
     takes(&careful, named);
 }
 END_TEST
@@ -140,10 +114,10 @@ START_TEST(test_moved_jobs)
     const struct store_retry retry = {
         .device = "cuda:0", .error = &error, .moved_to = "cpu", .warning = &warning};
     add_job(dataset, "cuda:0", id);
-    takes(&processor, "");
-    OK(job_retry, id, claim(&gpu).fence, &retry, NULL);
+    takes(&processor_beside_gpu, "");
+    OK(job_retry, id, claim_for(&gpu).fence, &retry, NULL);
     takes(&gpu, "");
-    const struct store_claim claimed = claim(&processor);
+    const struct store_claim claimed = claim_for(&processor_beside_gpu);
     ck_assert_str_eq(claimed.job, id);
     ck_assert_int_eq(claimed.attempt, 1); /* it was no loss */
     ck_assert_str_eq(claimed.warning.code, "device-memory");
@@ -161,7 +135,7 @@ START_TEST(test_a_cancelled_job_is_not_tried_again)
     enum job_state state;
     const struct store_retry retry = {.device = "cuda:0", .error = &error, .lost = true};
     add_job(dataset, "auto", id);
-    const struct store_claim claimed = claim(&gpu);
+    const struct store_claim claimed = claim_for(&gpu);
     OK(job_cancel, id, &job);
     job_view_clear(&job);
     OK(job_retry, id, claimed.fence, &retry, &state);
@@ -177,7 +151,7 @@ START_TEST(test_jobs_whose_dataset_is_elsewhere)
     struct store_taker taker = gpu;
     snprintf(elsewhere, sizeof elsewhere, " %s ", sha_b);
     taker.elsewhere = elsewhere;
-    add_dataset(sha_b, other);
+    insert_samples(sha_b, other);
     add_job(other, "auto", there);
     add_job(dataset, "auto", here);
     add_job(other, "cuda:0", named);
@@ -201,7 +175,7 @@ START_TEST(test_a_lost_job_is_not_left_to_who_lost_it)
     second.elsewhere = elsewhere;
     add_job(dataset, "auto", id);
     takes(&second, "");
-    OK(job_retry, id, claim(&gpu).fence, &retry, NULL);
+    OK(job_retry, id, claim_for(&gpu).fence, &retry, NULL);
     takes(&careful, "");
     takes(&second, id);
 }
@@ -212,8 +186,8 @@ START_TEST(test_datasets_with_samples)
     char twin[RESOURCE_ID_SIZE], other[RESOURCE_ID_SIZE];
     char ids[4][RESOURCE_ID_SIZE];
     size_t n = 9;
-    add_dataset(sha_b, other);
-    add_dataset(sha_a, twin);
+    insert_samples(sha_b, other);
+    insert_samples(sha_a, twin);
     OK(dataset_with_samples, NULL, sha_a, ids, 4, &n);
     ck_assert_uint_eq(n, 2);
     ck_assert_str_eq(ids[0], dataset);
@@ -227,9 +201,7 @@ END_TEST
 
 TCase *store_suite_devices(const struct store_under_test *implementation)
 {
-    TCase *tests = tcase_create("contract about devices");
-    under_test = implementation;
-    tcase_add_checked_fixture(tests, set_up, tear_down);
+    TCase *tests = store_case("contract about devices", implementation, set_up);
     tcase_add_test(tests, test_wishes);
     tcase_add_test(tests, test_lost_jobs_are_tried_again);
     tcase_add_test(tests, test_lost_jobs_are_left_to_others);

@@ -4,38 +4,15 @@
 #include <string.h>
 
 #include "server/clock.h"
-#include "store_suite.h"
+#include "store_fixture.h"
 
-static const struct store_under_test *under_test;
-static struct store *store;
-static struct rejectd_error error;
-
-#define CALL(function, ...) store->functions->function(store, __VA_ARGS__, &error)
-#define OK(function, ...)                                                                          \
-    ck_assert_msg(CALL(function, __VA_ARGS__) == REJECTD_OK, "%s", error.message)
-#define FAILS(status, function, ...) ck_assert_int_eq(CALL(function, __VA_ARGS__), status)
-
-static const char sha_a[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 static const char unknown[] = "ds_0000000000000000000000";
-
-static void set_up(void)
-{
-    error = (struct rejectd_error){0};
-    store = under_test->make();
-}
-
-static void tear_down(void)
-{
-    under_test->discard(store);
-}
 
 static void add_dataset(const char *next_part, char id[RESOURCE_ID_SIZE])
 {
-    struct dataset_view view = {.bytes = 960, .description_json = strdup("{\"sfreq\":100}")};
+    struct dataset_view view = {0};
     snprintf(view.next_part, sizeof view.next_part, "%s", next_part);
-    OK(dataset_insert, &view, NULL);
-    memcpy(id, view.id, RESOURCE_ID_SIZE);
-    dataset_view_clear(&view);
+    insert_dataset(&view, id);
 }
 
 static struct store_partial partial_of(const char *dataset, size_t header_bytes, uint64_t samples)
@@ -78,7 +55,7 @@ START_TEST(test_what_is_put_is_kept)
                 partial_of(id, headers[i], samples == 2 ? UINT64_C(1) << 39 : samples);
             OK(partial_put, &partial);
             check_kept(&partial);
-            store = under_test->reopen(store);
+            store_reopen();
             check_kept(&partial);
         }
     }
@@ -108,9 +85,7 @@ START_TEST(test_only_while_samples_are_awaited)
     add_dataset("", id);
     partial = partial_of(id, 5, 0);
     OK(partial_put, &partial);
-    struct store_removed removed;
-    OK(dataset_delete, id, STORE_WHENEVER_USED, &removed);
-    store_removed_clear(&removed);
+    delete_dataset(id);
     FAILS(REJECTD_NOT_FOUND, partial_get, id, &found);
     FAILS(REJECTD_CONFLICT, partial_put, &partial);
 }
@@ -144,9 +119,7 @@ END_TEST
 
 TCase *store_suite_partials(const struct store_under_test *implementation)
 {
-    TCase *tests = tcase_create("partials");
-    under_test = implementation;
-    tcase_add_checked_fixture(tests, set_up, tear_down);
+    TCase *tests = store_case("partials", implementation, NULL);
     tcase_add_test(tests, test_what_is_put_is_kept);
     tcase_add_test(tests, test_only_while_samples_are_awaited);
     tcase_add_test(tests, test_expiry);

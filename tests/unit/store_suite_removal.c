@@ -4,44 +4,11 @@
 #include <string.h>
 
 #include "server/clock.h"
-#include "store_suite.h"
-
-static const struct store_under_test *under_test;
-static struct store *store;
-static struct rejectd_error error;
-
-#define CALL(function, ...) store->functions->function(store, __VA_ARGS__, &error)
-#define OK(function, ...)                                                                          \
-    ck_assert_msg(CALL(function, __VA_ARGS__) == REJECTD_OK, "%s", error.message)
-#define FAILS(status, function, ...) ck_assert_int_eq(CALL(function, __VA_ARGS__), status)
+#include "store_fixture.h"
 
 enum { CAPACITY = 8 };
 
-static const char sha_a[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-static const char sha_b[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-static const char sha_c[] = "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
 static const char unknown[] = "ds_0000000000000000000000";
-static const struct store_taker processor = {.device = "cpu", .wishes = " ", .others = true};
-
-static void set_up(void)
-{
-    error = (struct rejectd_error){0};
-    store = under_test->make();
-}
-
-static void tear_down(void)
-{
-    under_test->discard(store);
-}
-
-static void add_dataset(char id[RESOURCE_ID_SIZE])
-{
-    struct dataset_view view = {.bytes = 960, .description_json = strdup("{\"sfreq\":100}")};
-    memcpy(view.sha256, sha_a, sizeof view.sha256);
-    OK(dataset_insert, &view, NULL);
-    memcpy(id, view.id, RESOURCE_ID_SIZE);
-    dataset_view_clear(&view);
-}
 
 static void add_job(const char *dataset, char id[RESOURCE_ID_SIZE])
 {
@@ -55,20 +22,8 @@ static void add_job(const char *dataset, char id[RESOURCE_ID_SIZE])
 /* Ends the next job with a result. */
 static void succeed(const char *job, const char *model_id)
 {
-    struct store_claim claimed = {0};
-    bool found = false;
-    OK(job_claim, &processor, &found, &claimed);
-    ck_assert(found);
-    ck_assert_str_eq(claimed.job, job);
-    const struct store_outcome outcome = {
-        .state = JOB_STATE_SUCCEEDED,
-        .result_json = "{\"bad_epochs\":[]}",
-        .artifacts = {[ARTIFACT_LABELS] = sha_b, [ARTIFACT_CLEANED] = sha_c},
-        .model_id = model_id,
-        .model_json = model_id == NULL ? NULL : "{\"channels\":[],\"types\":[]}",
-    };
-    OK(job_finish, job, claimed.fence, &outcome);
-    store_claim_clear(&claimed);
+    const struct store_outcome outcome = success(model_id);
+    OK(job_finish, job, claim(job), &outcome);
 }
 
 static bool has(const struct store_removed *removed, const char *sha256)
@@ -108,8 +63,8 @@ START_TEST(test_dataset_takes_its_results_along)
     struct store_removed removed;
     struct store_result result = {0};
     struct model_view model = {0};
-    add_dataset(one);
-    add_dataset(two);
+    insert_samples(sha_a, one);
+    insert_samples(sha_a, two);
     add_job(one, of_one);
     succeed(of_one, "md_0000000000000000000001");
     add_job(two, of_two);
@@ -144,7 +99,7 @@ START_TEST(test_result_is_removed_once)
 {
     char dataset[RESOURCE_ID_SIZE], job[RESOURCE_ID_SIZE], waits[RESOURCE_ID_SIZE];
     struct store_removed removed;
-    add_dataset(dataset);
+    insert_samples(sha_a, dataset);
     add_job(dataset, job);
     succeed(job, NULL);
     add_job(dataset, waits);
@@ -167,7 +122,7 @@ START_TEST(test_old_results)
     char ids[CAPACITY][RESOURCE_ID_SIZE];
     size_t n = 99;
     struct store_removed removed;
-    add_dataset(dataset);
+    insert_samples(sha_a, dataset);
     add_job(dataset, first);
     succeed(first, NULL);
     add_job(dataset, second);
@@ -201,7 +156,7 @@ START_TEST(test_unused_datasets)
     char dataset[RESOURCE_ID_SIZE], job[RESOURCE_ID_SIZE];
     struct store_removed removed;
     struct dataset_view view = {0};
-    add_dataset(dataset);
+    insert_samples(sha_a, dataset);
     OK(dataset_get, dataset, &view);
     const int64_t made = view.used_at;
     dataset_view_clear(&view);
@@ -218,7 +173,7 @@ START_TEST(test_unused_datasets)
     ck_assert_uint_eq(n_unused(made + 1), 0);
     ck_assert_uint_eq(n_unused(INT64_MAX), 1);
     FAILS(REJECTD_CONFLICT, dataset_delete, dataset, made + 1, &removed);
-    store = under_test->reopen(store);
+    store_reopen();
     OK(dataset_get, dataset, &view);
     const int64_t used = view.used_at;
     dataset_view_clear(&view);
@@ -253,9 +208,7 @@ END_TEST
 
 TCase *store_suite_removal(const struct store_under_test *implementation)
 {
-    TCase *tests = tcase_create("removal");
-    under_test = implementation;
-    tcase_add_checked_fixture(tests, set_up, tear_down);
+    TCase *tests = store_case("removal", implementation, NULL);
     tcase_add_test(tests, test_dataset_takes_its_results_along);
     tcase_add_test(tests, test_result_is_removed_once);
     tcase_add_test(tests, test_old_results);

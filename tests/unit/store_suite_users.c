@@ -3,21 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store_suite.h"
+#include "store_fixture.h"
 
-static const struct store_under_test *under_test;
-static struct store *store;
-static struct rejectd_error error;
 static char dataset[RESOURCE_ID_SIZE];
 
-#define CALL(function, ...) store->functions->function(store, __VA_ARGS__, &error)
-#define OK(function, ...)                                                                          \
-    ck_assert_msg(CALL(function, __VA_ARGS__) == REJECTD_OK, "%s", error.message)
-#define FAILS(status, function, ...) ck_assert_int_eq(CALL(function, __VA_ARGS__), status)
-
-static const char sha_a[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-static const char sha_b[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-static const struct store_taker processor = {.device = "cpu", .wishes = " ", .others = true};
 static const struct store_viewer anna = {"anna"};
 static const struct store_viewer bert = {"bert"};
 
@@ -30,25 +19,14 @@ static struct ownership of(const char *owner, enum visibility visibility)
 
 static void add_dataset(const char *owner, enum visibility visibility, char id[RESOURCE_ID_SIZE])
 {
-    struct dataset_view view = {.bytes = 960,
-                                .description_json = strdup("{\"sfreq\":100}"),
-                                .ownership = of(owner, visibility)};
+    struct dataset_view view = {.ownership = of(owner, visibility)};
     memcpy(view.sha256, sha_a, sizeof view.sha256);
-    OK(dataset_insert, &view, NULL);
-    memcpy(id, view.id, RESOURCE_ID_SIZE);
-    dataset_view_clear(&view);
+    insert_dataset(&view, id);
 }
 
 static void set_up(void)
 {
-    error = (struct rejectd_error){0};
-    store = under_test->make();
     add_dataset("", VISIBILITY_LAB, dataset);
-}
-
-static void tear_down(void)
-{
-    under_test->discard(store);
 }
 
 static enum rejectd_status submit(const char *owner, int priority,
@@ -69,18 +47,6 @@ static enum rejectd_status submit(const char *owner, int priority,
 static void add_job(const char *owner, int priority, char id[RESOURCE_ID_SIZE])
 {
     ck_assert_int_eq(submit(owner, priority, NULL, id), REJECTD_OK);
-}
-
-static int64_t claim(const char *job)
-{
-    struct store_claim claimed = {0};
-    bool found = false;
-    OK(job_claim, &processor, &found, &claimed);
-    ck_assert(found);
-    ck_assert_str_eq(claimed.job, job);
-    const int64_t fence = claimed.fence;
-    store_claim_clear(&claimed);
-    return fence;
 }
 
 static void finish(const char *job, int64_t fence)
@@ -275,7 +241,7 @@ START_TEST(test_a_submission_makes_one_job)
     ck_assert_int_eq(submit("bert", 0, &changed, other), REJECTD_OK);
     ck_assert_str_ne(first, other);
     finish(first, claim(first));
-    store = under_test->reopen(store);
+    store_reopen();
     ck_assert_int_eq(submit("anna", 0, &submission, again), REJECTD_OK);
     ck_assert_str_eq(first, again);
 }
@@ -298,7 +264,7 @@ START_TEST(test_tokens)
     FAILS(REJECTD_NOT_FOUND, token_get, token.id, &got);
     OK(token_insert, &token);
     FAILS(REJECTD_CONFLICT, token_insert, &token);
-    store = under_test->reopen(store);
+    store_reopen();
     OK(token_get, token.id, &got);
     ck_assert_str_eq(got.user, "anna");
     ck_assert(got.admin);
@@ -321,9 +287,7 @@ END_TEST
 
 TCase *store_suite_users(const struct store_under_test *implementation)
 {
-    TCase *tests = tcase_create("contract about users");
-    under_test = implementation;
-    tcase_add_checked_fixture(tests, set_up, tear_down);
+    TCase *tests = store_case("contract about users", implementation, set_up);
     tcase_add_test(tests, test_lists_show_what_is_seen);
     tcase_add_test(tests, test_ownership_changes_by_fields);
     tcase_add_test(tests, test_a_model_is_its_jobs_owners);

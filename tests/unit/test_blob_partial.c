@@ -1,7 +1,5 @@
 /* Blobs that come in pieces, by one writer after the other. */
-#define _GNU_SOURCE /* nftw */
 #include <check.h>
-#include <ftw.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,12 +7,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "folder.h"
 #include "server/blobs/blobs.h"
 
 enum { CHUNK = 1 << 20, COUNT = 3 * CHUNK / 8 + 12345, BYTES = COUNT * 8 };
 
 static const char id[] = "ds_0123456789abcdefghijkl";
-static char folder[64], path[160];
+static char folder[FOLDER_SIZE], path[160];
 static struct blobs *blobs;
 static struct rejectd_error error;
 static double samples[COUNT];
@@ -24,8 +23,7 @@ static void set_up(void)
 {
     char name[BLOBS_PARTIAL_NAME_SIZE];
     struct sha256 hash;
-    snprintf(folder, sizeof folder, "/tmp/rejectd-partial-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    folder_make("partial", folder);
     error = (struct rejectd_error){0};
     ck_assert_int_eq(blobs_open(folder, &blobs, &error), REJECTD_OK);
     for (size_t i = 0; i < COUNT; i++) {
@@ -38,18 +36,10 @@ static void set_up(void)
     snprintf(path, sizeof path, "%s/%s", folder, name);
 }
 
-static int remove_entry(const char *name, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(name);
-}
-
 static void tear_down(void)
 {
     blobs_close(blobs);
-    nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(folder);
 }
 
 /* A writer behind the first `at` bytes. */

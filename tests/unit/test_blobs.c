@@ -12,35 +12,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "folder.h"
 #include "run_suite.h"
 #include "server/blobs/blobs.h"
 
 enum { CHUNK = 1 << 20 };
 
-static char folder[64];
+static char folder[FOLDER_SIZE];
 static struct blobs *blobs;
 static struct rejectd_error error;
 
 static void set_up(void)
 {
-    snprintf(folder, sizeof folder, "/tmp/rejectd-blobs-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    folder_make("blobs", folder);
     error = (struct rejectd_error){0};
     ck_assert_int_eq(blobs_open(folder, &blobs, &error), REJECTD_OK);
-}
-
-static int remove_entry(const char *name, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(name);
 }
 
 static void tear_down(void)
 {
     blobs_close(blobs);
-    nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(folder);
 }
 
 static int n_entries;

@@ -7,29 +7,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "folder.h"
 #include "run_suite.h"
 #include "server/jobs/forecast.h"
 #include "server/memory.h"
 
-static char folder[64];
+static char folder[FOLDER_SIZE];
 static struct store *store;
 static struct rejectd_error error;
 
 static void set_up(void)
 {
     char path[128];
-    snprintf(folder, sizeof folder, "/tmp/rejectd-forecast-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    folder_make("forecast", folder);
     snprintf(path, sizeof path, "%s/store.sqlite", folder);
     ck_assert_int_eq(store_sqlite_open(path, &store, &error), REJECTD_OK);
 }
 
 static void tear_down(void)
 {
-    char command[128];
     store->functions->close(store);
-    snprintf(command, sizeof command, "rm -r '%s'", folder);
-    ck_assert_int_eq(system(command), 0);
+    folder_remove(folder);
 }
 
 static struct rates *opened(void)

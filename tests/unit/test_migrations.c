@@ -1,14 +1,13 @@
 /* Stores of every older version, with records in them, are brought up to date whole or not at all.
  */
-#define _GNU_SOURCE /* nftw */
 #include <check.h>
-#include <ftw.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "folder.h"
 #include "run_suite.h"
 #include "server/store/sqlite.h"
 
@@ -17,27 +16,18 @@
 #define CLEANED "3333333333333333333333333333333333333333333333333333333333333333"
 #define HEAD "4444444444444444444444444444444444444444444444444444444444444444"
 
-static char folder[64];
+static char folder[FOLDER_SIZE];
 static char path[96];
 
 static void set_up(void)
 {
-    snprintf(folder, sizeof folder, "/tmp/rejectd-migrations-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    folder_make("migrations", folder);
     snprintf(path, sizeof path, "%s/store.sqlite", folder);
-}
-
-static int remove_entry(const char *name, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(name);
 }
 
 static void tear_down(void)
 {
-    nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(folder);
 }
 
 static void run(sqlite3 *database, const char *sql)

@@ -1,17 +1,16 @@
 /* The SQLite store: the contract of every store, and what is its own. */
-#define _GNU_SOURCE /* nftw */
-#include <ftw.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "folder.h"
 #include "run_suite.h"
 #include "server/store/sqlite.h"
 #include "store_suite.h"
 
-static char folder[] = "/tmp/rejectd-store-XXXXXX";
+static char folder[FOLDER_SIZE];
 static char path[sizeof folder + 16];
 
 static struct store *open_store(void)
@@ -24,8 +23,7 @@ static struct store *open_store(void)
 
 static struct store *make_store(void)
 {
-    memcpy(folder + sizeof folder - 7, "XXXXXX", 6);
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    folder_make("store", folder);
     snprintf(path, sizeof path, "%s/store.sqlite", folder);
     return open_store();
 }
@@ -36,18 +34,10 @@ static struct store *reopen_store(struct store *store)
     return open_store();
 }
 
-static int remove_entry(const char *name, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(name);
-}
-
 static void discard_store(struct store *store)
 {
     store->functions->close(store);
-    nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(folder);
 }
 
 static const struct store_under_test sqlite = {make_store, reopen_store, discard_store};
