@@ -11,6 +11,8 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "base/write_all.h"
+
 enum { LEVEL = 3 };
 
 struct compressing {
@@ -20,19 +22,6 @@ struct compressing {
     int from, to;
     uint64_t made;
 };
-
-static bool write_all(int file, const char *bytes, size_t count)
-{
-    for (size_t done = 0; done < count;) {
-        const ssize_t n = write(file, bytes + done, count - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        done += (size_t)n;
-    }
-    return true;
-}
 
 static enum rejectd_status fail_file(const char *what, struct rejectd_error *error)
 {

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/write_all.h"
+
 enum { PIECE_BYTES = 1 << 20 };
 
 static enum rejectd_status fail(const char *what, const char *name, int number,
@@ -24,22 +26,10 @@ static enum rejectd_status fail(const char *what, const char *name, int number,
     return REJECTD_FAIL(error, status, "", "%.200s cannot be %s: %s", name, what, strerror(number));
 }
 
-static enum rejectd_status write_all(int fd, const char *name, const void *bytes, size_t count,
-                                     struct rejectd_error *error)
+static enum rejectd_status put(int fd, const char *name, const void *bytes, size_t count,
+                               struct rejectd_error *error)
 {
-    const char *from = bytes;
-    while (count > 0) {
-        const ssize_t n = write(fd, from, count);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return fail("written", name, n < 0 ? errno : ENOSPC, error);
-        }
-        from += n;
-        count -= (size_t)n;
-    }
-    return REJECTD_OK;
+    return write_all(fd, bytes, count) ? REJECTD_OK : fail("written", name, errno, error);
 }
 
 /* Reads to the end; what was read goes to `to` as well, unless that is -1. */
@@ -62,7 +52,7 @@ static enum rejectd_status pump(int from, int to, const char *name, struct file_
         } else if (n > 0) {
             sha256_update(&hash, piece, (size_t)n);
             digest->bytes += (uint64_t)n;
-            status = to < 0 ? REJECTD_OK : write_all(to, name, piece, (size_t)n, error);
+            status = to < 0 ? REJECTD_OK : put(to, name, piece, (size_t)n, error);
         }
     }
     sha256_final(&hash, digest->sha256);
@@ -153,7 +143,7 @@ enum rejectd_status file_put(int directory, const char *name, const void *bytes,
     if (fd < 0) {
         return fail("made", name, errno, error);
     }
-    return end_file(directory, name, fd, write_all(fd, name, bytes, count, error), error);
+    return end_file(directory, name, fd, put(fd, name, bytes, count, error), error);
 }
 
 enum rejectd_status folder_open(int parent, const char *name, bool make, int *directory,

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/write_all.h"
+
 enum { OPEN_FOLDERS = 8 }; /* of nftw() */
 
 static enum rejectd_status fail(const char *what, int number, struct rejectd_error *error)
@@ -83,19 +85,7 @@ enum rejectd_status scratch_create(const struct scratch *scratch, const char *na
 enum rejectd_status scratch_write(int fd, const void *bytes, size_t count,
                                   struct rejectd_error *error)
 {
-    const char *from = bytes;
-    while (count > 0) {
-        const ssize_t n = write(fd, from, count);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return fail("written", n < 0 ? errno : ENOSPC, error);
-        }
-        from += n;
-        count -= (size_t)n;
-    }
-    return REJECTD_OK;
+    return write_all(fd, bytes, count) ? REJECTD_OK : fail("written", errno, error);
 }
 
 enum rejectd_status scratch_put(const struct scratch *scratch, const char *name, const void *bytes,
