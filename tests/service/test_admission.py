@@ -26,6 +26,23 @@ def host_bytes(api, dataset, device, kind="fit", **parameters):
     return found["host_bytes"]
 
 
+def two_sizes(own_daemon, tmp_path, n_gpus):
+    """A small dataset and a large one, and the host memory that a fit and a repair of them need."""
+    probe = Gpus(own_daemon, tmp_path, THREADS, n_gpus)
+    small, large = (probe.api.upload(description(**s), noise(**s)) for s in (SMALL, LARGE))
+    bytes_small = host_bytes(probe.api, small, "cuda:0")
+    bytes_large = host_bytes(probe.api, large, "cuda:0", "interpolate", **QUICK)
+    probe.daemon.stop()
+    return small, large, bytes_small, bytes_large
+
+
+def with_memory(own_daemon, tmp_path, n_gpus, limit, small, large):
+    """GPUs whose jobs may use so much of the host's memory together."""
+    made = Gpus(own_daemon, tmp_path, (*THREADS, "--job-memory", str(limit)), n_gpus).ready()
+    made.small, made.large = small, large
+    return made
+
+
 class TestTooLarge:
     """A job that can never run is refused when it is posted."""
 
@@ -74,16 +91,11 @@ class TestWaiting:
 
     @pytest.fixture
     def gpus(self, own_daemon, tmp_path):
-        probe = Gpus(own_daemon, tmp_path, THREADS, 2)
-        small, large = (probe.api.upload(description(**s), noise(**s)) for s in (SMALL, LARGE))
-        bytes_small = host_bytes(probe.api, small, "cuda:0")
-        bytes_large = host_bytes(probe.api, large, "cuda:0", "interpolate", **QUICK)
-        probe.daemon.stop()
+        small, large, bytes_small, bytes_large = two_sizes(own_daemon, tmp_path, 2)
         # Room for three small ones, or for the large one, but not for it and a small one.
         assert bytes_large > 3 * bytes_small
-        limit = str(bytes_large + bytes_small // 2)
-        made = Gpus(own_daemon, tmp_path, (*THREADS, "--job-memory", limit), 2).ready()
-        made.small, made.large = small, large
+        limit = bytes_large + bytes_small // 2
+        made = with_memory(own_daemon, tmp_path, 2, limit, small, large)
         yield made
         for device in (0, 1):
             made.heal(device, "slow")
@@ -161,14 +173,9 @@ class TestWaitingBesideOthers:
 
     @pytest.fixture
     def gpus(self, own_daemon, tmp_path):
-        probe = Gpus(own_daemon, tmp_path, THREADS, 3)
-        small, large = (probe.api.upload(description(**s), noise(**s)) for s in (SMALL, LARGE))
-        bytes_small = host_bytes(probe.api, small, "cuda:0")
-        bytes_large = host_bytes(probe.api, large, "cuda:0", "interpolate", **QUICK)
-        probe.daemon.stop()
-        limit = str(bytes_large + 3 * bytes_small // 2)
-        made = Gpus(own_daemon, tmp_path, (*THREADS, "--job-memory", limit), 3).ready()
-        made.small, made.large = small, large
+        small, large, bytes_small, bytes_large = two_sizes(own_daemon, tmp_path, 3)
+        limit = bytes_large + 3 * bytes_small // 2
+        made = with_memory(own_daemon, tmp_path, 3, limit, small, large)
         try:
             self.wait(made)
             yield made

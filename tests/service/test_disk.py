@@ -81,8 +81,8 @@ def test_changes_are_refused_and_reading_goes_on(disk):
     assert before <= blobs(daemon) and len(blobs(daemon)) == 1 + 2 * results
 
 
-@pytest.mark.parametrize("disk", [errno.ENOSPC], indirect=True, ids=["full"])
-def test_a_job_that_ends_meanwhile_is_not_left_running(disk):
+def end_is_refused(disk):
+    """A job that runs when the disk breaks, and ends: its request and id."""
     shape = {"n_epochs": 300, "n_channels": 48, "n_times": 300}
     api = disk.daemon.api
     dataset = api.upload(description(**shape), noise(**shape))
@@ -91,6 +91,13 @@ def test_a_job_that_ends_meanwhile_is_not_left_running(disk):
     eventually(lambda: api.job(job)["state"] == "running", 10, "the job runs")
     disk.breaks()
     eventually(lambda: "finish-delayed" in disk.daemon.errors(), 60, "its end is refused")
+    return request, job
+
+
+@pytest.mark.parametrize("disk", [errno.ENOSPC], indirect=True, ids=["full"])
+def test_a_job_that_ends_meanwhile_is_not_left_running(disk):
+    api = disk.daemon.api
+    request, job = end_is_refused(disk)
     time.sleep(2.5)  # longer than it is tried in one go
     assert api.job(job)["state"] == "running"
     assert api.get("/healthz").status == 200
@@ -101,19 +108,12 @@ def test_a_job_that_ends_meanwhile_is_not_left_running(disk):
         assert ended["error"]["type"] == f"/problems/{disk.problem[1]}", ended
     again = api.finish(api.submit(request)["id"])
     assert again["state"] == "succeeded"
-    assert api.delete(f"/v1/datasets/{dataset['id']}").status == 204
+    assert api.delete(f"/v1/datasets/{request['dataset']}").status == 204
 
 
 @pytest.mark.parametrize("disk", [errno.ENOSPC], indirect=True, ids=["full"])
 def test_a_stop_does_not_wait_for_the_disk(disk):
-    shape = {"n_epochs": 300, "n_channels": 48, "n_times": 300}
-    api = disk.daemon.api
-    dataset = api.upload(description(**shape), noise(**shape))
-    request = {"type": "fit", "dataset": dataset["id"], "parameters": {"thresh_method": "exact"}}
-    job = api.submit(request)["id"]
-    eventually(lambda: api.job(job)["state"] == "running", 10, "the job runs")
-    disk.breaks()
-    eventually(lambda: "finish-delayed" in disk.daemon.errors(), 60, "its end is refused")
+    _, job = end_is_refused(disk)
     disk.daemon.stop()
     disk.heals()
     disk.daemon.start()

@@ -29,6 +29,19 @@ def slow(g, *devices):
         g.fault(device, "slow", once=False)
 
 
+def heal(g, *devices):
+    for device in devices:
+        g.heal(device, "slow")
+
+
+def slow_shared(g, dataset):
+    """A fit that both GPUs have a share of, until they are healed."""
+    slow(g, 0, 1)
+    job = g.submit(dataset, "cuda:all", cv=4)
+    both_busy(g, job)
+    return job
+
+
 def leader(g):
     """Of the one job that is shared: who has claimed it says so in the log first."""
     lines = [line for line in g.log().splitlines() if "job-started" in line]
@@ -56,8 +69,7 @@ def test_every_card_has_a_share(gpus, n):
     assert {g.devices()[name]["state"] for name in names} == {"busy"}
     shown = rejectctl(g, "devices")
     assert shown.count(f"runs {job}") == n
-    for i in range(n):
-        g.heal(i, "slow")
+    heal(g, *range(n))
     job = g.api.finish(job)
     assert (job["state"], job["attempt"], job["device"]) == ("succeeded", 1, "cuda:all")
     result = g.result(job)
@@ -83,8 +95,7 @@ def test_thresholds_are_shared_and_other_jobs_are_not(gpus):
     slow(g, 0, 1)
     job = g.submit(dataset, "cuda:all", "thresholds", augment=False)
     both_busy(g, job)
-    g.heal(0, "slow")
-    g.heal(1, "slow")
+    heal(g, 0, 1)
     result = g.result(g.api.finish(job))
     same(result, alone, "thresholds", "threshold_losses")
     assert sorted(result["provenance"]["devices"]) == ["cuda:0", "cuda:1"]
@@ -95,8 +106,7 @@ def test_thresholds_are_shared_and_other_jobs_are_not(gpus):
         eventually(lambda: job in {d["job"] for d in g.devices().values()}, 10, "it runs")
         time.sleep(0.5)
         assert [d["job"] for d in g.devices().values()].count(job) == 1
-        g.heal(0, "slow")
-        g.heal(1, "slow")
+        heal(g, 0, 1)
         result = g.result(g.api.finish(job))
         assert "devices" not in result["provenance"]
         slow(g, 0, 1)
@@ -177,9 +187,7 @@ def test_who_helps_fails(gpus, fault):
     g = gpus("--device-timeout", stretched, "--device-stall", stretched).ready()
     dataset = g.dataset()
     alone = expected(g, dataset, cv=4)
-    slow(g, 0, 1)
-    job = g.submit(dataset, "cuda:all", cv=4)
-    both_busy(g, job)
+    job = slow_shared(g, dataset)
     helper = 1 - leader(g)
     g.fault(helper, fault)
     g.heal(helper, "slow")
@@ -195,11 +203,8 @@ def test_who_helps_fails(gpus, fault):
     assert g.devices()[f"cuda:{helper}"]["restarts"] == (fault != "memory")
     # And it helps again.
     g.wait_for(f"cuda:{helper}", "ready")
-    slow(g, 0, 1)
-    job = g.submit(dataset, "cuda:all", cv=4)
-    both_busy(g, job)
-    g.heal(0, "slow")
-    g.heal(1, "slow")
+    job = slow_shared(g, dataset)
+    heal(g, 0, 1)
     assert len(g.result(g.api.finish(job))["provenance"]["devices"]) == 2
 
 
@@ -210,9 +215,7 @@ def test_who_leads_fails(gpus, fault):
     g = gpus("--device-timeout", stretched, "--device-stall", stretched).ready()
     dataset = g.dataset()
     alone = expected(g, dataset, cv=4)
-    slow(g, 0, 1)
-    job = g.submit(dataset, "cuda:all", cv=4)
-    both_busy(g, job)
+    job = slow_shared(g, dataset)
     first = leader(g)
     g.fault(first, fault)
     g.heal(first, "slow")
@@ -233,9 +236,7 @@ def waits_for_others(g, job):
 def test_who_leads_dies_while_it_waits(gpus):
     g = gpus().ready()
     dataset = g.dataset()
-    slow(g, 0, 1)
-    job = g.submit(dataset, "cuda:all", cv=4)
-    both_busy(g, job)
+    job = slow_shared(g, dataset)
     first = leader(g)
     g.heal(first, "slow")
     waits_for_others(g, job)
@@ -254,14 +255,11 @@ def test_who_waits_does_not_hang(gpus):
     stretched = round(2 * PATIENCE)
     g = gpus("--device-timeout", str(stretched), "--device-stall", str(stretched)).ready()
     dataset = g.dataset()
-    slow(g, 0, 1)
-    job = g.submit(dataset, "cuda:all", cv=4)
-    both_busy(g, job)
+    job = slow_shared(g, dataset)
     g.heal(leader(g), "slow")
     waits_for_others(g, job)
     time.sleep(1.5 * stretched)
-    g.heal(0, "slow")
-    g.heal(1, "slow")
+    heal(g, 0, 1)
     job = g.api.finish(job)
     assert (job["state"], job["attempt"]) == ("succeeded", 1)
     assert {d["restarts"] for d in g.devices().values()} == {0}
@@ -309,14 +307,11 @@ def test_an_error_of_the_job_is_one(gpus):
 def test_cancel(gpus):
     g = gpus().ready()
     dataset = g.dataset()
-    slow(g, 0, 1)
-    job = g.submit(dataset, "cuda:all", cv=4)
-    both_busy(g, job)
+    job = slow_shared(g, dataset)
     assert g.api.delete(f"/v1/jobs/{job}").status == 202
     assert g.api.finish(job)["state"] == "cancelled"
     eventually(lambda: {d["state"] for d in g.devices().values()} == {"ready"}, 20, "all are idle")
-    g.heal(0, "slow")
-    g.heal(1, "slow")
+    heal(g, 0, 1)
     assert g.api.finish(g.submit(dataset, "cuda:all", cv=4))["state"] == "succeeded"
     assert {d["restarts"] for d in g.devices().values()} == {0}
 
@@ -324,9 +319,7 @@ def test_cancel(gpus):
 def test_progress_never_falls(gpus):
     g = gpus().ready()
     dataset = g.dataset()
-    slow(g, 0, 1)
-    job = g.submit(dataset, "cuda:all", cv=4)
-    both_busy(g, job)
+    job = slow_shared(g, dataset)
     seen = [g.api.job(job)["progress"]]
     g.heal(leader(g), "slow")
     until = time.monotonic() + 0.5
@@ -335,21 +328,17 @@ def test_progress_never_falls(gpus):
         time.sleep(0.02)
     fractions = [progress["fraction"] for progress in seen if progress is not None]
     assert fractions == sorted(fractions) and 0.2 < fractions[-1] < 0.4, fractions
-    g.heal(0, "slow")
-    g.heal(1, "slow")
+    heal(g, 0, 1)
     assert g.api.finish(job)["state"] == "succeeded"
 
 
 def test_sigterm_hands_the_job_back(gpus):
     g = gpus().ready()
     dataset = g.dataset()
-    slow(g, 0, 1)
-    job = g.submit(dataset, "cuda:all", cv=4)
-    both_busy(g, job)
+    job = slow_shared(g, dataset)
     g.daemon.stop()
     assert g.log().count("job-released") == 1
-    g.heal(0, "slow")
-    g.heal(1, "slow")
+    heal(g, 0, 1)
     g.daemon.start()
     job = g.api.finish(job)
     assert (job["state"], job["attempt"]) == ("succeeded", 1)
