@@ -3,11 +3,11 @@
  * with success survives even a power failure. One connection writes, under a lock; another one
  * reads. The schema has a version (PRAGMA user_version); a file of a newer version is refused.
  *
- * Datasets and models are in sqlite_datasets.c, the files that datasets came from in sqlite_parts.c,
- * uploads in pieces in sqlite_partials.c, jobs as people see them in sqlite_jobs.c, jobs as workers
- * see them in sqlite_queue.c, jobs that earlier ones answer in sqlite_answers.c, what is removed in
- * sqlite_removal.c, what is learnt of durations in sqlite_rates.c, tokens and whose what is in
- * sqlite_identity.c.
+ * Datasets and models are in sqlite_datasets.c, the files that datasets came from in
+ * sqlite_parts.c, uploads in pieces in sqlite_partials.c, jobs as people see them in sqlite_jobs.c,
+ * jobs as workers see them in sqlite_queue.c, jobs that earlier ones answer in sqlite_answers.c,
+ * what is removed in sqlite_removal.c, what is learnt of durations in sqlite_rates.c, tokens and
+ * whose what is in sqlite_identity.c.
  */
 #include "server/store/sqlite.h"
 
