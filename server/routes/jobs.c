@@ -32,7 +32,7 @@ static enum rejectd_status read_submission(const struct request *request,
     enum { LONGEST_KEY = 255 };
     struct sha256 hash;
     const char *key = request_header(request, "Idempotency-Key");
-    *submission = (struct store_submission){.key = key, .sha256 = sha256};
+    *submission = (struct store_submission){.key = key, .sha256 = key == NULL ? NULL : sha256};
     if (key == NULL) {
         return REJECTD_OK;
     }
