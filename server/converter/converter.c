@@ -17,16 +17,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/sanitized.h"
 #include "protocol/utf8.h"
 #include "server/clock.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
 
 enum {
     MOST_OUTPUT = 4 << 10,
@@ -164,7 +157,7 @@ static int become_program(char *const *arguments, const struct limits *limits, p
     }
     /* All of the daemon's are close-on-exec; this is for those that a library forgot. */
     (void)syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
-#ifndef SANITIZED /* they map terabytes, and look for leaks with a process of their own */
+#if !SANITIZED /* they map terabytes, and look for leaks with a process of their own */
     if (setrlimit(RLIMIT_AS, &limits->memory) != 0 || setrlimit(RLIMIT_NPROC, &none) != 0) {
         return errno;
     }
