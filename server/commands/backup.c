@@ -102,8 +102,10 @@ static void fetch(struct backup *backup, const char *sha256, const char *holder)
         note_missing(backup, sha256, true);
         return;
     }
-    enum rejectd_status status = (backup->copies ? file_copy : file_link)(
-        backup->blobs_from, sha256, backup->blobs_to, sha256, &digest, &error);
+    enum rejectd_status status =
+        backup->copies
+            ? file_copy(backup->blobs_from, sha256, backup->blobs_to, sha256, NULL, &digest, &error)
+            : file_link(backup->blobs_from, sha256, backup->blobs_to, sha256, &digest, &error);
     if (status == REJECTD_CONFLICT) { /* of the round before */
         return;
     }

@@ -106,7 +106,8 @@ static enum rejectd_status end_file(int directory, const char *name, int fd,
 }
 
 enum rejectd_status file_copy(int from, const char *name, int to, const char *target,
-                              struct file_digest *digest, struct rejectd_error *error)
+                              const struct file_owner *owner, struct file_digest *digest,
+                              struct rejectd_error *error)
 {
     int source;
     enum rejectd_status status = open_to_read(from, name, &source, error);
@@ -118,6 +119,10 @@ enum rejectd_status file_copy(int from, const char *name, int to, const char *ta
         status = fail("made", target, errno, error);
     } else {
         status = pump(source, copy, name, digest, error);
+        /* By its descriptor: the name may be another file by now. */
+        if (status == REJECTD_OK && owner != NULL && fchown(copy, owner->user, owner->group) != 0) {
+            status = fail("given away", target, errno, error);
+        }
         status = end_file(to, target, copy, status, error);
     }
     close(source);
@@ -133,7 +138,7 @@ enum rejectd_status file_link(int from, const char *name, int to, const char *ta
     if (errno == ENOENT || errno == EEXIST) {
         return fail("linked", name, errno, error);
     }
-    return file_copy(from, name, to, target, digest, error);
+    return file_copy(from, name, to, target, NULL, digest, error);
 }
 
 enum rejectd_status file_put(int directory, const char *name, const void *bytes, size_t count,
@@ -153,7 +158,8 @@ enum rejectd_status folder_open(int parent, const char *name, bool make, int *di
     if (make && mkdirat(parent, name, 0700) != 0 && errno != EEXIST) {
         return fail("made", name, errno, error);
     }
-    *directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *directory = openat(parent, name,
+                        O_RDONLY | O_DIRECTORY | O_CLOEXEC | (parent == AT_FDCWD ? 0 : O_NOFOLLOW));
     return *directory >= 0 ? REJECTD_OK : fail("opened", name, errno, error);
 }
 

@@ -32,7 +32,7 @@ struct restore {
     int target;
     int blobs_to;
     bool gives_away; /* what root makes to the owner of the target */
-    struct stat owner;
+    struct file_owner owner;
     size_t n_copied; /* blobs */
     struct manifest manifest;
 };
@@ -43,16 +43,12 @@ static enum rejectd_status copy(const struct restore *restore, int from, const c
                                 struct rejectd_error *error)
 {
     struct file_digest found;
-    enum rejectd_status status = file_copy(from, name, to, target, &found, error);
+    enum rejectd_status status = file_copy(
+        from, name, to, target, restore->gives_away ? &restore->owner : NULL, &found, error);
     if (status == REJECTD_OK &&
         (found.bytes != wanted->bytes || strcmp(found.sha256, wanted->sha256) != 0)) {
         status = REJECTD_FAIL(error, REJECTD_STORAGE, "",
                               "the backup is damaged: %.80s does not fit its digest", name);
-    }
-    if (status == REJECTD_OK && restore->gives_away &&
-        fchownat(to, target, restore->owner.st_uid, restore->owner.st_gid, 0) != 0) {
-        status = REJECTD_FAIL(error, REJECTD_STORAGE, "", "%.200s cannot be given away: %s", target,
-                              strerror(errno));
     }
     return status;
 }
@@ -75,7 +71,7 @@ static enum rejectd_status copy_all(struct restore *restore, struct rejectd_erro
         status = folder_sync(restore->blobs_to, error);
     }
     if (status == REJECTD_OK && restore->gives_away &&
-        fchown(restore->blobs_to, restore->owner.st_uid, restore->owner.st_gid) != 0) {
+        fchown(restore->blobs_to, restore->owner.user, restore->owner.group) != 0) {
         status = REJECTD_FAIL(error, REJECTD_STORAGE, "", "blobs cannot be given away: %s",
                               strerror(errno));
     }
@@ -116,6 +112,7 @@ static enum rejectd_status open_target(struct restore *restore, const char *data
                                        struct rejectd_error *error)
 {
     bool empty = false;
+    struct stat target;
     enum rejectd_status status = folder_is_empty(data_dir, &empty, error);
     if (status == REJECTD_OK && !empty) {
         status =
@@ -125,14 +122,16 @@ static enum rejectd_status open_target(struct restore *restore, const char *data
     if (status == REJECTD_OK) {
         status = data_dir_take(data_dir, &restore->target, error);
     }
-    if (status == REJECTD_OK && fstat(restore->target, &restore->owner) != 0) {
+    if (status == REJECTD_OK && fstat(restore->target, &target) != 0) {
         status = REJECTD_FAIL(error, REJECTD_STORAGE, "data-dir", "data-dir %.200s: %s", data_dir,
                               strerror(errno));
     }
-    restore->gives_away = geteuid() == 0 && restore->owner.st_uid != 0;
-    return status == REJECTD_OK
-               ? folder_open(restore->target, "blobs", true, &restore->blobs_to, error)
-               : status;
+    if (status == REJECTD_OK) {
+        restore->owner = (struct file_owner){target.st_uid, target.st_gid};
+        restore->gives_away = geteuid() == 0 && target.st_uid != 0;
+        status = folder_open(restore->target, "blobs", true, &restore->blobs_to, error);
+    }
+    return status;
 }
 
 static void restore_close(struct restore *restore)
