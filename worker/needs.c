@@ -173,10 +173,9 @@ static double clean_bytes(const struct needs_shape *shape)
             continue;
         const double rows = set * batch * t * (double)sizeof(double);
         const double alone = shape->task->clean.leave_one_out ? 2.0 * n / set : 1.0;
-        double scratch =
-            (double)shape->n_threads * (set * (set + 3.0 * n) * (double)sizeof(double) + epoch);
-        if (!session_epoch_needs_buffer(&session))
-            scratch -= (double)shape->n_threads * epoch;
+        const double scratch =
+            (double)shape->n_threads * (set * (set + 3.0 * n) * (double)sizeof(double) +
+                                        (double)session_product_bytes(&session));
         most =
             greater(most, needs_interpolation(shape, part, set * batch) + rows * alone + scratch);
     }

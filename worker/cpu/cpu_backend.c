@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "worker/blas_threads.h"
 #include "worker/cpu/session.h"
 
 static const char *cpu_describe(void)
@@ -16,7 +15,6 @@ static void cpu_close(struct backend_session *session)
         return;
     arena_free(&session->rows);
     repairs_clear(session);
-    blas_threads_restore(session->blas_threads_before);
     free(session);
 }
 
@@ -38,9 +36,6 @@ static enum rejectd_status cpu_open(const struct backend_samples *samples,
     opened->options = *options;
     opened->kernels = kernels;
     opened->work_size = kernels->work == REJECTD_FLOAT64 ? sizeof(double) : sizeof(float);
-    opened->picks_adjacent =
-        samples->picks[samples->n_picks - 1] - samples->picks[0] + 1 == samples->n_picks;
-    opened->blas_threads_before = blas_threads_pin();
     *session = opened;
     return REJECTD_OK;
 }

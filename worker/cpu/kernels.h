@@ -27,6 +27,17 @@ struct row_source {
     enum rejectd_dtype dtype;
 };
 
+/* A product of weights with rows of samples where they lie. */
+struct product {
+    const void *weights; /* [n_out][n_rows], work type */
+    size_t n_out;
+    const struct row_source *rows; /* [n_rows] of n_times samples, all of one type; n_rows >= 1 */
+    size_t n_rows;
+    size_t n_times;
+    void *out;     /* n_out rows of n_times, work type */
+    size_t stride; /* samples from one of them to the next */
+};
+
 /* A group of one channel's epochs, and how the local cross-validation sums them. */
 struct grid_group {
     const void *rows; /* [n_epochs + changes][group]: the raw epochs, then the repaired rows */
@@ -57,8 +68,9 @@ struct cpu_kernels {
     const char *name; /* of the instruction set */
     const char *description;
     enum rejectd_dtype work;
-    size_t group; /* samples of a group, at most KERNELS_MAX_GROUP */
-    size_t tile;  /* rows that resample() makes at a time */
+    size_t group;     /* samples of a group, at most KERNELS_MAX_GROUP */
+    size_t tile;      /* rows that resample() makes at a time */
+    size_t panel_row; /* bytes of multiply()'s scratch for each row */
 
     /* Peak-to-peak of n work samples, n >= 1. */
     double (*peak_to_peak)(const void *row, size_t n);
@@ -72,6 +84,12 @@ struct cpu_kernels {
      */
     void (*load)(void *groups, const struct row_source *rows, size_t n_rows, size_t start,
                  size_t length, double offset);
+
+    /*
+     * out[i] = the sum over rows r of weights[i][r] * rows[r], made in the order of r. panel:
+     * scratch, n_rows * panel_row bytes, 64-byte aligned.
+     */
+    void (*multiply)(const struct product *product, void *panel);
 
     /*
      * medians[f][l] = the median of column l over the rows of fold f, exactly: one of the values,

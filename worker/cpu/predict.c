@@ -1,7 +1,6 @@
 /*
  * Peak-to-peak amplitudes, and leave-one-out prediction as one matrix product per epoch.
  *
- * Products are cut into panels at fixed places, whatever block of picks is asked for.
  * Predictions are stored channel by channel, so that what follows finds a channel's rows together.
  */
 #include <omp.h>
@@ -49,23 +48,14 @@ static char *prediction_rows(const struct backend_session *session, size_t pick)
     return (char *)session->rows.data + (pick - session->first) * samples * session->work_size;
 }
 
-/* Predicts the picks of this block in one epoch, panel by panel, and takes their ptp. */
+/* Predicts the picks of this block in one epoch, and takes their ptp. */
 static void predict_epoch(struct backend_session *session, const void *weights, size_t epoch,
-                          void *buffer, double *ptp)
+                          void *scratch, double *ptp)
 {
     const struct backend_samples *s = &session->samples;
-    const void *samples = session_epoch(session, epoch, buffer);
-    const size_t end = session->first + session->count, panel = backend_panel(s);
-    size_t next;
-    for (size_t pick = session->first; pick < end; pick = next) {
-        next = (pick / panel + 1) * panel;
-        if (next > end)
-            next = end;
-        const char *rows =
-            (const char *)weights + (pick - session->first) * s->n_picks * session->work_size;
-        char *out = prediction_rows(session, pick) + epoch * s->n_times * session->work_size;
-        session_multiply(session, rows, next - pick, samples, out, s->n_epochs * s->n_times);
-    }
+    char *out = prediction_rows(session, session->first) + epoch * s->n_times * session->work_size;
+    session_multiply(session, epoch, weights, session->count, out, s->n_epochs * s->n_times,
+                     scratch);
     for (size_t c = 0; c < session->count; c++) {
         const char *row =
             prediction_rows(session, session->first + c) + epoch * s->n_times * session->work_size;
@@ -102,21 +92,19 @@ enum rejectd_status cpu_predict(struct backend_session *session, const double *w
 
     struct loop loop;
     loop_begin(&loop, session, s->n_epochs);
-    const bool needs_buffer = session_epoch_needs_buffer(session);
 #pragma omp parallel num_threads(session->options.n_threads)
     {
-        void *buffer =
-            needs_buffer ? scratch_alloc(s->n_picks * s->n_times * session->work_size) : NULL;
-        if (needs_buffer && buffer == NULL)
+        void *scratch = scratch_alloc(session_product_bytes(session));
+        if (scratch == NULL)
             loop_fail(&loop);
 #pragma omp for schedule(dynamic, 4)
         for (size_t e = 0; e < s->n_epochs; e++) {
             if (loop_stopped(&loop))
                 continue;
-            predict_epoch(session, converted, e, buffer, ptp);
+            predict_epoch(session, converted, e, scratch, ptp);
             loop_advance(&loop, omp_get_thread_num());
         }
-        free(buffer);
+        free(scratch);
     }
     free(converted);
     status = loop_end(&loop, error);
@@ -133,10 +121,9 @@ double cpu_predicted_rows_bytes(const struct backend_session *session, size_t co
 
 double cpu_predict_bytes(const struct backend_session *session, size_t count)
 {
-    const struct backend_samples *s = &session->samples;
-    const double work = (double)session->work_size, c = (double)s->n_picks;
-    const double buffer = session_epoch_needs_buffer(session) ? c * (double)s->n_times * work : 0.0;
-    return (double)count * c * work + (double)session->options.n_threads * buffer;
+    const double work = (double)session->work_size, c = (double)session->samples.n_picks;
+    return (double)count * c * work +
+           (double)session->options.n_threads * (double)session_product_bytes(session);
 }
 
 enum rejectd_status cpu_read_predictions(struct backend_session *session, size_t pick, double *rows,

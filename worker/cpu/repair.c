@@ -108,7 +108,7 @@ struct repair_scratch {
     double *forward; /* [set][C] inverse(L) P_B. */
     double *weights; /* [rows][C] */
     void *converted; /* [rows][C] in the work type */
-    void *epoch;     /* [C][T] or NULL */
+    void *product;
 };
 
 static void scratch_free(struct repair_scratch *scratch)
@@ -117,24 +117,22 @@ static void scratch_free(struct repair_scratch *scratch)
     free(scratch->forward);
     free(scratch->weights);
     free(scratch->converted);
-    free(scratch->epoch);
+    free(scratch->product);
 }
 
 static bool scratch_init(struct repair_scratch *scratch, const struct backend_session *session,
                          size_t set, size_t rows)
 {
     const size_t c = session->samples.n_picks;
-    const bool needs_epoch = session_epoch_needs_buffer(session);
     *scratch = (struct repair_scratch){
         .factor = scratch_alloc(set * set * sizeof(double)),
         .forward = scratch_alloc(set * c * sizeof(double)),
         .weights = scratch_alloc(rows * c * sizeof(double)),
         .converted = scratch_alloc(rows * c * session->work_size),
-        .epoch =
-            needs_epoch ? scratch_alloc(c * session->samples.n_times * session->work_size) : NULL,
+        .product = scratch_alloc(session_product_bytes(session)),
     };
     return scratch->factor != NULL && scratch->forward != NULL && scratch->weights != NULL &&
-           scratch->converted != NULL && (scratch->epoch != NULL || !needs_epoch);
+           scratch->converted != NULL && scratch->product != NULL;
 }
 
 double cpu_repaired_rows_bytes(const struct backend_session *session, double rows)
@@ -148,9 +146,9 @@ double cpu_repair_bytes(const struct backend_session *session, size_t n_values, 
 {
     const struct backend_samples *s = &session->samples;
     const double c = (double)s->n_picks, work = (double)session->work_size;
-    const double epoch = session_epoch_needs_buffer(session) ? c * (double)s->n_times * work : 0.0;
     const double scratch = set * (set + c) * (double)sizeof(double) +
-                           rows * c * ((double)sizeof(double) + work) + epoch;
+                           rows * c * ((double)sizeof(double) + work) +
+                           (double)session_product_bytes(session);
     /* The lists are copied: every epoch may list every pick. */
     const double lists = (double)s->n_epochs * (2.0 * (double)sizeof(size_t) +
                                                 ((double)n_values + c) * (double)sizeof(uint16_t));
@@ -249,9 +247,9 @@ static bool repair_epoch(struct backend_session *session, const struct repair_so
         done = prefix;
     }
     session_weights(session, scratch->weights, rows * c, scratch->converted);
-    session_multiply(
-        session, scratch->converted, rows, session_epoch(session, epoch, scratch->epoch),
-        repaired_row(session, session->repaired_offsets[epoch]), session->samples.n_times);
+    session_multiply(session, epoch, scratch->converted, rows,
+                     repaired_row(session, session->repaired_offsets[epoch]),
+                     session->samples.n_times, scratch->product);
     return true;
 }
 

@@ -2,7 +2,6 @@
 #include "worker/cpu/session.h"
 #include "worker/cpu/needs.h"
 
-#include <cblas.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -94,34 +93,29 @@ struct row_source session_row(const struct backend_session *session, size_t epoc
     return (struct row_source){.samples = (const char *)s->data + sample * item, .dtype = s->dtype};
 }
 
-bool session_epoch_needs_buffer(const struct backend_session *session)
+/* The panel comes first, because of its alignment; then the rows. */
+size_t session_product_bytes(const struct backend_session *session)
 {
-    return !session->picks_adjacent || session->samples.dtype != session->kernels->work;
+    return session->samples.n_picks * (session->kernels->panel_row + sizeof(struct row_source));
 }
 
-const void *session_epoch(const struct backend_session *session, size_t epoch, void *buffer)
+void session_multiply(const struct backend_session *session, size_t epoch, const void *weights,
+                      size_t m, void *out, size_t stride, void *scratch)
 {
     const struct backend_samples *s = &session->samples;
-    if (!session_epoch_needs_buffer(session))
-        return session_row(session, epoch, s->picks[0]).samples;
-    for (size_t c = 0; c < s->n_picks; c++) {
-        struct row_source row = session_row(session, epoch, s->picks[c]);
-        session->kernels->convert((char *)buffer + c * s->n_times * session->work_size, row.samples,
-                                  row.dtype, s->n_times);
-    }
-    return buffer;
-}
-
-void session_multiply(const struct backend_session *session, const void *weights, size_t m,
-                      const void *epoch, void *out, size_t stride)
-{
-    const int c = (int)session->samples.n_picks, t = (int)session->samples.n_times;
-    if (session->kernels->work == REJECTD_FLOAT64)
-        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, t, c, 1.0, weights, c, epoch,
-                    t, 0.0, out, (int)stride);
-    else
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, t, c, 1.0f, weights, c,
-                    epoch, t, 0.0f, out, (int)stride);
+    struct row_source *rows = (void *)((char *)scratch + s->n_picks * session->kernels->panel_row);
+    for (size_t c = 0; c < s->n_picks; c++)
+        rows[c] = session_row(session, epoch, s->picks[c]);
+    const struct product product = {
+        .weights = weights,
+        .n_out = m,
+        .rows = rows,
+        .n_rows = s->n_picks,
+        .n_times = s->n_times,
+        .out = out,
+        .stride = stride,
+    };
+    session->kernels->multiply(&product, scratch);
 }
 
 void session_weights(const struct backend_session *session, const double *weights, size_t n,
@@ -151,12 +145,10 @@ double session_strip_bytes(const struct backend_session *session, double n_rows)
 struct backend_session cpu_needs_session(const struct backend_samples *samples,
                                          enum rejectd_dtype precision, int n_threads)
 {
-    const size_t n = samples->n_picks;
     return (struct backend_session){
         .samples = *samples,
         .options = {.n_threads = n_threads, .precision = precision},
         .kernels = kernels_select(NULL, precision),
         .work_size = precision == REJECTD_FLOAT64 ? sizeof(double) : sizeof(float),
-        .picks_adjacent = n > 0 && samples->picks[n - 1] - samples->picks[0] == n - 1,
     };
 }

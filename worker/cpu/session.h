@@ -17,9 +17,7 @@ struct backend_session {
     struct backend_samples samples;
     struct backend_options options;
     const struct cpu_kernels *kernels;
-    size_t work_size;    /* bytes of one work sample */
-    bool picks_adjacent; /* picks are neighbouring channels: an epoch needs no gathering */
-    int blas_threads_before;
+    size_t work_size; /* bytes of one work sample */
 
     /* Predictions [count][E][T] or, later, repaired rows of T, all values of one epoch together:
      * never both, so that fewer pages are touched for the first time. */
@@ -63,15 +61,11 @@ void *scratch_alloc(size_t bytes);
 /* The samples of one channel (a dataset channel number) in one epoch. */
 struct row_source session_row(const struct backend_session *session, size_t epoch, size_t channel);
 
-/* An epoch's picks as a C x T matrix of the work type: the samples themselves when they are that
- * already, else gathered and converted into `buffer` (C x T work samples). */
-const void *session_epoch(const struct backend_session *session, size_t epoch, void *buffer);
-/* Whether session_epoch() needs its buffer. */
-bool session_epoch_needs_buffer(const struct backend_session *session);
-
-/* out [m][T] with row stride `stride` = weights [m][C] x epoch [C][T]; work type, one thread. */
-void session_multiply(const struct backend_session *session, const void *weights, size_t m,
-                      const void *epoch, void *out, size_t stride);
+/* out [m][T] with row stride `stride` = weights [m][C] x the picks of an epoch; work type, one
+ * thread. scratch: session_product_bytes(), 64-byte aligned. */
+void session_multiply(const struct backend_session *session, size_t epoch, const void *weights,
+                      size_t m, void *out, size_t stride, void *scratch);
+size_t session_product_bytes(const struct backend_session *session);
 
 /* Converts float64 weights to the work type. */
 void session_weights(const struct backend_session *session, const double *weights, size_t n,

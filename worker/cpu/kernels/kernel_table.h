@@ -16,6 +16,7 @@ void KERNEL(losses)(const void *group, const struct fold_rows *train, const void
 void KERNEL(grid)(const struct grid_group *group, void *scratch, double *sums);
 void KERNEL(resample)(const void *group, const struct resampling *resampling, const void *weights,
                       void *scratch, void *medians);
+void KERNEL(multiply)(const struct product *product, void *panel);
 void KERNEL(correlate)(const void *x, const void *y, double *sums);
 
 extern const struct cpu_kernels KERNEL(kernels);

@@ -1,5 +1,6 @@
 /* Whole rows: their range, their type, and their way into groups. */
 #include "worker/cpu/kernels/kernel_table.h"
+#include "worker/cpu/kernels/load_row.h"
 
 double KERNEL(peak_to_peak)(const void *row, size_t n)
 {
@@ -45,21 +46,6 @@ void KERNEL(convert)(void *work_samples, const void *samples, enum rejectd_dtype
         const float *restrict in = samples;
         for (size_t i = 0; i < n; i++)
             out[i] = (work)in[i];
-    }
-}
-
-/* length <= GROUP samples of one row into its place in a group. */
-static inline void load_row(work *restrict out, const struct row_source *row, size_t start,
-                            size_t length, work offset)
-{
-    if (row->dtype == REJECTD_FLOAT64) {
-        const double *restrict in = (const double *)row->samples + start;
-        for (size_t l = 0; l < length; l++)
-            out[l] = (work)(in[l] - (double)offset);
-    } else {
-        const float *restrict in = (const float *)row->samples + start;
-        for (size_t l = 0; l < length; l++)
-            out[l] = (work)in[l] - offset;
     }
 }
 

@@ -50,6 +50,8 @@ enum {
     WORK_VECTORS = GROUP / WORK_LANES,
     /* Rows of sums in progress, a group each, that the registers hold beside what is added. */
     TILE = (VECTOR_BYTES == 64 ? 24 : 8) / WORK_VECTORS,
+    /* Samples of each row that multiply() takes at a time. */
+    PRODUCT_WIDTH = (VECTOR_BYTES == 64 ? 4 : 2) * WORK_LANES,
 };
 
 #define KERNEL_PASTE2(name, set, type) name##_##set##_##type
@@ -73,6 +75,11 @@ typedef work work_vector_unaligned
 static inline work_vector vector_load(const work *from)
 {
     return *(const work_vector_unaligned *)from;
+}
+
+static inline void vector_store(work *to, work_vector v)
+{
+    *(work_vector_unaligned *)to = v;
 }
 
 static inline work_vector vector_select(work_mask mask, work_vector yes, work_vector no)

@@ -1,0 +1,126 @@
+/*
+ * Weighted sums of rows of samples: leave-one-out prediction, and repair.
+ *
+ * The matrix of weights is small and the samples are many, and come from memory: what is slow in a
+ * product of the usual kind, made for matrices that are both large, is to bring them into order
+ * before it begins. Here a panel, some neighbouring samples of all rows, is copied to where it
+ * stays in the first-level cache; tiles of sums stay in registers while its rows go by; and each
+ * tile asks for a part of the next panel, so that the processor multiplies while the memory
+ * answers.
+ *
+ * Every sum is made row by row by one tile. So it is the same to the last bit whichever others are
+ * made with it.
+ */
+#include "worker/cpu/kernels/kernel_table.h"
+#include "worker/cpu/kernels/load_row.h"
+
+enum {
+    /* Of a tile: its sums, the samples and a weight fit into the registers. */
+    TILE_ROWS = 6,
+    TILE_VECTORS = PRODUCT_WIDTH / WORK_LANES,
+    WIDTH = PRODUCT_WIDTH,
+    CACHE_LINE = 64,
+};
+
+/* What is read from memory next, while a tile is made: a line of each row. */
+struct ahead {
+    const struct row_source *rows;
+    size_t byte; /* from a row's first sample on; beyond the row's end it does no harm */
+};
+
+/* out: n_out <= TILE_ROWS rows of WIDTH sums. Inlined with n_out known, so that they need no
+ * memory. */
+static inline __attribute__((always_inline)) void make_tile(const size_t n_out, const work *weights,
+                                                            size_t n_rows, const work *panel,
+                                                            const struct ahead *ahead, work *out,
+                                                            size_t stride)
+{
+    work_vector sum[TILE_ROWS][TILE_VECTORS];
+#pragma GCC unroll 8
+    for (size_t i = 0; i < n_out; i++)
+#pragma GCC unroll 4
+        for (size_t v = 0; v < TILE_VECTORS; v++)
+            sum[i][v] = (work_vector){0};
+    for (size_t r = 0; r < n_rows; r++) {
+        const work_vector *x = (const work_vector *)(panel + r * WIDTH);
+        __builtin_prefetch((const char *)ahead->rows[r].samples + ahead->byte);
+#pragma GCC unroll 8
+        for (size_t i = 0; i < n_out; i++) {
+            const work_vector weight = vector_splat(weights[i * n_rows + r]);
+#pragma GCC unroll 4
+            for (size_t v = 0; v < TILE_VECTORS; v++)
+                sum[i][v] += weight * x[v];
+        }
+    }
+#pragma GCC unroll 8
+    for (size_t i = 0; i < n_out; i++)
+#pragma GCC unroll 4
+        for (size_t v = 0; v < TILE_VECTORS; v++)
+            vector_store(out + i * stride + v * WORK_LANES, sum[i][v]);
+}
+
+/* The sums of at most TILE_ROWS rows of weights; returns of how many. */
+static size_t make_some(const struct product *product, size_t first, const work *panel,
+                        const struct ahead *ahead, work *out, size_t stride)
+{
+    const size_t left = product->n_out - first, n = product->n_rows;
+    const work *weights = (const work *)product->weights + first * n;
+    if (left >= TILE_ROWS) {
+        make_tile(TILE_ROWS, weights, n, panel, ahead, out, stride);
+        return TILE_ROWS;
+    }
+    if (left >= 4) {
+        make_tile(4, weights, n, panel, ahead, out, stride);
+        return 4;
+    }
+    if (left >= 2) {
+        make_tile(2, weights, n, panel, ahead, out, stride);
+        return 2;
+    }
+    make_tile(1, weights, n, panel, ahead, out, stride);
+    return 1;
+}
+
+static void fill_panel(const struct product *product, size_t start, size_t length, work *panel)
+{
+    for (size_t r = 0; r < product->n_rows; r++) {
+        work *row = panel + r * WIDTH;
+        if (length == WIDTH) {
+            load_row(row, &product->rows[r], start, WIDTH, 0);
+        } else {
+            memset(row, 0, WIDTH * sizeof *row);
+            load_row(row, &product->rows[r], start, length, 0);
+        }
+    }
+}
+
+/* All sums of `length` samples from `start` on. */
+static void multiply_panel(const struct product *product, size_t start, size_t length,
+                           const work *panel)
+{
+    const bool is_double = product->rows[0].dtype == REJECTD_FLOAT64;
+    const size_t item = is_double ? sizeof(double) : sizeof(float);
+    const size_t next = (start + WIDTH) * item, n_lines = WIDTH * item / CACHE_LINE + 1;
+    size_t count;
+    for (size_t first = 0, tile = 0; first < product->n_out; first += count, tile++) {
+        const struct ahead ahead = {product->rows, next + tile % n_lines * CACHE_LINE};
+        work *out = (work *)product->out + first * product->stride + start;
+        work last[TILE_ROWS * WIDTH];
+        if (length == WIDTH) {
+            count = make_some(product, first, panel, &ahead, out, product->stride);
+        } else {
+            count = make_some(product, first, panel, &ahead, last, WIDTH);
+            for (size_t i = 0; i < count; i++)
+                memcpy(out + i * product->stride, last + i * WIDTH, length * sizeof *out);
+        }
+    }
+}
+
+void KERNEL(multiply)(const struct product *product, void *panel)
+{
+    for (size_t start = 0; start < product->n_times; start += WIDTH) {
+        const size_t left = product->n_times - start, length = left < WIDTH ? left : WIDTH;
+        fill_panel(product, start, length, panel);
+        multiply_panel(product, start, length, panel);
+    }
+}
