@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from api import check_problem, npy_bytes
-from daemon import program
+from daemon import ROOT, program
 from samples import description, noise
 
 TOKEN = re.compile(r"rjd_[a-z0-9]{16}_[A-Za-z0-9_-]{43}\Z")
@@ -113,6 +113,33 @@ def test_a_stranger_finds_nothing(lab, things):
     for kind in ("datasets", "jobs", "models"):
         listed = lab["bert"]("GET", f"/v1/{kind}?limit=1000").json()[kind]
         assert all(entry["id"] not in things.values() for entry in listed)
+
+
+def routes_of_things():
+    """(method, path, body) of every route that names one thing, from the table of routes itself."""
+    table = (ROOT / "server" / "routes" / "table.c").read_text()
+    routes = re.findall(r'\{"([A-Z]+)",\s*"(/v1/([a-z]+)s/\{\}[^"]*)",\s*BODY_([A-Z]+)', table)
+    assert len(routes) == len(re.findall(r'"/v1/[^"]*\{\}', table)) >= 20
+    return routes
+
+
+@pytest.mark.parametrize("method,pattern,kind,body", routes_of_things())
+def test_no_route_lets_a_stranger_in(lab, things, method, pattern, kind, body):
+    """Each answers as for an id that never was, and the thing is as before."""
+    blank = re.compile(rb'_[a-z0-9]{22}|"request_id":"[^"]*"')
+    path = pattern.replace("{}", things[kind])
+    data, content_type = {"NONE": (None, None), "JSON": (b'{"visibility": "lab"}', "application/json")}.get(
+        body, (b"x" * 8, "application/octet-stream"))  # fmt: skip
+    headers = lab["bert"].headers | ({"Content-Type": content_type} if data else {})
+    shown = f"/v1/{kind}s/{things[kind]}"
+    before = lab["anna"]("GET", shown).body
+    known = lab["bert"].api.request(method, path, data, headers)
+    never = lab["bert"].api.request(method, re.sub(r"_[a-z0-9]{22}", "_" + "0" * 22, path), data, headers)
+    assert (known.status, never.status) == (404, 404), (known, never)
+    assert blank.sub(b"", known.body) == blank.sub(b"", never.body)
+    if method != "HEAD":
+        check_problem(known, 404, "not-found")
+    assert lab["anna"]("GET", shown).body == before
 
 
 def test_a_stranger_changes_nothing(lab, things):
