@@ -542,18 +542,22 @@ enum rejectd_status rejectd_client_download(struct rejectd_client *client, const
 {
     struct rejectd_downloaded own = {0}, *known = downloaded != NULL ? downloaded : &own;
     struct patience patience = {.seconds = transfer != NULL ? transfer->retry_seconds : 0.0};
+    const bool is_pipe = lseek(file, 0, SEEK_CUR) < 0;
     bool received = false;
     patience_renew(&patience);
     for (;;) {
         enum rejectd_status status = fetch(client, path, file, transfer, known, &received, error);
+        if (received && is_pipe)
+            return status; /* what a pipe has got can't be taken back or gone on with */
         if (received)
             patience_renew(&patience);
         if (status == REJECTD_RANGE_NOT_SATISFIABLE && begin_anew(file, known))
             continue;
         if (!may_pass(status))
             return status;
-        if (known->etag[0] == '\0' && lseek(file, 0, SEEK_CUR) != 0 && !begin_anew(file, known))
-            return status; /* a pipe has what it has */
+        if (!is_pipe && known->etag[0] == '\0' && lseek(file, 0, SEEK_CUR) != 0 &&
+            !begin_anew(file, known))
+            return status;
         if (!patience_wait(&patience))
             return status;
     }

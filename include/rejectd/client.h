@@ -135,7 +135,8 @@ struct rejectd_downloaded {
 /*
  * GET of a path into an open file descriptor. Nothing is written when the server refuses.
  * *downloaded (may be NULL) is all-zero, or has the etag of what the file holds up to where it
- * stands: then that is gone on with, if the server has the same still, and else begun anew.
+ * stands: then that is gone on with, if the server has the same still, and else begun anew. Into a
+ * pipe nothing is sent twice: what breaks off there ends with an error.
  */
 enum rejectd_status rejectd_client_download(struct rejectd_client *client, const char *path,
                                             int file, const struct rejectd_transfer *transfer,
