@@ -1,4 +1,4 @@
-/* Shared by client.c and client_transfer.c alone. */
+/* Shared by the files of the client alone: client*.c. */
 #ifndef CLIENT_CLIENT_PRIVATE_H
 #define CLIENT_CLIENT_PRIVATE_H
 
@@ -40,10 +40,29 @@ void client_prepare(struct rejectd_client *client, struct exchange *exchange, co
 enum rejectd_status client_perform(struct rejectd_client *client, struct exchange *exchange,
                                    struct rejectd_error *error);
 
-/* libcurl's callbacks: client_transfer.c */
+/* libcurl's callbacks: client_line.c */
 size_t client_receive_head(char *line, size_t size, size_t count, void *context);
 size_t client_receive(char *bytes, size_t size, size_t count, void *context);
 int client_report(void *context, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
                   curl_off_t up);
+
+/* The value of a header of the answer; "" when it has none. Of libcurl's memory. */
+const char *client_header(CURL *curl, const char *name);
+/* Sets up a transfer so that a line which is dead, and not closed, is found out. */
+void client_watch_line(CURL *curl, const struct rejectd_transfer *transfer);
+
+/* How long a transfer that breaks is tried again. */
+struct patience {
+    double seconds;
+    double since; /* when more came across for the last time */
+    double pause; /* before the next try */
+};
+
+/* More came across. */
+void patience_renew(struct patience *patience);
+/* Waits before the next try, longer each time; false when it was long enough. */
+bool patience_wait(struct patience *patience);
+/* Of the line, or of a server that is starting, stopping or busy: a next try may do better. */
+bool client_may_pass(enum rejectd_status status);
 
 #endif
