@@ -14,6 +14,7 @@
 #include "server/http/server.h"
 #include "server/jobs/job_events.h"
 #include "server/jobs/queue_watch.h"
+#include "server/metrics/process.h"
 #include "server/notify.h"
 #include "server/pulse.h"
 #include "server/retention/retention.h"
@@ -320,6 +321,7 @@ static enum rejectd_status open_metrics(struct service *service, struct rejectd_
     }
     enum rejectd_status status = metrics_open(routes, n, &service->metrics, error);
     free(routes);
+    service->started_at = process_start_time();
     if (status == REJECTD_OK) {
         status = nvml_open(service->config->nvml_library, &service->nvml, error);
     }

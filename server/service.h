@@ -44,6 +44,7 @@ struct service {
     atomic_int n_uploads;       /* that are open */
     struct partials *partials;
     atomic_bool draining; /* it takes no new work, because it will end soon */
+    double started_at;    /* process_start_time() */
     struct metrics *metrics;
     struct nvml *nvml;
     struct events *events;

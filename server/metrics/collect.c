@@ -263,6 +263,6 @@ char *metrics_collect(struct service *service)
     write_blobs(service, &text);
     write_devices(service, &text);
     write_gpus(service, &text);
-    process_metrics_write(&text);
+    process_metrics_write(service->started_at, &text);
     return buffer_take(&text, NULL);
 }

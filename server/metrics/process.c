@@ -72,33 +72,35 @@ static void write_descriptors(struct buffer *text)
     }
 }
 
-static void write_start(struct buffer *text)
+double process_start_time(void)
 {
     enum { START_TIME = 22 }; /* field of proc_pid_stat(5), in clock ticks since boot */
     char stat[1024];
     struct timespec since_boot;
     if (!read_proc("/proc/self/stat", stat, sizeof stat) ||
         clock_gettime(CLOCK_BOOTTIME, &since_boot) != 0) {
-        return;
+        return 0.0;
     }
     /* The second field, the name, may hold anything, blanks and brackets too. */
     const char *at = strrchr(stat, ')');
     for (int field = 2; at != NULL && field < START_TIME; field++) {
         at = strchr(at + 1, ' ');
     }
-    if (at != NULL) {
-        const double booted = 1e-3 * (double)clock_milliseconds() - (double)since_boot.tv_sec -
-                              1e-9 * (double)since_boot.tv_nsec;
-        const double started = strtod(at, NULL) / (double)sysconf(_SC_CLK_TCK);
-        metric_text_single(text, "process_start_time_seconds", METRIC_GAUGE,
-                           "When it started, in seconds since 1970.", booted + started);
+    if (at == NULL) {
+        return 0.0;
     }
+    const double booted = 1e-3 * (double)clock_milliseconds() - (double)since_boot.tv_sec -
+                          1e-9 * (double)since_boot.tv_nsec;
+    return booted + strtod(at, NULL) / (double)sysconf(_SC_CLK_TCK);
 }
 
-void process_metrics_write(struct buffer *text)
+void process_metrics_write(double start_time, struct buffer *text)
 {
     write_cpu(text);
     write_memory(text);
     write_descriptors(text);
-    write_start(text);
+    if (start_time > 0.0) {
+        metric_text_single(text, "process_start_time_seconds", METRIC_GAUGE,
+                           "When it started, in seconds since 1970.", start_time);
+    }
 }

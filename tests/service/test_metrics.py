@@ -142,6 +142,19 @@ def test_disk_and_process(daemon, api):
     assert found.value("process_max_fds") >= found.value("process_open_fds")
 
 
+def test_the_start_is_told_alike_each_time(own_daemon):
+    """Alerts take another time for another start."""
+    daemon = own_daemon()
+    started = lambda: figures(daemon.api).value("process_start_time_seconds")
+    first = started()
+    for _ in range(10):
+        time.sleep(0.013)
+        assert started() == first
+    daemon.stop()
+    daemon.start()
+    assert started() > first
+
+
 def test_blobs_are_counted_at_the_start_too(own_daemon):
     daemon = own_daemon()
     daemon.api.upload(description(), noise())

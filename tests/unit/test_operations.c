@@ -169,7 +169,7 @@ END_TEST
 START_TEST(test_this_process)
 {
     struct buffer text = new_text();
-    process_metrics_write(&text);
+    process_metrics_write(process_start_time(), &text);
     const char *resident = strstr(text.data, "\nprocess_resident_memory_bytes ");
     const char *started = strstr(text.data, "\nprocess_start_time_seconds ");
     ck_assert_ptr_nonnull(resident);
