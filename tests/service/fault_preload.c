@@ -212,6 +212,10 @@ ON_PATH(unlink, (const char *path), AT_FDCWD, path, (path))
 ON_PATH(unlinkat, (int directory, const char *path, int flags), directory, path,
         (directory, path, flags))
 ON_PATH(mkdir, (const char *path, mode_t mode), AT_FDCWD, path, (path, mode))
+ON_PATH(mkdirat, (int directory, const char *path, mode_t mode), directory, path,
+        (directory, path, mode))
+ON_PATH(linkat, (int directory, const char *path, int there, const char *to, int flags), directory,
+        path, (directory, path, there, to, flags))
 ON_PATH(rename, (const char *path, const char *to), AT_FDCWD, path, (path, to))
 ON_PATH(renameat, (int directory, const char *path, int there, const char *to), directory, path,
         (directory, path, there, to))
