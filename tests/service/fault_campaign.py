@@ -7,19 +7,20 @@ The session: a start, uploads, a job, downloads, a deletion, an end. In its N-th
 operation that changes something in the data directory fails, once with EIO and once with ENOSPC
 (fault_preload.c), until there are no more. Requests that fail must be answered by 5xx, the daemon
 must live on (or say at its start why it doesn't), and after a restart without faults all that was
-acknowledged must be there. Prints "ok ..." and "FAIL ..." lines.
+acknowledged must be there, and what was not, whole or not at all. Prints "ok ..." and "FAIL ..." lines.
 """
 
 import argparse
 import errno
 import hashlib
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from api import FINAL, as_base64
-from daemon import BUILD, Daemon
+from daemon import BUILD, Daemon, program
 from pieces import Pieces
 from samples import description, noise
 
@@ -45,7 +46,8 @@ class Session:
     def __init__(self, api):
         self.api = api
         self.n_refused = 0
-        self.datasets, self.deleted, self.jobs, self.results = {}, [], [], {}
+        self.datasets, self.deleted, self.results = {}, [], {}
+        self.jobs = {}  # job: as it was when it had ended; None: it was not seen to end
         self.pieces = {}  # dataset: (its upload, how much of it was acknowledged)
 
     def ask(self, answer, *accepted):
@@ -96,12 +98,13 @@ class Session:
         if not self.ask(answer, 202):
             return
         identity = answer.json()["id"]
-        self.jobs.append(identity)
+        self.jobs[identity] = None
         deadline = time.monotonic() + JOB_SECONDS
         job = self.api.job(identity, wait=1)
         while job["state"] not in FINAL:
             expect(time.monotonic() < deadline, "the job hangs:", job["state"])
             job = self.api.job(identity, wait=1)
+        self.jobs[identity] = job
         if job["state"] == "succeeded":
             answers = self.download(identity)
             if all([self.ask(answer, 200) for answer in answers]):
@@ -151,12 +154,22 @@ class Session:
             self.go_on(api, identity, upload, acknowledged)
         for identity in self.deleted:
             expect(api.get(f"/v1/datasets/{identity}").status == 404, identity, "is there again")
-        for identity in self.jobs:
-            expect(api.get(f"/v1/jobs/{identity}").status == 200, "job", identity, "is lost")
+        for identity, ended in self.jobs.items():
+            answer = api.get(f"/v1/jobs/{identity}")
+            expect(answer.status == 200, "job", identity, "is lost")
+            expect(ended in (None, answer.json()), "job", identity, "was", ended, "and is", answer.json())
         for identity, first in self.results.items():
             answers = self.download(identity)
             expect(all(a.status == 200 for a in answers), "the result of", identity, "is lost")
             expect(digests(answers) == first, "the result of", identity, "is another one")
+
+
+def look_at_files(data):
+    """Every record has its files, every file is what its name says, and no other is left."""
+    run = subprocess.run([program("rejectd"), "check", "--data-dir", data], capture_output=True, text=True)
+    expect(run.returncode == 0, "rejectd check:", run.stdout, run.stderr)
+    left = [path.name for path in data.rglob("tmp-*")]
+    expect(not left, "temporary files are left:", left)
 
 
 def one_fault(folder, at, number):
@@ -187,6 +200,8 @@ def one_fault(folder, at, number):
         again = Session(daemon.api)
         again.run()
         expect(again.n_refused == 0, "after the restart something is refused")
+        daemon.stop()
+        look_at_files(daemon.data)
     except Failure as failure:
         fault = report.read_text().strip() if report.exists() else "no fault"
         raise Failure(f"{errno.errorcode[number]} at {fault}: {failure}") from None
