@@ -283,6 +283,13 @@ def expressions_of_alerts():
     return [" ".join(folded.split()) or plain for _, folded, plain in found]
 
 
+def test_each_alert_has_its_advice():
+    named = re.findall(r"- alert: (\w+)", (ROOT / "deploy" / "prometheus" / "alerts.yaml").read_text())
+    advice = (ROOT / "docs" / "operations.md").read_text().partition("## When an alert fires")[2]
+    described = re.findall(r"`(Rejectd\w+)`", advice)
+    assert sorted(named) == sorted(described) and len(named) > 10
+
+
 def test_names_in_expressions():
     assert names_in('sum by (le) (rate(a_b_bucket{x="y"}[5m])) / 3 > 1e3 and up{job="z"} == 0') == {"a_b_bucket", "up"}
 
