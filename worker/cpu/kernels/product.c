@@ -22,10 +22,10 @@ enum {
     CACHE_LINE = 64,
 };
 
-/* What is read from memory next, while a tile is made: a line of each row. */
+/* What is read from memory next, while a tile is made: some cache lines of each row. */
 struct ahead {
     const struct row_source *rows;
-    size_t byte; /* from a row's first sample on; beyond the row's end it does no harm */
+    size_t from, to; /* bytes from a row's first sample on; beyond its end they do no harm */
 };
 
 /* out: n_out <= TILE_ROWS rows of WIDTH sums. Inlined with n_out known, so that they need no
@@ -43,7 +43,8 @@ static inline __attribute__((always_inline)) void make_tile(const size_t n_out, 
             sum[i][v] = (work_vector){0};
     for (size_t r = 0; r < n_rows; r++) {
         const work_vector *x = (const work_vector *)(panel + r * WIDTH);
-        __builtin_prefetch((const char *)ahead->rows[r].samples + ahead->byte);
+        for (size_t byte = ahead->from; byte < ahead->to; byte += CACHE_LINE)
+            __builtin_prefetch((const char *)ahead->rows[r].samples + byte);
 #pragma GCC unroll 8
         for (size_t i = 0; i < n_out; i++) {
             const work_vector weight = vector_splat(weights[i * n_rows + r]);
@@ -113,10 +114,15 @@ static void multiply_panel(const struct product *product, size_t start, size_t l
 {
     const bool is_double = product->rows[0].dtype == REJECTD_FLOAT64;
     const size_t item = is_double ? sizeof(double) : sizeof(float);
-    const size_t next = (start + WIDTH) * item, n_lines = WIDTH * item / CACHE_LINE + 1;
+    /* The tiles share the lines of the next panel; its rows may begin within a line. */
+    const size_t n_lines = WIDTH * item / CACHE_LINE + 1;
+    const size_t next = (start + WIDTH) * item, end = next + n_lines * CACHE_LINE;
+    const size_t n_tiles = (product->n_out + TILE_ROWS - 1) / TILE_ROWS;
+    const size_t bytes = (n_lines + n_tiles - 1) / n_tiles * CACHE_LINE;
     size_t count;
-    for (size_t first = 0, tile = 0; first < product->n_out; first += count, tile++) {
-        const struct ahead ahead = {product->rows, next + tile % n_lines * CACHE_LINE};
+    for (size_t first = 0, from = next; first < product->n_out; first += count, from += bytes) {
+        const size_t to = from + bytes < end ? from + bytes : end;
+        const struct ahead ahead = {product->rows, from, to};
         work *out = (work *)product->out + first * product->stride + start;
         work last[TILE_ROWS * WIDTH];
         if (length == WIDTH) {
