@@ -143,6 +143,20 @@ static enum rejectd_status open_blobs(struct daemon *daemon, struct rejectd_erro
                                 : status;
 }
 
+/* It takes time and room, once; a store for which there is none of it does without. */
+static void add_sums(const struct daemon *daemon)
+{
+    bool added = false;
+    struct rejectd_error error = {0};
+    if (store_sqlite_add_sums(daemon->service.store, &added, &error) != REJECTD_OK) {
+        log_write(&daemon->log, LOG_LEVEL_WARNING, "no-checksums",
+                  "the store goes on without checksums of its pages: %s", error.message);
+    } else if (added) {
+        log_write(&daemon->log, LOG_LEVEL_INFO, "checksums-added",
+                  "the pages of the store have checksums now");
+    }
+}
+
 static enum rejectd_status open_storage(struct daemon *daemon, struct rejectd_error *error)
 {
     struct service *service = &daemon->service;
@@ -152,6 +166,7 @@ static enum rejectd_status open_storage(struct daemon *daemon, struct rejectd_er
         status = data_dir_open_store(service->config->data_dir, &service->store, error);
     }
     if (status == REJECTD_OK) {
+        add_sums(daemon);
         status = open_blobs(daemon, error);
     }
     if (status == REJECTD_OK) {

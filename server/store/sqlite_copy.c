@@ -1,6 +1,8 @@
-/* A copy of a store that may be in use: one read transaction, which nobody waits for. */
+/* A copy of a store that may be in use: one read transaction, which nobody waits for. And the one
+ * in its own place, by which a store gets the sums of its pages. */
 #include <unistd.h>
 
+#include "server/store/page_sums.h"
 #include "server/store/sqlite.h"
 
 enum { BUSY_MILLISECONDS = 10000 };
@@ -13,6 +15,22 @@ static enum rejectd_status fail(const char *path, sqlite3 *database, struct reje
                         "the copying of the store %.200s failed: %s", path,
                         code == SQLITE_OK ? "it was in use all the time"
                                           : sqlite3_errmsg(database));
+}
+
+/* The target has room for the sums if the source has. Its first page, which tells of it, is written
+ * before any other one is. */
+static int prepare_target(sqlite3 *source, sqlite3 *target)
+{
+    int reserved = -1;
+    int code = sqlite3_exec(source, "PRAGMA schema_version", NULL, NULL, NULL);
+    if (code == SQLITE_OK) {
+        code = sqlite3_file_control(source, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
+    }
+    if (code == SQLITE_OK) {
+        code = sqlite3_file_control(target, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
+    }
+    return code == SQLITE_OK ? sqlite3_exec(target, "PRAGMA user_version = 1", NULL, NULL, NULL)
+                             : code;
 }
 
 static enum rejectd_status copy(sqlite3 *source, sqlite3 *target, const char *from,
@@ -32,14 +50,18 @@ enum rejectd_status store_sqlite_copy(const char *from, const char *to, struct r
     sqlite3 *source = NULL;
     sqlite3 *target = NULL;
     enum rejectd_status status = REJECTD_OK;
-    if (sqlite3_open_v2(from, &source, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
+    if (sqlite3_open_v2(from, &source, SQLITE_OPEN_READWRITE, page_sums_layer()) != SQLITE_OK ||
         sqlite3_busy_timeout(source, BUSY_MILLISECONDS) != SQLITE_OK) {
         status = fail(from, source, error);
     }
     if (status == REJECTD_OK &&
-        sqlite3_open_v2(to, &target, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
-            SQLITE_OK) {
+        sqlite3_open_v2(to, &target, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+                        page_sums_layer()) != SQLITE_OK) {
         status = fail(to, target, error);
+    }
+    if (status == REJECTD_OK && prepare_target(source, target) != SQLITE_OK) {
+        status = sqlite3_errcode(source) != SQLITE_OK ? fail(from, source, error)
+                                                      : fail(to, target, error);
     }
     if (status == REJECTD_OK) {
         status = copy(source, target, from, error);
@@ -49,5 +71,19 @@ enum rejectd_status store_sqlite_copy(const char *from, const char *to, struct r
     if (status != REJECTD_OK) {
         (void)unlink(to);
     }
+    return status;
+}
+
+enum rejectd_status store_sqlite_add_sums(struct store *store, bool *added,
+                                          struct rejectd_error *error)
+{
+    struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
+    enum rejectd_status status = REJECTD_OK;
+    pthread_mutex_lock(&writer->lock);
+    *added = !page_sums_present(writer->database);
+    if (*added) {
+        status = sqlite_run(writer, "VACUUM; PRAGMA wal_checkpoint(TRUNCATE)", error);
+    }
+    pthread_mutex_unlock(&writer->lock);
     return status;
 }

@@ -5,13 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/store/page_sums.h"
+
 enum { BUSY_MILLISECONDS = 10000 };
 
 enum rejectd_status sqlite_connect(struct sqlite_connection *connection, const char *path,
                                    struct rejectd_error *error)
 {
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-    if (sqlite3_open_v2(path, &connection->database, flags, NULL) != SQLITE_OK) {
+    if (sqlite3_open_v2(path, &connection->database, flags, page_sums_layer()) != SQLITE_OK) {
         const enum rejectd_status status =
             REJECTD_FAIL(error, REJECTD_STORAGE, "", "the store %.200s cannot be opened: %s", path,
                          sqlite3_errmsg(connection->database));
@@ -21,6 +23,7 @@ enum rejectd_status sqlite_connect(struct sqlite_connection *connection, const c
     }
     pthread_mutex_init(&connection->lock, NULL);
     sqlite3_busy_timeout(connection->database, BUSY_MILLISECONDS);
+    page_sums_request(connection->database);
     return REJECTD_OK;
 }
 

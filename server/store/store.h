@@ -398,6 +398,13 @@ void store_new_id(const char *prefix, char out[RESOURCE_ID_SIZE]);
 enum rejectd_status store_sqlite_open(const char *path, struct store **store,
                                       struct rejectd_error *error);
 
+/*
+ * Makes the database file anew when it is of an earlier version, whose pages had no checksums;
+ * *added tells. When it fails the file is as it was. The only process that has it open may call it.
+ */
+enum rejectd_status store_sqlite_add_sums(struct store *store, bool *added,
+                                          struct rejectd_error *error);
+
 /* Copies a database file, as it is at one moment, into a new one. Others may use it meanwhile, in
  * other processes as well. */
 enum rejectd_status store_sqlite_copy(const char *from, const char *to,

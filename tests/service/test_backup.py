@@ -1,17 +1,16 @@
 """rejectd backup beside a running daemon, and rejectd restore."""
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import threading
 
 import pytest
 from daemon import SANITIZED, Daemon, program
 from samples import description, noise
+from store_file import edited_store
 
 SHAPE = {"n_epochs": 12, "n_channels": 6, "n_times": 20}
 
@@ -164,10 +163,9 @@ def test_names_that_are_no_digests(used, tmp_path):
     """A store that somebody else made names files outside of the blobs: none is saved, none removed."""
     used.stop()
     identity = used.dataset["id"]
-    with contextlib.closing(sqlite3.connect(used.data / "store.sqlite")) as store:
+    with edited_store(used.data) as store:
         store.execute("UPDATE datasets SET sha256 = '../store.sqlite' WHERE id = ?", [identity])
         store.execute("UPDATE artifacts SET sha256 = '../precious' WHERE name LIKE 'labels%'")
-        store.commit()
     (used.data / "precious").write_text("stays")
     run = backup(used, tmp_path / "backup")
     assert run.returncode == 1 and "lacks 2 files" in run.stderr, run

@@ -1,14 +1,17 @@
 """What the disk may do to the data: a damaged or missing database, damaged samples."""
 
+import contextlib
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 
 import pytest
 from api import check_problem
 from daemon import program
 from samples import description, noise
+from store_file import PAGE, SUM, page_sum
 
 
 @pytest.fixture
@@ -65,6 +68,45 @@ def test_store_with_a_damaged_page(used):
         content[4096 * page : 4096 * page + 512] = rng.randbytes(512)
     store.write_bytes(content)
     refused(used, "store.sqlite", "is damaged")
+
+
+def test_store_with_a_flipped_bit(used):
+    """Wherever it is: in a text, too, where the database would look as good as before."""
+    store = used.data / "store.sqlite"
+    content = store.read_bytes()
+    places = [content.rindex(used.job["id"].encode()), content.rindex(b'"labels"')]
+    places += [random.Random(2).randrange(100, len(content)) for _ in range(10)]
+    for at in places:
+        bad = bytearray(content)
+        bad[at] ^= 1
+        store.write_bytes(bad)
+        refused(used, "store.sqlite", "is damaged")
+    store.write_bytes(content)
+    used.start()
+    assert used.api.get(used.job["result"]).json() == used.result
+
+
+def test_store_of_an_earlier_version(used):
+    """Its pages had no checksums; they get them at the start."""
+    store = used.data / "store.sqlite"
+    earlier = used.data / "earlier"
+    with contextlib.closing(sqlite3.connect(store)) as now, contextlib.closing(sqlite3.connect(earlier)) as then:
+        then.executescript("\n".join(now.iterdump()))
+        (version,) = now.execute("PRAGMA user_version").fetchone()
+        then.execute(f"PRAGMA user_version = {version}")
+    earlier.rename(store)
+    assert store.read_bytes()[20] == 0
+    used.start()
+    assert "checksums-added" in used.errors()
+    assert used.api.get(used.job["result"]).json() == used.result
+    used.api.fit(used.dataset, cv=4)
+    used.stop()
+    content = store.read_bytes()
+    for at in range(0, len(content), PAGE):
+        page = content[at : at + PAGE]
+        assert page[-SUM:] == page_sum(page, at) or not any(page)
+    used.start()
+    assert "checksums-added" not in used.errors()
 
 
 @pytest.mark.parametrize("how", ["missing", "empty"])

@@ -1,12 +1,10 @@
 """Samples in pieces: offsets, broken lines, killed daemons, expiry, two at once."""
 
-import contextlib
 import hashlib
 import http.client
 import random
 import select
 import socket
-import sqlite3
 import threading
 import time
 
@@ -16,6 +14,7 @@ from api import Api, check_problem, npy_bytes
 from daemon import PATIENCE, eventually
 from pieces import CuttingProxy, Pieces, digest_of, place_of
 from samples import description, noise
+from store_file import edited_store
 
 BIG = {"n_epochs": 60, "n_channels": 32, "n_times": 1000}  # 15 MB
 
@@ -304,9 +303,8 @@ class TestRestarts:
             identity = upload.path.split("/")[3]
             with (daemon.data / "blobs" / f"partial-{identity}").open("ab") as partial:
                 partial.write(body[-8:])
-            with contextlib.closing(sqlite3.connect(daemon.data / "store.sqlite")) as store:
+            with edited_store(daemon.data) as store:
                 store.execute("UPDATE partials SET sample_bytes = sample_bytes + 8 WHERE dataset = ?", [identity])
-                store.commit()
             daemon.start()
             upload.api = daemon.api
             offset, length, complete = upload.look()

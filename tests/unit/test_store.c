@@ -7,6 +7,7 @@
 
 #include "folder.h"
 #include "run_suite.h"
+#include "server/store/page_sums.h"
 #include "server/store/sqlite.h"
 #include "store_suite.h"
 
@@ -45,7 +46,8 @@ static const struct store_under_test sqlite = {make_store, reopen_store, discard
 static void run_sql(const char *sql)
 {
     sqlite3 *database = NULL;
-    ck_assert_int_eq(sqlite3_open(path, &database), SQLITE_OK);
+    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    ck_assert_int_eq(sqlite3_open_v2(path, &database, flags, page_sums_layer()), SQLITE_OK);
     ck_assert_int_eq(sqlite3_exec(database, sql, NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(database);
 }
