@@ -82,7 +82,11 @@ enum rejectd_status store_sqlite_add_sums(struct store *store, bool *added,
     pthread_mutex_lock(&writer->lock);
     *added = !page_sums_present(writer->database);
     if (*added) {
-        status = sqlite_run(writer, "VACUUM; PRAGMA wal_checkpoint(TRUNCATE)", error);
+        status = sqlite_run(writer, "VACUUM", error);
+        /* The log has grown by all of it, which is in the file now, or was for nothing. */
+        const enum rejectd_status shrunk = sqlite_run(writer, "PRAGMA wal_checkpoint(TRUNCATE)",
+                                                      status == REJECTD_OK ? error : NULL);
+        status = status == REJECTD_OK ? shrunk : status;
     }
     pthread_mutex_unlock(&writer->lock);
     return status;

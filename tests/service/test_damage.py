@@ -86,16 +86,24 @@ def test_store_with_a_flipped_bit(used):
     assert used.api.get(used.job["result"]).json() == used.result
 
 
-def test_store_of_an_earlier_version(used):
-    """Its pages had no checksums; they get them at the start."""
-    store = used.data / "store.sqlite"
-    earlier = used.data / "earlier"
-    with contextlib.closing(sqlite3.connect(store)) as now, contextlib.closing(sqlite3.connect(earlier)) as then:
-        then.executescript("\n".join(now.iterdump()))
+def make_earlier(store, n_models=0):
+    """The same store as an earlier version had it, whose pages had no checksums, and some large models."""
+    with contextlib.closing(sqlite3.connect(store)) as now:
+        script = "\n".join(now.iterdump())
         (version,) = now.execute("PRAGMA user_version").fetchone()
+    store.unlink()
+    with contextlib.closing(sqlite3.connect(store)) as then:
+        then.executescript(script)
+        models = ((f"md_{i}", "x" * 9000) for i in range(n_models))
+        then.executemany("INSERT INTO models (id, job, dataset, model, created_at) VALUES (?, 'j', 'd', ?, 1)", models)
+        then.commit()
         then.execute(f"PRAGMA user_version = {version}")
-    earlier.rename(store)
     assert store.read_bytes()[20] == 0
+
+
+def test_store_of_an_earlier_version(used):
+    store = used.data / "store.sqlite"
+    make_earlier(store)
     used.start()
     assert "checksums-added" in used.errors()
     assert used.api.get(used.job["result"]).json() == used.result
@@ -259,3 +267,19 @@ def test_full_disk(small_disk, own_daemon):
             assert daemon.api.get(f"/v1/datasets/{answer.json()['id']}").status == 200
     assert daemon.api.get(job["result"]).json() == result
     daemon.stop()
+
+
+def test_earlier_version_on_a_full_disk(small_disk, own_daemon):
+    """No room to make the store anew: it goes on as it was, and what was tried takes no room."""
+    daemon = own_daemon("--backend", "cpu", folder=small_disk)
+    job, result = daemon.api.fit(daemon.api.upload(description(), noise()), cv=3)
+    daemon.stop()
+    make_earlier(daemon.data / "store.sqlite", n_models=450)
+    free = os.statvfs(small_disk).f_bavail
+    daemon.start()
+    assert os.statvfs(small_disk).f_bavail > 0.9 * free
+    assert daemon.api.get(job["result"]).json() == result
+    daemon.api.fit(daemon.api.upload(description(), noise(seed=1)), cv=3)
+    daemon.stop()
+    assert (daemon.data / "store.sqlite").read_bytes()[20] == 0
+    assert check(daemon).returncode == 0
