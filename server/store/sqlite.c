@@ -192,6 +192,10 @@ const char *const sqlite_migrations[] = {
     "ALTER TABLE jobs ADD COLUMN answered_from TEXT;"
     "CREATE INDEX jobs_fingerprint ON jobs (fingerprint) WHERE result IS NOT NULL;"
     "CREATE INDEX models_job ON models (job);",
+
+    /* Pages have sums: page_sums.h. Earlier versions, which would write pages without them, refuse
+     * the store from here on. */
+    "SELECT 1;",
 };
 
 const size_t sqlite_n_migrations = sizeof sqlite_migrations / sizeof sqlite_migrations[0];
