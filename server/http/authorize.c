@@ -63,11 +63,9 @@ static enum rejectd_status fail_unknown(struct rejectd_error *error)
                         "\"rejectd token add\" and has neither expired nor been revoked");
 }
 
-static enum rejectd_status identify(struct request *request, const char *text,
-                                    struct rejectd_error *error)
+static enum rejectd_status identify(struct store *store, const char *text,
+                                    struct principal *principal, struct rejectd_error *error)
 {
-    struct store *store = request->service->store;
-    struct principal *principal = &request->principal;
     struct store_token token;
     char id[STORE_TOKEN_ID_SIZE];
     if (!token_read_id(text, id)) {
@@ -89,11 +87,12 @@ static enum rejectd_status identify(struct request *request, const char *text,
     return REJECTD_OK;
 }
 
-static enum rejectd_status identify_local(struct request *request, struct rejectd_error *error)
+static enum rejectd_status identify_local(const struct request *request,
+                                          struct principal *principal, struct rejectd_error *error)
 {
     if (is_local(request)) {
-        request->principal.known = true;
-        request->principal.admin = true;
+        principal->known = true;
+        principal->admin = true;
         return REJECTD_OK;
     }
     return REJECTD_FAIL(error, REJECTD_UNAUTHENTICATED, "Authorization",
@@ -101,7 +100,8 @@ static enum rejectd_status identify_local(struct request *request, struct reject
                         "localhost; \"rejectd token add --user NAME\" makes one");
 }
 
-static enum rejectd_status authenticate(struct request *request, struct rejectd_error *error)
+static enum rejectd_status authenticate(const struct request *request, struct principal *principal,
+                                        struct rejectd_error *error)
 {
     static const char scheme[] = "Bearer ";
     struct store *store = request->service->store;
@@ -109,7 +109,7 @@ static enum rejectd_status authenticate(struct request *request, struct rejectd_
     enum rejectd_status status = REJECTD_UNAUTHENTICATED;
     /* A token that is good answers whether there are any, too: one look at the store for most. */
     if (header != NULL && strncasecmp(header, scheme, sizeof scheme - 1) == 0) {
-        status = identify(request, header + sizeof scheme - 1, error);
+        status = identify(store, header + sizeof scheme - 1, principal, error);
     }
     if (status != REJECTD_UNAUTHENTICATED) {
         return status;
@@ -120,7 +120,7 @@ static enum rejectd_status authenticate(struct request *request, struct rejectd_
         return status;
     }
     if (!any) {
-        return identify_local(request, error);
+        return identify_local(request, principal, error);
     }
     if (header == NULL) {
         return REJECTD_FAIL(error, REJECTD_UNAUTHENTICATED, "Authorization",
@@ -131,13 +131,13 @@ static enum rejectd_status authenticate(struct request *request, struct rejectd_
 
 /* ---- what ---- */
 
-static enum rejectd_status look_up(const struct request *request, const char *id,
-                                   struct ownership *ownership, struct rejectd_error *error)
+static enum rejectd_status look_up(struct store *store, const struct principal *principal,
+                                   const char *id, struct ownership *ownership,
+                                   struct rejectd_error *error)
 {
-    struct store *store = request->service->store;
     struct store_viewer viewer;
-    return store->functions->ownership_get(store, principal_viewer(&request->principal, &viewer),
-                                           id, ownership, error);
+    return store->functions->ownership_get(store, principal_viewer(principal, &viewer), id,
+                                           ownership, error);
 }
 
 static bool only_looks(const struct request *request)
@@ -147,12 +147,13 @@ static bool only_looks(const struct request *request)
 }
 
 static enum rejectd_status check_resource(const struct request *request,
+                                          const struct principal *principal,
                                           struct rejectd_error *error)
 {
     struct ownership ownership;
-    const enum rejectd_status status = look_up(request, request->id, &ownership, error);
-    if (status != REJECTD_OK || only_looks(request) ||
-        principal_owns(&request->principal, &ownership)) {
+    const enum rejectd_status status =
+        look_up(request->service->store, principal, request->id, &ownership, error);
+    if (status != REJECTD_OK || only_looks(request) || principal_owns(principal, &ownership)) {
         return status;
     }
     return REJECTD_FAIL(error, REJECTD_FORBIDDEN, "",
@@ -160,28 +161,41 @@ static enum rejectd_status check_resource(const struct request *request,
                         request->id);
 }
 
-enum rejectd_status authorize(struct request *request, struct rejectd_error *error)
+static enum rejectd_status let_in(const struct request *request, struct principal *principal,
+                                  struct rejectd_error *error)
 {
     const struct route *route = request->route;
     if (route->access == ACCESS_OPEN || (route->access == ACCESS_LOCAL && is_local(request))) {
         return REJECTD_OK;
     }
     const bool for_admins = route->access == ACCESS_ADMIN || route->access == ACCESS_LOCAL;
-    enum rejectd_status status = authenticate(request, error);
-    if (status == REJECTD_OK && for_admins && !request->principal.admin) {
+    enum rejectd_status status = authenticate(request, principal, error);
+    if (status == REJECTD_OK && for_admins && !principal->admin) {
         status = REJECTD_FAIL(error, REJECTD_FORBIDDEN, "", "this is for administrators");
     }
     if (status == REJECTD_OK && request->id[0] != '\0') {
-        status = check_resource(request, error);
+        status = check_resource(request, principal, error);
     }
     return status;
+}
+
+enum rejectd_status authorize(struct request *request, struct rejectd_error *error)
+{
+    return let_in(request, &request->principal, error);
+}
+
+enum rejectd_status authorize_again(const struct request *request, struct rejectd_error *error)
+{
+    struct principal principal = {0};
+    return let_in(request, &principal, error);
 }
 
 enum rejectd_status authorize_use(const struct request *request, const char *id, const char *field,
                                   struct rejectd_error *error)
 {
     struct ownership ownership;
-    const enum rejectd_status status = look_up(request, id, &ownership, error);
+    const enum rejectd_status status =
+        look_up(request->service->store, &request->principal, id, &ownership, error);
     if (status == REJECTD_NOT_FOUND && error != NULL) {
         snprintf(error->field, sizeof error->field, "%s", field);
     }

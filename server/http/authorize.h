@@ -15,6 +15,9 @@
  */
 enum rejectd_status authorize(struct request *request, struct rejectd_error *error);
 
+/* Whether it would still be let in: for an answer without an end. request->principal stays. */
+enum rejectd_status authorize_again(const struct request *request, struct rejectd_error *error);
+
 /* The same for a resource that a body names: NOT_FOUND at `field` unless the principal sees it. */
 enum rejectd_status authorize_use(const struct request *request, const char *id, const char *field,
                                   struct rejectd_error *error);

@@ -50,15 +50,24 @@ static void sweep(void *context)
     sweep_kind(service, config->dataset_retention_seconds, functions->dataset_unused, true);
 }
 
+static void forget(void *context)
+{
+    const struct retention *retention = context;
+    struct store *store = retention->service->store;
+    store->functions->forget(store);
+}
+
 void retention_init(struct retention *retention, struct service *service)
 {
     *retention = (struct retention){.service = service};
     retention->sweep = (struct chore){.run = sweep, .context = retention};
+    retention->forget = (struct chore){.run = forget, .context = retention};
 }
 
 void retention_tick(struct retention *retention, double now)
 {
     static const double most_pause = 10.0;
+    static const double forget_pause = 2.0;
     struct service *service = retention->service;
     const struct config *config = service->config;
     const int64_t datasets = config->dataset_retention_seconds;
@@ -66,6 +75,7 @@ void retention_tick(struct retention *retention, double now)
     const int64_t shorter =
         datasets == 0 || (results != 0 && results < datasets) ? results : datasets;
     const double pause = (double)shorter / 4.0;
+    chore_tick(&retention->forget, service->commits, now, forget_pause);
     if (shorter != 0) {
         chore_tick(&retention->sweep, service->commits, now,
                    pause < most_pause ? pause : most_pause);

@@ -1,6 +1,7 @@
 /*
  * Datasets are kept for dataset-retention-seconds after their last use (upload or job), results
- * for result-retention-seconds after their job; 0: for ever.
+ * for result-retention-seconds after their job; 0: for ever. What is deleted, by whomever, leaves
+ * the store's files a moment later.
  */
 #ifndef SERVER_RETENTION_RETENTION_H
 #define SERVER_RETENTION_RETENTION_H
@@ -11,6 +12,7 @@
 struct retention {
     struct service *service; /* borrowed */
     struct chore sweep;
+    struct chore forget;
 };
 
 void retention_init(struct retention *retention, struct service *service);

@@ -4,16 +4,31 @@
 
 #include "server/http/request.h"
 
-/* Names the datasets, of those that the viewer sees, that have the samples a device keeps. */
-static enum rejectd_status name_residents(struct store *store, const struct store_viewer *viewer,
-                                          struct device_view *view, struct rejectd_error *error)
+/* Leaves of a device what the viewer sees: samples of datasets, which get their names, and the job.
+ * A digest tells who knows the samples that somebody has them here. */
+static enum rejectd_status show_to(struct store *store, const struct principal *principal,
+                                   struct device_view *view, struct rejectd_error *error)
 {
+    struct store_viewer viewer;
+    const struct store_viewer *seen_by = principal_viewer(principal, &viewer);
+    struct ownership ownership;
     enum rejectd_status status = REJECTD_OK;
+    size_t n_shown = 0;
     for (size_t i = 0; i < view->n_residents && status == REJECTD_OK; i++) {
-        struct resident_view *resident = &view->residents[i];
-        status = store->functions->dataset_with_samples(store, viewer, resident->sha256,
+        struct resident_view *resident = &view->residents[n_shown];
+        *resident = view->residents[i];
+        status = store->functions->dataset_with_samples(store, seen_by, resident->sha256,
                                                         resident->datasets, RESIDENT_MAX_DATASETS,
                                                         &resident->n_datasets, error);
+        n_shown += principal->admin || resident->n_datasets > 0;
+    }
+    view->n_residents = n_shown;
+    if (status == REJECTD_OK && view->job[0] != '\0') {
+        status = store->functions->ownership_get(store, seen_by, view->job, &ownership, error);
+    }
+    if (status == REJECTD_NOT_FOUND) {
+        view->job[0] = '\0';
+        status = REJECTD_OK;
     }
     return status;
 }
@@ -23,12 +38,10 @@ void device_list_all(struct request *request, struct response *response)
     const struct service *service = request->service;
     struct rejectd_error error = {0};
     struct device_view *views = NULL;
-    struct store_viewer viewer;
     size_t n_views = 0;
     enum rejectd_status status = device_board_copy(service->board, &views, &n_views, &error);
     for (size_t i = 0; i < n_views && status == REJECTD_OK; i++) {
-        status = name_residents(service->store, principal_viewer(&request->principal, &viewer),
-                                &views[i], &error);
+        status = show_to(service->store, &request->principal, &views[i], &error);
     }
     if (status == REJECTD_OK) {
         respond_json(response, 200,

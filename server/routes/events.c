@@ -10,6 +10,7 @@
 
 #include "base/buffer.h"
 #include "server/clock.h"
+#include "server/http/authorize.h"
 #include "server/http/request.h"
 
 enum {
@@ -22,8 +23,9 @@ struct event_stream {
     char *pending; /* owned; what is to be sent, from `sent` on */
     size_t length;
     size_t sent;
-    double due; /* of the heartbeat */
-    bool over;  /* after what is pending */
+    double due;   /* of the heartbeat */
+    double check; /* when to see whether the listener may still listen */
+    bool over;    /* after what is pending */
 };
 
 void event_stream_close(struct service *service, struct event_stream *stream)
@@ -120,6 +122,20 @@ static bool is_of_queue(const struct request *request)
     return request->id[0] == '\0';
 }
 
+/* Tokens are revoked, and jobs hidden, while somebody listens. */
+static bool may_listen(const struct request *request)
+{
+    struct event_stream *stream = request->events;
+    struct rejectd_error error = {0};
+    const double now = clock_monotonic();
+    if (now < stream->check) {
+        return true;
+    }
+    stream->check = now + (double)request->service->config->event_heartbeat;
+    const enum rejectd_status status = authorize_again(request, &error);
+    return status != REJECTD_UNAUTHENTICATED && status != REJECTD_NOT_FOUND;
+}
+
 /* Makes something pending, or ends the stream; false when there is nothing yet. */
 static bool go_on(struct request *request)
 {
@@ -128,6 +144,10 @@ static bool go_on(struct request *request)
     uint64_t id = 0;
     char *data = NULL;
     bool final = false;
+    if (!may_listen(request)) {
+        stream->over = true;
+        return true;
+    }
     switch (events_next(request->service->events, stream->listener, &id, &kind, &data)) {
     case EVENTS_EVENT:
         set_pending(stream, format_event(id, kind, data));
@@ -219,6 +239,7 @@ static enum rejectd_status open_stream(struct request *request, struct rejectd_e
         return REJECTD_FAIL_MEMORY(error, sizeof *stream);
     }
     request->events = stream;
+    stream->check = clock_monotonic() + (double)request->service->config->event_heartbeat;
     set_pending(stream, strdup(hello));
     enum rejectd_status status = read_last(request, &last, error);
     if (status == REJECTD_OK) {

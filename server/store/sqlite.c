@@ -439,6 +439,7 @@ static const struct store_functions sqlite_functions = {
     .token_any = sqlite_token_any,
     .blob_visit = sqlite_blob_visit,
     .blob_is_needed = sqlite_blob_is_needed,
+    .forget = sqlite_forget,
 };
 
 static const char *step_text(sqlite3_stmt *statement, int *code)
@@ -491,6 +492,7 @@ enum rejectd_status store_sqlite_open(const char *path, struct store **store,
         return REJECTD_FAIL_MEMORY(error, sizeof *made);
     }
     made->store.functions = &sqlite_functions;
+    made->remembers = true;
     made->writer.n_errors = made->reader.n_errors = &made->store.n_errors;
     enum rejectd_status status = sqlite_connect(&made->writer, path, error);
     if (status == REJECTD_OK) {

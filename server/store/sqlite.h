@@ -10,6 +10,7 @@ struct sqlite_store {
     struct store store; /* first, so that a store is one of these */
     struct sqlite_connection writer;
     struct sqlite_connection reader;
+    bool remembers; /* the log may have what was deleted; under the writer's lock */
 };
 
 /* sqlite_migrations[v] brings a file of version v to v + 1. */
@@ -67,6 +68,7 @@ enum rejectd_status sqlite_dataset_delete(struct store *store, const char *id, i
 enum rejectd_status sqlite_dataset_unused(struct store *store, int64_t before,
                                           char (*ids)[RESOURCE_ID_SIZE], size_t capacity,
                                           size_t *n_ids, struct rejectd_error *error);
+void sqlite_forget(struct store *store);
 enum rejectd_status sqlite_partial_get(struct store *store, const char *dataset,
                                        struct store_partial *partial, struct rejectd_error *error);
 enum rejectd_status sqlite_partial_put(struct store *store, const struct store_partial *partial,

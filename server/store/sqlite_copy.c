@@ -5,8 +5,6 @@
 #include "server/store/page_sums.h"
 #include "server/store/sqlite.h"
 
-enum { BUSY_MILLISECONDS = 10000 };
-
 static enum rejectd_status fail(const char *path, sqlite3 *database, struct rejectd_error *error)
 {
     const int code = sqlite3_errcode(database);
@@ -51,7 +49,7 @@ enum rejectd_status store_sqlite_copy(const char *from, const char *to, struct r
     sqlite3 *target = NULL;
     enum rejectd_status status = REJECTD_OK;
     if (sqlite3_open_v2(from, &source, SQLITE_OPEN_READWRITE, page_sums_layer()) != SQLITE_OK ||
-        sqlite3_busy_timeout(source, BUSY_MILLISECONDS) != SQLITE_OK) {
+        sqlite3_busy_timeout(source, SQLITE_BUSY_MILLISECONDS) != SQLITE_OK) {
         status = fail(from, source, error);
     }
     if (status == REJECTD_OK &&

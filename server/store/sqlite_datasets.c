@@ -282,5 +282,6 @@ enum rejectd_status sqlite_model_delete(struct store *store, const char *id,
     if (status == REJECTD_OK && n_deleted == 0) {
         status = REJECTD_FAIL(error, REJECTD_NOT_FOUND, "", "there is no model %.40s", id);
     }
+    sqlite_store_of(store)->remembers = true;
     return transaction_end(writer, status, error);
 }

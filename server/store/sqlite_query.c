@@ -7,8 +7,6 @@
 
 #include "server/store/page_sums.h"
 
-enum { BUSY_MILLISECONDS = 10000 };
-
 enum rejectd_status sqlite_connect(struct sqlite_connection *connection, const char *path,
                                    struct rejectd_error *error)
 {
@@ -22,7 +20,7 @@ enum rejectd_status sqlite_connect(struct sqlite_connection *connection, const c
         return status;
     }
     pthread_mutex_init(&connection->lock, NULL);
-    sqlite3_busy_timeout(connection->database, BUSY_MILLISECONDS);
+    sqlite3_busy_timeout(connection->database, SQLITE_BUSY_MILLISECONDS);
     page_sums_request(connection->database);
     return REJECTD_OK;
 }

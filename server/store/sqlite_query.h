@@ -18,7 +18,10 @@ struct sqlite_prepared {
     bool busy;
 };
 
-enum { SQLITE_PREPARED = 128 }; /* places, a power of two; there are fewer statements */
+enum {
+    SQLITE_PREPARED = 128, /* places, a power of two; there are fewer statements */
+    SQLITE_BUSY_MILLISECONDS = 10000,
+};
 
 struct sqlite_connection {
     sqlite3 *database;

@@ -108,6 +108,7 @@ enum rejectd_status sqlite_dataset_delete(struct store *store, const char *id, i
     for (size_t i = 0; i < sizeof belongings / sizeof *belongings && status == REJECTD_OK; i++) {
         status = sqlite_execute_for(writer, belongings[i], id, NULL, error);
     }
+    sqlite_store_of(store)->remembers = true;
     status = transaction_end(writer, status, error);
     if (status != REJECTD_OK) {
         store_removed_clear(removed);
@@ -132,11 +133,35 @@ enum rejectd_status sqlite_result_delete(struct store *store, const char *job,
     if (status == REJECTD_OK && removed->n_results == 0) {
         status = REJECTD_FAIL(error, REJECTD_NOT_FOUND, "", "job %.40s has no result", job);
     }
+    sqlite_store_of(store)->remembers = true;
     status = transaction_end(writer, status, error);
     if (status != REJECTD_OK) {
         store_removed_clear(removed);
     }
     return status;
+}
+
+/*
+ * The write-ahead log has the pages as they were, until others take their places: it is cut off.
+ * What is in it goes to the database first, beside the readers, who then wait for a moment.
+ */
+void sqlite_forget(struct store *store)
+{
+    struct sqlite_store *sqlite = sqlite_store_of(store);
+    struct sqlite_connection *writer = &sqlite->writer;
+    sqlite3 *database = writer->database;
+    pthread_mutex_lock(&writer->lock);
+    /* A commit that failed is another matter: transaction_settle(). */
+    if (sqlite->remembers && !writer->uncertain) {
+        sqlite3_wal_checkpoint_v2(database, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        pthread_mutex_lock(&sqlite->reader.lock);
+        sqlite3_busy_timeout(database, 0); /* another process may take long to read */
+        sqlite->remembers = sqlite3_wal_checkpoint_v2(database, NULL, SQLITE_CHECKPOINT_TRUNCATE,
+                                                      NULL, NULL) != SQLITE_OK;
+        sqlite3_busy_timeout(database, SQLITE_BUSY_MILLISECONDS);
+        pthread_mutex_unlock(&sqlite->reader.lock);
+    }
+    pthread_mutex_unlock(&writer->lock);
 }
 
 static enum rejectd_status list_due(struct store *store, const char *sql, int64_t before,

@@ -382,6 +382,10 @@ struct store_functions {
     /* True when a record refers to the blob, and when that cannot be told: because the store
      * fails, or because a commit failed that may yet be there after a crash. */
     bool (*blob_is_needed)(struct store *store, const char *sha256);
+
+    /* Takes what was deleted since the last time, or before the store was opened, out of the files,
+     * too. When somebody is in the way the next call tries again; without need it does nothing. */
+    void (*forget)(struct store *store);
 };
 
 /* The head of every store. */

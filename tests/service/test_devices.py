@@ -251,6 +251,34 @@ def test_residents_are_shown_and_forgotten(gpus):
     assert g.devices()["cuda:0"]["memory"]["free"] == 1 << 30
 
 
+def test_devices_tell_nobody_of_what_is_not_theirs(gpus):
+    """Neither who works on what, nor that somebody has the same samples."""
+    g = gpus(n=1).ready()
+    seen_by = {user: {"Authorization": f"Bearer {g.daemon.add_token(user, *role)}"}
+               for user, role in (("anna", ()), ("bert", ()), ("carla", ("--role", "admin")))}  # fmt: skip
+
+    def gpu(user):
+        devices = g.api.get("/v1/devices", headers=seen_by[user]).json()["devices"]
+        return next(device for device in devices if device["id"] == "cuda:0")
+
+    g.api.token = seen_by["anna"]["Authorization"].split()[1]
+    dataset = g.dataset()
+    g.api.finish(g.submit(dataset, "cuda:0", cv=4))
+    eventually(lambda: gpu("anna")["residents"], 10, "a resident")
+    g.fault(0, "slow", once=False)
+    job = g.submit(dataset, "cuda:0", cv=4)
+    g.running_on("cuda:0", job)
+    for user in ("anna", "carla"):
+        (resident,) = gpu(user)["residents"]
+        assert resident["datasets"] == [dataset["id"]] and gpu(user)["job"] == job
+    shown = gpu("bert")
+    assert (shown["state"], shown["job"], shown["residents"]) == ("busy", None, [])
+    g.api.request("PATCH", f"/v1/jobs/{job}", '{"visibility": "lab"}', {"Content-Type": "application/json"})
+    assert gpu("bert")["job"] == job and gpu("bert")["residents"] == []
+    g.heal(0, "slow")
+    assert g.api.finish(job)["state"] == "succeeded"
+
+
 # ---- faults ----
 
 

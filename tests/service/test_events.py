@@ -342,3 +342,28 @@ def test_queue_tells_nobody_of_what_is_not_theirs(own_daemon):
         assert {data["id"] for _, kind, data in seen if kind != "queue"} == expected, who
         text = json.dumps(seen)
         assert (private in text) == (private in expected)
+
+
+def test_who_may_not_listen_any_more(own_daemon):
+    """A revoked token, and a job that is hidden: the stream ends, those of others go on."""
+    daemon = own_daemon(*SLOW, "--event-heartbeat", "1")
+    token = add(daemon, "dora")
+    anna, bert, dora = As(daemon.api, add(daemon, "anna")), As(daemon.api, add(daemon, "bert")), As(daemon.api, token)
+    dataset = make_dataset(anna, **LONG)["id"]
+    job = anna("POST", "/v1/jobs?visibility=lab", {"type": "fit", "dataset": dataset, "parameters": GRID}).json()["id"]
+    streams = [Stream(daemon.api.port, which, headers=who.headers)
+               for who, which in ((anna, job), (anna, None), (bert, job), (bert, None), (dora, None))]  # fmt: skip
+    for stream in streams:
+        assert next(stream.events())[1] in ("job", "queue")
+    of_anna, queue_of_anna, of_bert, queue_of_bert, of_dora = streams
+    assert daemon.token_command("revoke", token.split("_")[1]).returncode == 0
+    assert anna("PATCH", f"/v1/jobs/{job}", {"visibility": "private"}).status == 200
+    for stream in (of_bert, of_dora):
+        assert all(event is None or event[1] != "end" for event in stream)
+    assert daemon.api.get(f"/v1/jobs/{job}/events", headers=bert.headers).status == 404
+    assert anna("DELETE", f"/v1/jobs/{job}").status == 202
+    assert until(of_anna.events(), lambda e: e[1] == "end")
+    assert until(queue_of_anna.events(), is_state(job, "cancelled"))
+    later = make_fit(bert, make_dataset(bert)["id"])["id"]
+    told = until(queue_of_bert.events(), is_state(later, "succeeded"))
+    assert all(data["id"] != job or kind == "position" for _, kind, data in told if kind != "queue"), told

@@ -31,6 +31,10 @@ def line_of(daemon, identity):
     return eventually(lambda: next((x for x in audit_lines(daemon) if x["id"] == identity), None), 5, "an audit line")
 
 
+def store_bytes(daemon):
+    return b"".join(path.read_bytes() for path in daemon.data.glob("store.sqlite*"))
+
+
 def fitted(api, **changes):
     dataset = api.upload(marked(**changes), noise(**changes))
     job, _ = api.fit(dataset, cv=3)
@@ -67,10 +71,21 @@ class TestDeletion:
         assert api.delete(f"/v1/models/{model}").status == 204
         assert line_of(daemon, model)["event"] == "model-deleted"
         assert MARK not in daemon.errors()
-        store = b"".join(path.read_bytes() for path in daemon.data.glob("store.sqlite*"))
-        daemon.stop()
-        assert MARK.encode() in store  # in the write-ahead log, which ends with the daemon
-        assert MARK.encode() not in (daemon.data / "store.sqlite").read_bytes()
+        eventually(lambda: MARK.encode() not in store_bytes(daemon), 10, "its names leave the store's files")
+
+    def test_a_killed_daemon_forgets_later(self, own_daemon):
+        daemon = own_daemon()
+        eventually(lambda: not (daemon.data / "store.sqlite-wal").stat().st_size, 10, "the log is cut off")
+        for _ in range(10):  # it may have been quicker than the signal
+            dataset = daemon.api.create(marked())
+            assert daemon.api.delete(f"/v1/datasets/{dataset['id']}").status == 204
+            daemon.kill()
+            if MARK.encode() in store_bytes(daemon):
+                break
+            daemon.start()
+        assert not daemon.alive()
+        daemon.start()
+        eventually(lambda: MARK.encode() not in store_bytes(daemon), 10, "its names leave the store's files")
 
     def test_what_others_need_stays(self, api, daemon):
         """The same samples and results, of two datasets."""
