@@ -344,6 +344,8 @@ def test_without_tokens_only_this_machine(own_daemon):
     daemon = own_daemon()
     assert daemon.api.get("/v1/datasets").status == 200
     for headers in ({"Host": "evil.example"}, {"Host": "127.0.0.1.evil.example"},
+                    {"Host": "[::1].evil.example"}, {"Host": "[::1"}, {"Host": "[::1]:8765.evil.example"},
+                    {"Host": "localhost:8765.evil.example"}, {"Host": "localhost:8765@evil.example"},
                     {"X-Forwarded-For": "10.0.0.1"}, {"Forwarded": "for=10.0.0.1"},
                     {"Via": "1.1 proxy"}, {"X-Real-IP": "10.0.0.1"}):  # fmt: skip
         check_problem(daemon.api.get("/v1/datasets", headers=headers), 401, "unauthenticated")
