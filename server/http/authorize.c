@@ -18,13 +18,15 @@ static bool names_loopback(const char *host)
     struct in_addr four;
     const bool bracketed = host[0] == '[';
     const size_t length = bracketed ? strcspn(host, "]") : strcspn(host, ":");
-    if (length >= sizeof name) {
+    const char *port = host + length + (bracketed && host[length] == ']' ? 1 : 0);
+    const bool is_port = port[0] == ':' && port[1 + strspn(port + 1, "0123456789")] == '\0';
+    if (length >= sizeof name || (port[0] != '\0' && !is_port)) {
         return false;
     }
     memcpy(name, host, length);
     name[length] = '\0';
     if (bracketed) {
-        return strcmp(name, "[::1") == 0;
+        return strcmp(name, "[::1") == 0 && host[length] == ']';
     }
     return strcasecmp(name, "localhost") == 0 ||
            (inet_pton(AF_INET, name, &four) == 1 && ntohl(four.s_addr) >> 24 == 127);

@@ -37,17 +37,21 @@ struct kind {
 
 static const struct kind *kind_of(const char *id)
 {
-#define KIND(prefix, name, table)                                                                  \
+/* more: what else is set. */
+#define KIND(prefix, name, table, more)                                                            \
     {                                                                                              \
         prefix, name, "SELECT owner, visibility FROM " table " WHERE id = ? AND " SQLITE_VISIBLE,  \
-            "UPDATE " table " SET owner = CASE WHEN ?1 THEN ?2 ELSE owner END, "                   \
+            "UPDATE " table " SET owner = CASE WHEN ?1 THEN ?2 ELSE owner END, " more              \
             "visibility = CASE WHEN ?3 THEN ?4 ELSE visibility END WHERE id = ?5"                  \
     }
+/* The key was the former owner's, and the next one may have the same. */
+#define FORGET_KEY "idempotency_key = CASE WHEN ?1 THEN NULL ELSE idempotency_key END, "
     static const struct kind kinds[] = {
-        KIND("ds_", "dataset", "datasets"),
-        KIND("jb_", "job", "jobs"),
-        KIND("md_", "model", "models"),
+        KIND("ds_", "dataset", "datasets", ""),
+        KIND("jb_", "job", "jobs", FORGET_KEY),
+        KIND("md_", "model", "models", ""),
     };
+#undef FORGET_KEY
 #undef KIND
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (strncmp(id, kinds[i].prefix, strlen(kinds[i].prefix)) == 0) {

@@ -1,15 +1,38 @@
 """The HTTP API as a test sees it: plain http.client, no retries, nothing hidden."""
 
 import base64
+import functools
 import http.client
 import io
 import json
+import re
 import socket
 import time
+from pathlib import Path
 
 import numpy as np
+import yaml
 
 FINAL = ("succeeded", "failed", "cancelled")
+
+
+@functools.cache
+def described():
+    """[(pattern of a path, {method: statuses of its answers})] of the description of the API."""
+    text = (Path(__file__).resolve().parents[2] / "protocol" / "openapi.yaml").read_text()
+    paths = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))["paths"]
+    return [(re.compile(re.sub(r"\{[^}]*\}", "[^/]+", path)),
+             {method: {int(status) for status in operation["responses"]}
+              for method, operation in operations.items() if "responses" in operation})
+            for path, operations in paths.items()]  # fmt: skip
+
+
+def check_described(method, path, status):
+    """Whatever the daemon answers in any test is what its description says that it may."""
+    for pattern, operations in described():
+        if pattern.fullmatch(path.partition("?")[0]):
+            name = "get" if method == "HEAD" and "head" not in operations else method.lower()
+            assert status in operations.get(name, {status}), f"{method} {path}: {status} is not in openapi.yaml"
 
 
 class Response:
@@ -41,7 +64,9 @@ class Api:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             connection.request(method, path, body=body, headers=self.with_token(headers))
-            return Response(connection.getresponse())
+            response = Response(connection.getresponse())
+            check_described(method, path, response.status)
+            return response
         finally:
             connection.close()
 

@@ -136,22 +136,20 @@ def test_secrets_stay_out(own_daemon):
     api.post("/v1/jobs", {"type": "fit", "dataset": dataset["id"], "parameters": {"picks": [secret]}}, headers)
     api.post("/v1/datasets", named | {"sfreq": secret}, headers=headers)
     api.post("/v1/datasets", '{"' + secret, headers=headers)
-    # A job that fails because of a channel, whose message would name it.
-    flat = description(n_epochs=12, n_channels=6, n_times=20)
-    flat["channels"] = [c | {"name": f"{secret}-{i}", "position": [0, 0, 0.09]} for i, c in enumerate(flat["channels"])]
-    made = api.post("/v1/datasets", flat, headers=headers)
-    assert made.status in (201, 422), made
-    if made.status == 201:
-        api.put(f"/v1/datasets/{made.json()['id']}/samples", noise().tobytes(), headers=headers)
-        answer = api.post("/v1/jobs", {"type": "fit", "dataset": made.json()["id"]}, headers)
-        if answer.status == 202:
-            eventually(lambda: api.get(f"/v1/jobs/{answer.json()['id']}", headers=headers).json()["state"]
-                       in ("failed", "succeeded"), 30, "it ended")  # fmt: skip
+    # A job that fails because of a channel, which its error names.
+    named["channels"] = [channel | {"name": f"{secret}-{i}"} for i, channel in enumerate(named["channels"])]
+    large = api.post("/v1/datasets", named, headers=headers).json()["id"]
+    assert api.put(f"/v1/datasets/{large}/samples", (1e200 * noise()).tobytes(), headers=headers).status == 200
+    body = {"type": "fit", "dataset": large, "parameters": {"cv": 3}}
+    job = api.post("/v1/jobs", body, headers).json()["id"]
+    ended = eventually(lambda: (j := api.get(f"/v1/jobs/{job}", headers=headers).json())["finished_at"] and j, 30, "the end")
+    assert ended["state"] == "failed" and secret in ended["error"]["detail"], ended
     daemon.stop()
     log = daemon.errors()
     assert len(lines(daemon, "request")) >= 12
+    assert any(line["job"] == job for line in lines(daemon, "job-ended"))
     assert secret.lower() not in log.lower()
-    assert token not in log and token.split("_")[2] not in log
+    assert token not in log and token.split("_", 2)[2] not in log
     assert "Bearer" not in log
 
 

@@ -28,6 +28,32 @@ def test_every_route_is_described(document):
     assert described - routes == set(), "in protocol/openapi.yaml, not in server/routes/table.c"
 
 
+def needed(method, path, body, access):
+    """What every route of this kind may answer, before its own handler is asked."""
+    statuses = {400, 503}
+    if access != "OPEN":
+        statuses |= {401, 403, 429}
+    if "{}" in path:
+        statuses |= {404}
+    if body != "NONE":
+        statuses |= {411, 413, 415, 422}
+    if method not in ("GET", "HEAD") and path != "/v1/estimate":
+        statuses |= {507}
+    return statuses | ({500} if path.startswith("/v1/") else set())
+
+
+def test_what_every_route_may_answer_is_described(document):
+    table = (ROOT / "server" / "routes" / "table.c").read_text()
+    routes = re.findall(r'\{"([A-Z]+)",\s*"([^"]+)",\s*BODY_(\w+),\s*ROUTE_\w+,\s*\w+,\s*ACCESS_(\w+)\}', table)
+    assert len(routes) == len(re.findall(r'\{"[A-Z]+",\s*"/', table)) > 20
+    operations = {(method, re.sub(r"\{[^}]*\}", "{}", path)): operation
+                  for path, methods in document["paths"].items() for method, operation in methods.items()}  # fmt: skip
+    for method, path, body, access in routes:
+        described = {int(status) for status in operations[method.lower(), path]["responses"]}
+        missing = needed(method, path, body, access) - described
+        assert not missing, f"{method} {path}: {missing}"
+
+
 def test_every_error_is_described(document):
     header = (ROOT / "include" / "rejectd" / "error.h").read_text()
     known = {f"/problems/{name}": int(status)
