@@ -82,7 +82,8 @@ static void read_wish(int argc, char **argv, struct wish *wish)
             wish->id = argv[i];
         } else {
             wish->rest[wish->n_rest++] = argv[i];
-            const bool separate = argv[i][0] == '-' && strchr(argv[i], '=') == NULL && i + 1 < argc;
+            const bool separate = argv[i][0] == '-' && strchr(argv[i], '=') == NULL &&
+                                  strcmp(argv[i], "--help") != 0 && i + 1 < argc;
             if (separate) {
                 wish->rest[wish->n_rest++] = argv[++i];
             }

@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import sqlite3
 import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -323,6 +325,22 @@ def test_revoked_rotated_and_listed(lab, daemon):
     assert not any(secret in daemon.errors() for secret in secrets)
 
 
+def test_tokens_end(lab, daemon):
+    token = add(daemon, "edda", "--role", "admin", "--days", "1")
+    identity = token.split("_")[1]
+    assert daemon.api.get("/v1/jobs", headers=bearer(token)).status == 200
+    rotated = daemon.token_command("rotate", identity).stdout.strip()
+    with sqlite3.connect(daemon.data / "store.sqlite") as store:
+        (old, new) = store.execute("SELECT user, role, expires_at FROM tokens WHERE user = 'edda'").fetchall()
+        assert old == new and old[2] > 0
+        store.execute("UPDATE tokens SET expires_at = ? WHERE user = 'edda'", [int(time.time() * 1000) - 1])
+    store.close()
+    check_problem(daemon.api.get("/v1/jobs", headers=bearer(rotated)), 401, "unauthenticated")
+    lines = [line for line in daemon.token_command("list").stdout.splitlines() if " edda " in line]
+    assert sorted(line.split()[-1] for line in lines) == ["expired", "revoked"]
+    assert daemon.token_command("rotate", rotated.split("_")[1]).returncode == 1
+
+
 @pytest.mark.parametrize("arguments", [
     [], ["make"], ["add"], ["add", "--user", "Anna"], ["add", "--user", ""],
     ["add", "--user", "anna", "--role", "root"], ["add", "--user", "anna", "--days", "0"],
@@ -333,6 +351,12 @@ def test_wrong_usage_of_the_command(daemon, arguments):
     done = daemon.token_command(*arguments)
     assert done.returncode == 2, done
     assert done.stdout == "" and done.stderr != ""
+
+
+def test_help_of_the_command(daemon):
+    for arguments in (["--help"], ["add", "--help"]):
+        done = daemon.token_command(*arguments)
+        assert done.returncode == 0 and "rejectd token add --user NAME" in done.stdout, done
 
 
 def test_unknown_token_of_the_command(daemon):
