@@ -111,6 +111,7 @@ static enum rejectd_status begin_file(struct request *request, struct rejectd_er
 {
     struct file_upload_options options = {
         .dataset = request->id,
+        .owner = request->principal.user,
         .content_length = request->content_length,
         .coding = request->facts.coding,
         .on_room = request_wake_callback,

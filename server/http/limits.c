@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "server/clock.h"
-#include "server/http/admission.h"
+#include "server/store/quota.h"
 
 static enum rejectd_status check_rate(struct request *request, struct rejectd_error *error)
 {
@@ -26,40 +26,20 @@ static enum rejectd_status look_up_usage(const struct request *request, struct s
     return store->functions->usage_get(store, request->principal.user, usage, error);
 }
 
+/* What may be one that was sent before is looked at with its key, by the store. */
 static enum rejectd_status check_queue(struct request *request, struct rejectd_error *error)
 {
-    enum { RETRY_SECONDS = 10 };
     const uint64_t most = (uint64_t)request->service->config->user_queued_jobs;
     struct store_usage usage = {0};
-    const enum rejectd_status status =
-        most == 0 ? REJECTD_OK : look_up_usage(request, &usage, error);
-    if (status != REJECTD_OK || most == 0 || usage.queued_jobs < most) {
-        return status;
+    if (most == 0 || request_header(request, "Idempotency-Key") != NULL) {
+        return REJECTD_OK;
     }
-    request->response.retry_after = RETRY_SECONDS;
-    return REJECTD_FAIL(error, REJECTD_TOO_MANY_REQUESTS, "",
-                        "%llu of your jobs are queued; accepted are at most %llu at a time",
-                        (unsigned long long)usage.queued_jobs, (unsigned long long)most);
-}
-
-enum rejectd_status limits_check_bytes(const struct request *request, uint64_t bytes,
-                                       struct rejectd_error *error)
-{
-    const uint64_t most = (uint64_t)request->service->config->user_bytes;
-    struct store_usage usage = {0};
-    enum rejectd_status status = REJECTD_OK;
-    if (most != 0) {
-        status = look_up_usage(request, &usage, error);
+    enum rejectd_status status = look_up_usage(request, &usage, error);
+    if (status == REJECTD_OK) {
+        status = quota_check_jobs(&usage, most, error);
+        request->response.retry_after = status == REJECTD_OK ? 0 : LIMITS_QUEUE_SECONDS;
     }
-    if (status != REJECTD_OK || most == 0 ||
-        (usage.stored_bytes <= most && bytes <= most - usage.stored_bytes)) {
-        return status;
-    }
-    return REJECTD_FAIL(error, REJECTD_TOO_LARGE, "",
-                        "your datasets have %llu bytes and this one would add %llu; accepted are "
-                        "at most %llu: delete what is not needed any more",
-                        (unsigned long long)usage.stored_bytes, (unsigned long long)bytes,
-                        (unsigned long long)most);
+    return status;
 }
 
 enum rejectd_status limits_room(const struct request *request, uint64_t *most,
@@ -87,9 +67,6 @@ enum rejectd_status limits_check(struct request *request, struct rejectd_error *
     enum rejectd_status status = check_rate(request, error);
     if (status == REJECTD_OK && route->handle == job_create) {
         status = check_queue(request, error);
-    }
-    if (status == REJECTD_OK && admission_takes_file(request)) {
-        status = limits_check_bytes(request, request->content_length, error);
     }
     return status;
 }

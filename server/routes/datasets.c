@@ -44,7 +44,8 @@ static enum rejectd_status insert_with_samples(struct service *service, const vo
             status = blobs_sync(service->blobs, error);
         }
         if (status == REJECTD_OK) {
-            status = store->functions->dataset_insert(store, dataset, NULL, error);
+            status = store->functions->dataset_insert(store, dataset, NULL,
+                                                      (uint64_t)service->config->user_bytes, error);
         }
         if (status != REJECTD_OK && !store->functions->blob_is_needed(store, dataset->sha256)) {
             blobs_remove(service->blobs, dataset->sha256);
@@ -70,16 +71,14 @@ static enum rejectd_status insert(const struct request *request,
             "the samples of this dataset have %llu bytes; accepted are at most %llu",
             (unsigned long long)dataset->bytes, (unsigned long long)most);
     }
-    const enum rejectd_status status = limits_check_bytes(request, dataset->bytes, error);
-    if (status != REJECTD_OK) {
-        return status;
-    }
     dataset->description_json = dataset_to_json(description);
     if (dataset->description_json == NULL) {
         return REJECTD_FAIL(error, REJECTD_OUT_OF_MEMORY, "", "no memory for the dataset");
     }
-    return samples != NULL ? insert_with_samples(service, samples, dataset, error)
-                           : store->functions->dataset_insert(store, dataset, NULL, error);
+    return samples != NULL
+               ? insert_with_samples(service, samples, dataset, error)
+               : store->functions->dataset_insert(store, dataset, NULL,
+                                                  (uint64_t)service->config->user_bytes, error);
 }
 
 /* ---- files ---- */

@@ -5,6 +5,7 @@
 
 #include "server/clock.h"
 #include "server/http/authorize.h"
+#include "server/http/limits.h"
 #include "server/http/request.h"
 #include "server/jobs/job_check.h"
 #include "server/jobs/job_events.h"
@@ -124,6 +125,7 @@ static enum rejectd_status insert(const struct request *request, struct job_requ
     }
     submission.fingerprint = fingerprint;
     submission.answer = answer[0] == '\0' ? NULL : answer;
+    submission.most_queued = (uint64_t)service->config->user_queued_jobs;
     status = service->store->functions->job_insert(service->store, &submission, job, error);
     if (status == REJECTD_OK) {
         log_queued(request, job);
@@ -165,6 +167,7 @@ void job_create(struct request *request, struct response *response)
         respond_job(request, 202, &job, response);
     } else {
         respond_problem(response, &error);
+        response->retry_after = status == REJECTD_TOO_MANY_REQUESTS ? LIMITS_QUEUE_SECONDS : 0;
     }
     job_request_clear(&wanted);
     job_view_clear(&job);

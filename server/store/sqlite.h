@@ -38,11 +38,11 @@ enum rejectd_status query_end_ids(struct query *query, char (*ids)[RESOURCE_ID_S
 void query_read_time(struct query *query, char out[RESOURCE_TIME_SIZE]);
 
 enum rejectd_status sqlite_dataset_insert(struct store *store, struct dataset_view *dataset,
-                                          const struct store_part *part,
+                                          const struct store_part *part, uint64_t most,
                                           struct rejectd_error *error);
 enum rejectd_status sqlite_dataset_add_part(struct store *store, const struct dataset_view *dataset,
                                             size_t n_parts, const struct store_part *part,
-                                            struct rejectd_error *error);
+                                            uint64_t most, struct rejectd_error *error);
 enum rejectd_status sqlite_dataset_parts(struct store *store, const char *id,
                                          struct store_part **parts, size_t *n_parts,
                                          struct rejectd_error *error);
@@ -138,6 +138,14 @@ enum rejectd_status sqlite_rate_list(struct store *store, struct store_rate **ra
 enum rejectd_status sqlite_recover(struct store *store, struct store_recovery *recovery,
                                    struct rejectd_error *error);
 
+/* What the owner takes up beside one dataset (NULL: all of them). Under the lock. */
+enum rejectd_status sqlite_usage_beside(struct sqlite_connection *connection, const char *owner,
+                                        const char *dataset, struct store_usage *usage,
+                                        struct rejectd_error *error);
+/* The dataset has room among those of its owner: quota_check_bytes(). Within a transaction. */
+enum rejectd_status sqlite_check_room(struct sqlite_connection *writer,
+                                      const struct dataset_view *dataset, uint64_t most,
+                                      struct rejectd_error *error);
 enum rejectd_status sqlite_usage_get(struct store *store, const char *owner,
                                      struct store_usage *usage, struct rejectd_error *error);
 enum rejectd_status sqlite_ownership_get(struct store *store, const struct store_viewer *viewer,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server/clock.h"
+#include "server/store/quota.h"
 #include "server/store/sqlite.h"
 
 #define DATASET_COLUMNS "id, sha256, created_at, bytes, description, next_part, owner, visibility"
@@ -32,8 +33,21 @@ static void clear_dataset(void *item)
 static const struct query_items dataset_items = {sizeof(struct dataset_view), read_dataset,
                                                  clear_dataset};
 
+enum rejectd_status sqlite_check_room(struct sqlite_connection *writer,
+                                      const struct dataset_view *dataset, uint64_t most,
+                                      struct rejectd_error *error)
+{
+    struct store_usage usage = {0};
+    if (most == 0) {
+        return REJECTD_OK;
+    }
+    const enum rejectd_status status =
+        sqlite_usage_beside(writer, dataset->ownership.owner, dataset->id, &usage, error);
+    return status == REJECTD_OK ? quota_check_bytes(&usage, dataset->bytes, most, error) : status;
+}
+
 enum rejectd_status sqlite_dataset_insert(struct store *store, struct dataset_view *dataset,
-                                          const struct store_part *part,
+                                          const struct store_part *part, uint64_t most,
                                           struct rejectd_error *error)
 {
     struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
@@ -45,6 +59,9 @@ enum rejectd_status sqlite_dataset_insert(struct store *store, struct dataset_vi
     dataset->state = dataset->sha256[0] == '\0' ? DATASET_AWAITING_SAMPLES : DATASET_READY;
 
     enum rejectd_status status = transaction_begin(writer, error);
+    if (status == REJECTD_OK) {
+        status = sqlite_check_room(writer, dataset, most, error);
+    }
     if (status == REJECTD_OK) {
         query_begin(&query, writer,
                     "INSERT INTO datasets (" DATASET_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server/clock.h"
+#include "server/store/quota.h"
 #include "server/store/sqlite.h"
 
 #define JOB_COLUMNS JOB_COLUMNS_WITH("parameters")
@@ -179,6 +180,18 @@ static enum rejectd_status find_earlier(struct sqlite_connection *writer, const 
                : status;
 }
 
+/* One more may be queued. */
+static enum rejectd_status check_place(struct sqlite_connection *writer, const char *owner,
+                                       uint64_t most, struct rejectd_error *error)
+{
+    struct store_usage usage = {0};
+    if (most == 0) {
+        return REJECTD_OK;
+    }
+    const enum rejectd_status status = sqlite_usage_beside(writer, owner, NULL, &usage, error);
+    return status == REJECTD_OK ? quota_check_jobs(&usage, most, error) : status;
+}
+
 enum rejectd_status sqlite_job_insert(struct store *store,
                                       const struct store_submission *submission,
                                       struct job_view *job, struct rejectd_error *error)
@@ -193,6 +206,9 @@ enum rejectd_status sqlite_job_insert(struct store *store,
         status = find_earlier(writer, job->ownership.owner, submission, earlier, error);
     }
     const bool is_new = earlier[0] == '\0';
+    if (status == REJECTD_OK && is_new && submission != NULL) {
+        status = check_place(writer, job->ownership.owner, submission->most_queued, error);
+    }
     if (status == REJECTD_OK && is_new) {
         status = check_job_inputs(writer, job, error);
     }
@@ -354,23 +370,32 @@ enum rejectd_status sqlite_job_result(struct store *store, const char *id,
     return status;
 }
 
-enum rejectd_status sqlite_usage_get(struct store *store, const char *owner,
-                                     struct store_usage *usage, struct rejectd_error *error)
+enum rejectd_status sqlite_usage_beside(struct sqlite_connection *connection, const char *owner,
+                                        const char *dataset, struct store_usage *usage,
+                                        struct rejectd_error *error)
 {
-    struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
     struct query query;
     *usage = (struct store_usage){0};
-    pthread_mutex_lock(&reader->lock);
-    query_begin(&query, reader,
+    query_begin(&query, connection,
                 "SELECT (SELECT count(*) FROM jobs WHERE owner = ?1 AND state = 'queued'), "
-                "(SELECT ifnull(sum(bytes), 0) FROM datasets WHERE owner = ?1)",
+                "(SELECT ifnull(sum(bytes), 0) FROM datasets WHERE owner = ?1 "
+                " AND id IS NOT ?2)",
                 error);
     query_bind_string(&query, owner);
+    query_bind_text(&query, dataset);
     if (query_next(&query)) {
         usage->queued_jobs = (uint64_t)query_read_integer(&query);
         usage->stored_bytes = (uint64_t)query_read_integer(&query);
     }
-    const enum rejectd_status status = query_end(&query);
+    return query_end(&query);
+}
+
+enum rejectd_status sqlite_usage_get(struct store *store, const char *owner,
+                                     struct store_usage *usage, struct rejectd_error *error)
+{
+    struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
+    pthread_mutex_lock(&reader->lock);
+    const enum rejectd_status status = sqlite_usage_beside(reader, owner, NULL, usage, error);
     pthread_mutex_unlock(&reader->lock);
     return status;
 }

@@ -63,12 +63,15 @@ static enum rejectd_status update_dataset(struct sqlite_connection *writer,
 
 enum rejectd_status sqlite_dataset_add_part(struct store *store, const struct dataset_view *dataset,
                                             size_t n_parts, const struct store_part *part,
-                                            struct rejectd_error *error)
+                                            uint64_t most, struct rejectd_error *error)
 {
     struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
     enum rejectd_status status = transaction_begin(writer, error);
     if (status == REJECTD_OK) {
         status = check_awaits(writer, dataset->id, n_parts, error);
+    }
+    if (status == REJECTD_OK) {
+        status = sqlite_check_room(writer, dataset, most, error);
     }
     if (status == REJECTD_OK) {
         status = sqlite_part_insert(writer, dataset->id, n_parts, part, error);

@@ -107,6 +107,7 @@ struct store_submission {
     const char *sha256; /* of the request, hex; with key */
     const char *fingerprint; /* jobs with the same one have the same result; or NULL */
     const char *answer;      /* the job whose result is to be its, if it is there still; or NULL */
+    uint64_t most_queued;    /* of its owner's jobs, this one included; 0: any number */
 };
 
 /* What an owner takes up. */
@@ -212,16 +213,17 @@ struct store_functions {
 
     /* Fills id and created_at; its ownership is given. A dataset with a sha256 is READY, one
      * without awaits samples: those of next_part, or those that are PUT. part, its first one, is
-     * NULL when it is no file. */
+     * NULL when it is no file. TOO_LARGE when its owner's datasets would have more than `most`
+     * bytes together (0: any). */
     enum rejectd_status (*dataset_insert)(struct store *store, struct dataset_view *dataset,
-                                          const struct store_part *part,
+                                          const struct store_part *part, uint64_t most,
                                           struct rejectd_error *error);
     /* Adds the next part, number n_parts (from 0), to a dataset that awaits it (else CONFLICT) and
      * gives the dataset description, bytes, sha256 and next_part of `dataset`. With a sha256 the
-     * samples of the single parts are forgotten. */
+     * samples of the single parts are forgotten. TOO_LARGE as above. */
     enum rejectd_status (*dataset_add_part)(struct store *store, const struct dataset_view *dataset,
                                             size_t n_parts, const struct store_part *part,
-                                            struct rejectd_error *error);
+                                            uint64_t most, struct rejectd_error *error);
     /* The parts in their order; free() *parts. None for a dataset that is no file. */
     enum rejectd_status (*dataset_parts)(struct store *store, const char *id,
                                          struct store_part **parts, size_t *n_parts,
@@ -274,7 +276,8 @@ struct store_functions {
     /* Queues a job, its ownership given; fills id, created_at, state and position. Its dataset must
      * be ready (CONFLICT), and its model there. A submission (may be NULL) that its owner made
      * before makes no other job: *job is that one; CONFLICT when it was of another request. With an
-     * answer it has succeeded at once, with the same result, blobs and a copy of the model. */
+     * answer it has succeeded at once, with the same result, blobs and a copy of the model.
+     * TOO_MANY_REQUESTS when it would be one too many. */
     enum rejectd_status (*job_insert)(struct store *store,
                                       const struct store_submission *submission,
                                       struct job_view *job, struct rejectd_error *error);

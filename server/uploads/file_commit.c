@@ -221,14 +221,15 @@ static enum rejectd_status insert(struct commit *commit, struct rejectd_error *e
 {
     struct service *service = commit->upload->service;
     struct store *store = service->store;
+    const uint64_t most = (uint64_t)service->config->user_bytes;
     blobs_lock(service->blobs);
     enum rejectd_status status = publish(commit, error);
     if (status == REJECTD_OK) {
-        status =
-            commit->upload->dataset[0] == '\0'
-                ? store->functions->dataset_insert(store, commit->dataset, &commit->part, error)
-                : store->functions->dataset_add_part(store, commit->dataset, commit->n_before,
-                                                     &commit->part, error);
+        status = commit->upload->dataset[0] == '\0'
+                     ? store->functions->dataset_insert(store, commit->dataset, &commit->part, most,
+                                                        error)
+                     : store->functions->dataset_add_part(store, commit->dataset, commit->n_before,
+                                                          &commit->part, most, error);
     }
     remove_unneeded(commit);
     blobs_unlock(service->blobs);

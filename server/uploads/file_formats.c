@@ -23,7 +23,10 @@ enum rejectd_status file_open_writer(struct file_upload *upload,
                             "the samples of the file take %llu bytes; accepted are at most %llu",
                             (unsigned long long)bytes, (unsigned long long)most);
     }
-    return blob_writer_open(upload->service->blobs, &options, &upload->writer, error);
+    const enum rejectd_status status = file_check_quota(upload, bytes, error);
+    return status == REJECTD_OK
+               ? blob_writer_open(upload->service->blobs, &options, &upload->writer, error)
+               : status;
 }
 
 enum rejectd_status file_write_samples(void *context, const void *bytes, size_t count,

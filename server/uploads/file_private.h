@@ -27,6 +27,7 @@ struct file_format {
 struct file_upload {
     struct service *service;
     char dataset[RESOURCE_ID_SIZE]; /* "" for a new one */
+    char owner[RESOURCE_USER_SIZE];
     struct intake *intake;
     bool counted;
     bool entered; /* partials_enter() */
@@ -79,7 +80,12 @@ bool file_set_has_magic(const void *first, size_t count);
 enum rejectd_status file_set_open(struct file_upload *upload, struct rejectd_error *error);
 enum rejectd_status file_set_finish(struct file_upload *upload, struct rejectd_error *error);
 
-/* Opens the writer for samples of that description (TOO_LARGE above max-upload-bytes). */
+/* TOO_LARGE when the owner has no room for so many bytes. */
+enum rejectd_status file_check_quota(const struct file_upload *upload, uint64_t bytes,
+                                     struct rejectd_error *error);
+
+/* Opens the writer for samples of that description (TOO_LARGE above max-upload-bytes, and where the
+ * owner has no room for them). */
 enum rejectd_status file_open_writer(struct file_upload *upload,
                                      const struct dataset_description *description,
                                      struct rejectd_error *error);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/store/quota.h"
 #include "server/uploads/file_private.h"
 #include "server/uploads/partials.h"
 #include "server/uploads/upload.h"
@@ -53,6 +54,20 @@ static enum rejectd_status consume(void *context, const void *bytes, size_t coun
     return count > 0 ? upload->format->consume(upload, from, count, error) : REJECTD_OK;
 }
 
+enum rejectd_status file_check_quota(const struct file_upload *upload, uint64_t bytes,
+                                     struct rejectd_error *error)
+{
+    struct store *store = upload->service->store;
+    const uint64_t most = (uint64_t)upload->service->config->user_bytes;
+    struct store_usage usage = {0};
+    if (most == 0 || upload->fdt_bytes > 0) { /* those were counted with their .set */
+        return REJECTD_OK;
+    }
+    const enum rejectd_status status =
+        store->functions->usage_get(store, upload->owner, &usage, error);
+    return status == REJECTD_OK ? quota_check_bytes(&usage, bytes, most, error) : status;
+}
+
 /* The dataset awaits a file. When it has a .set already, that is the .fdt. */
 static enum rejectd_status open_next(struct file_upload *upload,
                                      const struct file_upload_options *options,
@@ -74,6 +89,7 @@ static enum rejectd_status open_next(struct file_upload *upload,
     if (status == REJECTD_OK && n_parts == 1 && strcmp(parts[0].format, "set") == 0) {
         status = file_fdt_begin(upload, &dataset, &parts[0], options, error);
     }
+    memcpy(upload->owner, dataset.ownership.owner, sizeof upload->owner);
     free(parts);
     dataset_view_clear(&dataset);
     return status;
@@ -103,7 +119,10 @@ static enum rejectd_status begin(struct file_upload *upload,
     if (status == REJECTD_OK && upload->dataset[0] != '\0') {
         status = open_next(upload, options, error);
     }
-    if (upload->fdt_bytes > 0 && upload->fdt_bytes < intake.most) {
+    if (status == REJECTD_OK) {
+        status = file_check_quota(upload, options->content_length, error);
+    }
+    if (upload->fdt_bytes > 0) {
         intake.most = upload->fdt_bytes;
     }
     return status == REJECTD_OK ? intake_open(&intake, &upload->intake, error) : status;
@@ -132,6 +151,7 @@ enum rejectd_status file_upload_open(struct service *service,
     made->service = service;
     made->scratch = -1;
     memcpy(made->dataset, options->dataset, strlen(options->dataset) + 1);
+    memcpy(made->owner, options->owner, strlen(options->owner) + 1);
     status = begin(made, options, error);
     if (status != REJECTD_OK) {
         file_upload_close(made);

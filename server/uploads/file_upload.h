@@ -15,6 +15,7 @@ struct file_upload;
 
 struct file_upload_options {
     const char *dataset; /* "" for a new one, or the id of one that awaits its next part */
+    const char *owner;   /* of a new one */
     uint64_t content_length;
     enum http_coding coding;
     uint64_t most;                  /* bytes that a coded body may become */
@@ -23,8 +24,9 @@ struct file_upload_options {
 };
 
 /*
- * Begins an upload of at most max-upload-bytes (TOO_LARGE). CONFLICT when the dataset awaits no
- * part, or another upload to it is going on. *upload is owned by the caller: file_upload_close().
+ * Begins an upload of at most max-upload-bytes, for which its owner has room (TOO_LARGE). CONFLICT
+ * when the dataset awaits no part, or another upload to it is going on. *upload is owned by the
+ * caller: file_upload_close().
  */
 enum rejectd_status file_upload_open(struct service *service,
                                      const struct file_upload_options *options,

@@ -108,6 +108,17 @@ class TestSet:
         assert api.delete(f"/v1/datasets/{whole['id']}").status == 204
         assert daemon.blobs() == []
 
+    def test_an_fdt_counts_with_its_set(self, own_daemon, tmp_path):
+        """What the samples take of user-bytes is taken once."""
+        fdt = eeg_set(tmp_path / "whole.set")["data"].astype("<f4").tobytes(order="F")
+        eeg_set(tmp_path / "x.set", data="x.fdt")
+        api = own_daemon("--user-bytes", str(2 * len(fdt) + 100)).api
+        dataset = post(api, tmp_path / "x.set").json()
+        assert dataset["bytes"] == 2 * len(fdt)  # float64
+        check_problem(post(api, tmp_path / "x.set"), 413, "too-large", mentions=[f"{dataset['bytes']} bytes"])
+        answer = post(api, fdt, f"/v1/datasets/{dataset['id']}/parts")
+        assert answer.status == 200 and answer.json()["state"] == "ready", answer
+
     def test_an_fdt_may_come_after_a_restart(self, own_daemon, tmp_path):
         data = eeg_set(tmp_path / "whole.set")["data"]
         eeg_set(tmp_path / "x.set", data="x.fdt")

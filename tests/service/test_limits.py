@@ -1,7 +1,11 @@
 """What one user may take, and whose job is next."""
 
+import io
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
 
 import pytest
 from api import check_problem
@@ -62,6 +66,39 @@ def test_queued_jobs(own_daemon):
     daemon.kill()
 
 
+def at_once(n, call):
+    with ThreadPoolExecutor(n) as pool:
+        return list(pool.map(call, range(n)))
+
+
+def test_queued_jobs_at_the_same_time(own_daemon):
+    """Whoever asks in parallel gets no more than whoever doesn't."""
+    daemon, headers, dataset = queue_up(own_daemon, "--user-queued-jobs", "3")
+    answers = at_once(24, lambda i: submit(daemon, headers["anna"], dataset, priority=i))
+    assert sorted({answer.status for answer in answers}) == [202, 429]
+    assert sum(answer.status == 202 for answer in answers) == 3
+    for answer in answers:
+        if answer.status == 429:
+            check_problem(answer, 429, "too-many-requests", mentions=["3 of your jobs"])
+            assert int(answer.headers["Retry-After"]) >= 1
+    daemon.kill()
+
+
+def test_sent_again_though_the_queue_is_full(own_daemon):
+    daemon, headers, dataset = queue_up(own_daemon, "--user-queued-jobs", "1")
+
+    def send(key):
+        return submit(daemon, headers["anna"] | {"Idempotency-Key": key}, dataset)
+
+    first = send("first")
+    assert first.status == 202
+    check_problem(refused := send("second"), 429, "too-many-requests", mentions=["1 of your jobs"])
+    assert int(refused.headers["Retry-After"]) >= 1
+    again = send("first")
+    assert again.status == 202 and again.json()["id"] == first.json()["id"]
+    daemon.kill()
+
+
 def test_stored_bytes(small_limits):
     api = small_limits.api
     first = api.upload(description(12, 6, 50), noise(12, 6, 50))  # 28 KB
@@ -72,6 +109,30 @@ def test_stored_bytes(small_limits):
     assert len(api.listed("datasets")) == 1
     assert api.delete(f"/v1/datasets/{first['id']}").status == 204
     api.upload(description(12, 6, 50), noise(12, 6, 50))
+
+
+def test_stored_bytes_at_the_same_time(small_limits):
+    answers = at_once(24, lambda _: small_limits.api.post("/v1/datasets", description(6, 6, 50)))  # 14 KB
+    assert sum(answer.status == 201 for answer in answers) == 2, answers
+    assert {answer.status for answer in answers} == {201, 413}
+
+
+def test_stored_bytes_are_those_of_the_samples(small_limits):
+    """However small the file is that they are in."""
+    shape = {"n_epochs": 20, "n_channels": 6, "n_times": 50}
+    channels = description(**shape)["channels"]
+    file = io.BytesIO()
+    np.savez_compressed(
+        file, data=np.zeros(tuple(shape.values())), sfreq=100.0, tmin=0.0, ch_types=["eeg"] * 6,
+        ch_names=[channel["name"] for channel in channels],
+        positions=[channel["position"] for channel in channels],
+    )  # fmt: skip
+    assert len(file.getvalue()) < 10000
+    answer = small_limits.api.request(
+        "POST", "/v1/datasets", file.getvalue(), {"Content-Type": "application/octet-stream"}
+    )
+    check_problem(answer, 413, "too-large", mentions=["add 48000", "40960"])
+    assert small_limits.api.listed("datasets") == [] and small_limits.blobs() == []
 
 
 def test_requests_per_second(own_daemon):

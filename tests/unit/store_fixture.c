@@ -48,7 +48,7 @@ void insert_dataset(const struct dataset_view *view, char id[RESOURCE_ID_SIZE])
     made.bytes = 960;
     made.description_json = strdup("{\"sfreq\":100}");
     ck_assert_ptr_nonnull(made.description_json);
-    OK(dataset_insert, &made, NULL);
+    OK(dataset_insert, &made, NULL, 0);
     memcpy(id, made.id, RESOURCE_ID_SIZE);
     dataset_view_clear(&made);
 }

@@ -189,9 +189,9 @@ START_TEST(test_upload_is_a_use)
 {
     char whole[RESOURCE_ID_SIZE], pieces[RESOURCE_ID_SIZE];
     struct dataset_view view = {.bytes = 960, .description_json = strdup("{\"sfreq\":100}")};
-    OK(dataset_insert, &view, NULL);
+    OK(dataset_insert, &view, NULL, 0);
     memcpy(whole, view.id, sizeof whole);
-    OK(dataset_insert, &view, NULL);
+    OK(dataset_insert, &view, NULL, 0);
     memcpy(pieces, view.id, sizeof pieces);
     const int64_t made = view.used_at;
     dataset_view_clear(&view);

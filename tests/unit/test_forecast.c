@@ -153,7 +153,8 @@ static void add_job(const char *device, int64_t bytes, int64_t gpu_bytes, char i
         .needs = {bytes, gpu_bytes, 1000, 100, "fit eeg float64"},
     };
     memcpy(dataset.sha256, sha, sizeof sha);
-    ck_assert_int_eq(store->functions->dataset_insert(store, &dataset, NULL, &error), REJECTD_OK);
+    ck_assert_int_eq(store->functions->dataset_insert(store, &dataset, NULL, 0, &error),
+                     REJECTD_OK);
     memcpy(job.dataset, dataset.id, sizeof job.dataset);
     snprintf(job.device, sizeof job.device, "%s", device);
     ck_assert_int_eq(store->functions->job_insert(store, NULL, &job, &error), REJECTD_OK);
