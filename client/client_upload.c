@@ -204,7 +204,16 @@ static enum rejectd_status send_pieces(struct rejectd_client *client, struct sen
     struct place place = {0};
     bool again = false;
     patience_renew(&patience);
+    if (transfer->goes_on) {
+        const enum rejectd_status status = ask_place(client, sending->resource, &place, error);
+        if (status != REJECTD_OK || place.complete)
+            return status;
+        again = true;
+    }
     for (;;) {
+        if (place.offset >= total)
+            return REJECTD_FAIL(error, REJECTD_CONFLICT, "",
+                                "the server has more of the samples than the file");
         const enum rejectd_status status =
             send_rest(client, sending, place.offset, total, transfer, error);
         if (!client_may_pass(status) && !(again && status == REJECTD_CONFLICT))
@@ -214,9 +223,6 @@ static enum rejectd_status send_pieces(struct rejectd_client *client, struct sen
         again = true;
         if (!find_place(client, sending->resource, &patience, &place))
             return place.complete ? REJECTD_OK : status;
-        if (place.offset >= total)
-            return REJECTD_FAIL(error, REJECTD_CONFLICT, "",
-                                "the server has more of the samples than the file");
     }
 }
 

@@ -3,12 +3,15 @@
 
 #include "client/ctl/transfer.h"
 
-enum { METADATA = CTL_OPTION_OWN, NAME, NO_RESUME, RETRY, COMPRESS };
+enum { METADATA = CTL_OPTION_OWN, NAME, NO_RESUME, RETRY, COMPRESS, INTO };
 
-static const struct option options[] = {
-    {"metadata", required_argument, NULL, METADATA}, {"name", required_argument, NULL, NAME},
-    {"no-resume", no_argument, NULL, NO_RESUME},     {"retry", required_argument, NULL, RETRY},
-    {"compress", no_argument, NULL, COMPRESS},       CTL_COMMON_OPTIONS};
+static const struct option options[] = {{"metadata", required_argument, NULL, METADATA},
+                                        {"name", required_argument, NULL, NAME},
+                                        {"no-resume", no_argument, NULL, NO_RESUME},
+                                        {"retry", required_argument, NULL, RETRY},
+                                        {"compress", no_argument, NULL, COMPRESS},
+                                        {"into", required_argument, NULL, INTO},
+                                        CTL_COMMON_OPTIONS};
 
 static bool is_h5(const char *path)
 {
@@ -28,6 +31,9 @@ static bool take_option(struct transfer_source *source, int option)
         return true;
     case COMPRESS:
         source->compress = true;
+        return true;
+    case INTO:
+        source->into = optarg;
         return true;
     case RETRY:
         return ctl_parse_count("--retry", optarg, 1, CTL_MOST_RETRY_SECONDS,
@@ -53,6 +59,13 @@ static int run_upload(struct ctl *ctl, int argc, char **argv)
     if (optind + 1 != argc)
         return ctl_usage("upload needs one file or folder; see rejectctl upload --help");
     source.path = argv[optind];
+    char path[128];
+    if (source.into != NULL && (source.no_resume || source.compress || is_h5(source.path)))
+        return ctl_usage("--into goes on with samples, which --no-resume, --compress and models "
+                         "don't");
+    if (source.into != NULL &&
+        (strncmp(source.into, "ds_", 3) != 0 || !ctl_resource_path(source.into, path)))
+        return ctl_usage("--into needs the id of a dataset, ds_...");
     struct rejectd_client *client;
     struct rejectd_error error;
     if (ctl_open_client(ctl, &client, &error) != REJECTD_OK)
@@ -88,11 +101,14 @@ const struct ctl_command ctl_upload = {
             "  --retry SECONDS        samples of a folder or .npy that break off go on where they\n"
             "                         were, until nothing more came across for so long (120)\n"
             "  --no-resume            they don't\n"
+            "  --into DATASET         goes on with the same samples where an earlier call ended,\n"
+            "                         interrupted or out of patience\n"
             "  --compress             send files compressed (zstd); samples then can't go on\n"
             "  --json                 print JSON\n\n"
             "examples:\n"
             "  rejectctl upload sub-01-epo.fif --name sub-01\n"
             "  rejectctl upload demo\n"
-            "  rejectctl upload sub-01.npy --metadata sub-01.json\n",
+            "  rejectctl upload sub-01.npy --metadata sub-01.json\n"
+            "  rejectctl upload sub-01.npy --into ds_abc\n",
     .run = run_upload,
 };

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "client/ctl/bar.h"
 
@@ -16,6 +17,26 @@ static void on_interrupt(int number)
 {
     (void)number;
     interrupted = 1;
+}
+
+/* How to go on with samples that broke off; the handler of SIGINT says it, too. */
+static char advice[512];
+
+static void on_interrupted_upload(int number)
+{
+    const ssize_t ignored = write(STDERR_FILENO, advice, strlen(advice));
+    (void)ignored;
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void advise(const char *path, const char *id)
+{
+    snprintf(advice, sizeof advice,
+             "\nrejectctl: dataset %s keeps what has come; rejectctl upload %.300s --into %s goes "
+             "on.\n",
+             id, path, id);
+    signal(SIGINT, on_interrupted_upload);
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -53,9 +74,16 @@ static int send_pair(struct ctl *ctl, struct rejectd_client *client,
                      const struct transfer_source *source, const char *metadata,
                      const char *samples, char id[REJECTD_ID_SIZE])
 {
-    int code = send_dataset(client, metadata, id);
+    int code = CTL_OK;
+    if (source->into != NULL)
+        snprintf(id, REJECTD_ID_SIZE, "%s", source->into);
+    else
+        code = send_dataset(client, metadata, id);
     if (code != CTL_OK)
         return code;
+    const bool may_go_on = !source->no_resume && !source->compress;
+    if (may_go_on)
+        advise(source->path, id);
     struct rejectd_error error;
     struct upload_bar shown = {.what = "uploading"};
     bar_begin(&shown.bar, ctl->bar);
@@ -66,15 +94,21 @@ static int send_pair(struct ctl *ctl, struct rejectd_client *client,
         .context = &shown,
         .retry_seconds = source->no_resume ? 0.0 : retry,
         .compress = source->compress,
+        .goes_on = source->into != NULL,
     };
     enum rejectd_status status =
         rejectd_client_upload_samples(client, id, samples, &transfer, &error);
+    signal(SIGINT, SIG_DFL);
     bar_end(&shown.bar);
     if (status == REJECTD_OK)
         return CTL_OK;
     struct rejectd_error ignored;
-    rejectd_client_delete_dataset(client, id, &ignored);
-    return ctl_failure_of(samples, &error);
+    code = ctl_failure_of(samples, &error);
+    if (may_go_on && (status == REJECTD_IO || status == REJECTD_UNAVAILABLE))
+        fputs(advice + 1, stderr);
+    else if (source->into == NULL)
+        rejectd_client_delete_dataset(client, id, &ignored);
+    return code;
 }
 
 /* ---- files that are sent as they are ---- */
@@ -192,6 +226,8 @@ int transfer_upload(struct ctl *ctl, struct rejectd_client *client,
     if (!from_stdin && S_ISREG(about.st_mode) && !is_npy && is_whole_file(path)) {
         if (metadata != NULL)
             return ctl_usage("%s: --metadata is for .npy files and folders only", path);
+        if (source->into != NULL)
+            return ctl_usage("%s: --into is for .npy files and folders only", path);
         return send_files(ctl, client, source, id);
     }
     if (source->name != NULL)
@@ -204,10 +240,12 @@ int transfer_upload(struct ctl *ctl, struct rejectd_client *client,
         return send_pair(ctl, client, source, metadata != NULL ? metadata : json, npy, id);
     }
     if (is_npy) {
-        if (metadata == NULL)
+        if (metadata == NULL && source->into == NULL)
             return ctl_usage("%s needs --metadata FILE: a JSON file with sfreq and channels", path);
         return send_pair(ctl, client, source, metadata, path, id);
     }
+    if (source->into != NULL)
+        return ctl_usage("%s: --into is for .npy files and folders only", path);
     return send_dataset(client, path, id);
 }
 

@@ -8,6 +8,7 @@ struct transfer_source {
     const char *path;
     const char *metadata; /* a JSON file, or NULL */
     const char *name;     /* of the dataset, or NULL */
+    const char *into;     /* the dataset that has the first of the samples already, or NULL */
     bool no_resume;       /* samples that break off are not gone on with */
     bool compress;
     uint64_t retry_seconds; /* 0: CTL_RETRY_SECONDS */
@@ -19,7 +20,7 @@ struct transfer_source {
  *   a folder                  dataset.json and epochs.npy in it
  *   a .npy file               with metadata
  *   a JSON file, -            the whole dataset, samples inline
- * Returns an exit code.
+ * When samples break off for good, or are interrupted, it says how to go on. Returns an exit code.
  */
 int transfer_upload(struct ctl *ctl, struct rejectd_client *client,
                     const struct transfer_source *source, char id[REJECTD_ID_SIZE]);

@@ -32,6 +32,7 @@ struct rejectd_transfer {
     /* Samples and downloads that break off go on where they were, until nothing more came across
      * for so many seconds; 0: a failure is the end. */
     double retry_seconds;
+    bool goes_on;  /* what the server has of the samples already isn't sent; needs retry_seconds */
     bool compress; /* files are sent compressed; samples then can't go on where they broke off */
 };
 

@@ -3,13 +3,16 @@
 import hashlib
 import json
 import os
+import re
+import signal
+import subprocess
 
 import numpy as np
 import pytest
-from daemon import eventually
+from daemon import PATIENCE, eventually, program
 from pieces import CuttingProxy
 from samples import description, noise
-from test_rejectctl import OK, UNREACHABLE, USAGE, run
+from test_rejectctl import OK, REFUSED, UNREACHABLE, USAGE, run
 
 SHAPE = {"n_epochs": 30, "n_channels": 16, "n_times": 1000}  # 3.8 MB
 
@@ -76,6 +79,45 @@ class TestUpload:
         proxy.on_cut = proxy.close
         done = run(*arguments, "--retry", "1", server=server)
         assert done.returncode == UNREACHABLE, done
+        self.check_goes_on(daemon, proxied, source, done.stderr)
+
+    def check_goes_on(self, daemon, proxied, source, advice):
+        """By what the message says, and without sending again what had come."""
+        arguments, digest = source
+        path, option, dataset = re.search(r"rejectctl upload (\S+) (--into) (ds_\w+) goes on", advice).groups()
+        offset = lambda: int(daemon.api.request("HEAD", f"/v1/datasets/{dataset}/samples").headers["Upload-Offset"])  # noqa: E731
+        kept = eventually(offset, 10, "what has come is kept")
+        proxy, server = proxied(daemon.port, [])
+        done = run("upload", path, option, dataset, server=server)
+        assert done.stdout.strip() == dataset
+        assert proxy.passed < 3_840_128 - kept + 10_000
+        assert run("upload", path, option, dataset, server=server).returncode == OK  # it is there
+        check_uploaded(daemon.api, done, digest)
+        assert run("upload", path, option, dataset, server=server).returncode == REFUSED  # it was
+
+    def test_interrupted(self, daemon, proxied, source):
+        arguments, _ = source
+        proxy, server = proxied(daemon.port, [1_000_000])
+        running = subprocess.Popen([program("rejectctl"), *map(str, arguments), "--server", server],
+                                   stderr=subprocess.PIPE, text=True)  # fmt: skip
+        proxy.on_cut = lambda: running.send_signal(signal.SIGINT)
+        _, told = running.communicate(timeout=20 * PATIENCE)
+        assert running.returncode == -signal.SIGINT, told
+        self.check_goes_on(daemon, proxied, source, told)
+
+    @pytest.mark.parametrize("wrong", [
+        ["--into", "jb_abc"], ["--into", "x"], ["--into", "ds_abc", "--compress"], ["--into", "ds_abc", "--no-resume"],
+    ])  # fmt: skip
+    def test_into_what_is_none(self, source, wrong):
+        assert run(*source[0], *wrong).returncode == USAGE
+
+    def test_into_another_dataset(self, api, daemon, source):
+        server = f"http://127.0.0.1:{daemon.port}"
+        other = api.create(description(**SHAPE | {"n_epochs": 29}))
+        done = run(*source[0], "--into", other["id"], server=server)
+        assert done.returncode == REFUSED, done
+        assert api.get(f"/v1/datasets/{other['id']}").json()["state"] == "awaiting_samples"
+        assert run(*source[0], "--into", "ds_0123456789abcdefghijkl", server=server).returncode == REFUSED
 
     @pytest.mark.parametrize("value", ["0", "-1", "x", ""])
     def test_wrong_patience(self, source, value):
