@@ -90,7 +90,7 @@ def test_nothing_new(api, arrays):
             assert response.headers["ETag"] == tag
             assert response.headers["Content-Length"] == str(len(first.body))
         head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: {tag}\r\nConnection: close\r\n\r\n"
-        assert api.raw(head.encode()).endswith(b"\r\n\r\n")
+        assert api.raw(head.encode(), finish=False).endswith(b"\r\n\r\n")
         assert api.get(path).body == first.body
 
 
