@@ -19,6 +19,8 @@ static void print_job(const struct job_view *job)
         printf("  %s", job->stage);
     if (job->seconds_left > 0.0)
         printf("  %.0f s left", job->seconds_left);
+    if (job->answered_from[0] != '\0')
+        printf("  answered from %s", job->answered_from);
     if (job->state == JOB_STATE_FAILED)
         printf("  %s", job->error.message);
     putchar('\n');

@@ -8,6 +8,7 @@
 #include "client/ctl/edited_log.h"
 #include "client/ctl/transfer.h"
 #include "protocol/json_text.h"
+#include "protocol/resource_json.h"
 
 enum { MAX_OPTIONS = 32 };
 
@@ -283,21 +284,45 @@ static int submit(const struct job_command *job, const struct job_settings *s,
     return status == REJECTD_OK ? CTL_OK : ctl_failure(&error);
 }
 
+/* The earlier job whose result it has; "" when it was computed. */
+static int find_answer(struct rejectd_client *client, const char *id, char answer[RESOURCE_ID_SIZE])
+{
+    char *text = NULL;
+    size_t length;
+    struct job_view job = {0};
+    struct rejectd_error error;
+    int code = get(client, "/v1/jobs/", id, "", &text, &length);
+    if (code == CTL_OK && job_view_from_json(text, length, &job, &error) != REJECTD_OK)
+        code = ctl_failure(&error);
+    memcpy(answer, job.answered_from, RESOURCE_ID_SIZE);
+    job_view_clear(&job);
+    free(text);
+    return code;
+}
+
 static int show_result(const struct ctl *ctl, const struct job_command *job,
                        const struct job_settings *s, struct rejectd_client *client,
                        const char *dataset, const char *id, double seconds)
 {
     char *result = NULL, *description = NULL;
     struct job_outcome outcome = {.settings = s, .seconds = seconds};
-    int code = get(client, "/v1/jobs/", id, "/result", &result, &outcome.result_length);
+    char answer[RESOURCE_ID_SIZE] = "";
+    int code = find_answer(client, id, answer);
+    const bool answered = answer[0] != '\0';
+    if (code == CTL_OK)
+        code = get(client, "/v1/jobs/", id, "/result", &result, &outcome.result_length);
     if (code == CTL_OK && ctl->json) {
-        printf("{\"dataset\": \"%s\", \"job\": \"%s\", \"result\": %s}\n", dataset, id, result);
+        printf(
+            "{\"dataset\": \"%s\", \"job\": \"%s\", \"answered_from\": %s%s%s, \"result\": %s}\n",
+            dataset, id, answered ? "\"" : "", answered ? answer : "null", answered ? "\"" : "",
+            result);
     } else if (code == CTL_OK) {
         code = get(client, "/v1/datasets/", dataset, "", &description, &outcome.dataset_length);
         outcome.result = result;
         outcome.dataset = description;
         if (code == CTL_OK) {
-            printf("dataset %s, job %s\n\n", dataset, id);
+            printf("dataset %s, job %s%s%s\n\n", dataset, id, answered ? ", answered from " : "",
+                   answer);
             code = job->show(&outcome) ? CTL_OK : CTL_USAGE;
         }
     }

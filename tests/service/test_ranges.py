@@ -88,6 +88,9 @@ def test_nothing_new(api, arrays):
             response = api.get(path, headers={"If-None-Match": condition, "Range": "bytes=0-0"})
             assert response.status == 304 and response.body == b"", response
             assert response.headers["ETag"] == tag
+            assert response.headers["Content-Length"] == str(len(first.body))
+        head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: {tag}\r\nConnection: close\r\n\r\n"
+        assert api.raw(head.encode(), finish=False).endswith(b"\r\n\r\n")
         assert api.get(path).body == first.body
 
 

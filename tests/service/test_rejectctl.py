@@ -158,6 +158,18 @@ class TestFit:
             assert words in done.stdout, words
         assert "\r" not in done.stdout and "\x1b" not in done.stdout
 
+    def test_answered_from_is_shown(self, ctl, api, fitted):
+        printed = json.loads(ctl("fit", fitted[1]["dataset"], "--json").stdout)
+        answer = api.job(printed["job"])["answered_from"]
+        assert answer is not None and printed["answered_from"] == answer
+        assert f"answered from {answer}\n" in ctl("status", printed["job"]).stdout
+        first = ctl("fit", fitted[1]["dataset"]).stdout.splitlines()[0]
+        assert first.endswith(f", answered from {api.listed('jobs')[0]['answered_from']}")
+        computed = ctl("fit", fitted[1]["dataset"], "--fresh").stdout
+        assert "answered" not in computed
+        printed = json.loads(ctl("fit", fitted[1]["dataset"], "--fresh", "--json").stdout)
+        assert printed["answered_from"] is None
+
     def test_parameters_arrive(self, ctl, api, demo, tmp_path):
         names = [c["name"] for c in json.loads((demo / "dataset.json").read_text())["channels"]]
         (tmp_path / "thresholds.json").write_text(json.dumps({name: 1e-4 for name in names}))

@@ -153,6 +153,32 @@ START_TEST(test_usage)
 }
 END_TEST
 
+/* The store has the last word: of those who ask at the same time, all have seen room. */
+START_TEST(test_limits)
+{
+    char id[RESOURCE_ID_SIZE];
+    struct store_submission one_more = {.key = "key-1", .sha256 = sha_a, .most_queued = 1};
+    add_dataset("anna", VISIBILITY_PRIVATE, id); /* 960 bytes */
+    struct dataset_view view = {.bytes = 41, .description_json = strdup("{}")};
+    view.ownership = of("anna", VISIBILITY_PRIVATE);
+    FAILS(REJECTD_TOO_LARGE, dataset_insert, &view, NULL, 1000);
+    view.bytes = 40;
+    OK(dataset_insert, &view, NULL, 1000);
+    FAILS(REJECTD_TOO_LARGE, dataset_insert, &view, NULL, 1000);
+    view.ownership = of("bert", VISIBILITY_PRIVATE);
+    OK(dataset_insert, &view, NULL, 1000);
+    dataset_view_clear(&view);
+
+    ck_assert_int_eq(submit("anna", 0, &one_more, id), REJECTD_OK);
+    ck_assert_int_eq(submit("anna", 0, &one_more, id), REJECTD_OK); /* that one */
+    one_more.key = "key-2";
+    ck_assert_int_eq(submit("anna", 0, &one_more, id), REJECTD_TOO_MANY_REQUESTS);
+    ck_assert_int_eq(submit("bert", 0, &one_more, id), REJECTD_OK);
+    one_more.most_queued = 2;
+    ck_assert_int_eq(submit("anna", 0, &one_more, id), REJECTD_OK);
+}
+END_TEST
+
 /* ---- who is next ---- */
 
 /* Whoever has a thousand jobs queued keeps nobody waiting. */
@@ -292,6 +318,7 @@ TCase *store_suite_users(const struct store_under_test *implementation)
     tcase_add_test(tests, test_ownership_changes_by_fields);
     tcase_add_test(tests, test_a_model_is_its_jobs_owners);
     tcase_add_test(tests, test_usage);
+    tcase_add_test(tests, test_limits);
     tcase_add_test(tests, test_a_single_job_comes_next);
     tcase_add_test(tests, test_users_take_turns);
     tcase_add_test(tests, test_priority_is_among_ones_own);
