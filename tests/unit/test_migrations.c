@@ -7,35 +7,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "folder.h"
 #include "run_suite.h"
 #include "server/store/sqlite.h"
+#include "store_file.h"
 
 #define SAMPLES "1111111111111111111111111111111111111111111111111111111111111111"
 #define LABELS "2222222222222222222222222222222222222222222222222222222222222222"
 #define CLEANED "3333333333333333333333333333333333333333333333333333333333333333"
 #define HEAD "4444444444444444444444444444444444444444444444444444444444444444"
-
-static char folder[FOLDER_SIZE];
-static char path[96];
-
-static void set_up(void)
-{
-    folder_make("migrations", folder);
-    snprintf(path, sizeof path, "%s/store.sqlite", folder);
-}
-
-static void tear_down(void)
-{
-    folder_remove(folder);
-}
-
-static void run(sqlite3 *database, const char *sql)
-{
-    char *message = NULL;
-    const int code = sqlite3_exec(database, sql, NULL, NULL, &message);
-    ck_assert_msg(code == SQLITE_OK, "%s: %s", sql, message);
-}
 
 /* What the versions from `since` on have rows for. Later ones are asked for nothing more than that
  * they keep them. */
@@ -75,18 +54,18 @@ static sqlite3 *make_store(size_t version)
 {
     sqlite3 *database = NULL;
     char pragma[64];
-    ck_assert_int_eq(sqlite3_open(path, &database), SQLITE_OK);
-    run(database, "PRAGMA journal_mode = WAL");
+    ck_assert_int_eq(sqlite3_open(store_file, &database), SQLITE_OK);
+    store_file_run(database, "PRAGMA journal_mode = WAL");
     for (size_t i = 0; i < version; i++) {
-        run(database, sqlite_migrations[i]);
+        store_file_run(database, sqlite_migrations[i]);
     }
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (rows[i].since <= version && version <= rows[i].until) {
-            run(database, rows[i].sql);
+            store_file_run(database, rows[i].sql);
         }
     }
     snprintf(pragma, sizeof pragma, "PRAGMA user_version = %zu", version);
-    run(database, pragma);
+    store_file_run(database, pragma);
     return database;
 }
 
@@ -152,14 +131,14 @@ START_TEST(test_every_version_is_brought_up_to_date)
         struct rejectd_error error = {0};
         struct store *store = NULL;
         sqlite3_close(make_store(version));
-        ck_assert_msg(store_sqlite_open(path, &store, &error) == REJECTD_OK, "version %zu: %s",
-                      version, error.message);
+        ck_assert_msg(store_sqlite_open(store_file, &store, &error) == REJECTD_OK,
+                      "version %zu: %s", version, error.message);
         check_records(store, version);
         store->functions->close(store);
         /* And once more, which has nothing to do. */
-        ck_assert_int_eq(store_sqlite_open(path, &store, &error), REJECTD_OK);
+        ck_assert_int_eq(store_sqlite_open(store_file, &store, &error), REJECTD_OK);
         store->functions->close(store);
-        ck_assert_int_eq(unlink(path), 0);
+        ck_assert_int_eq(unlink(store_file), 0);
     }
 }
 END_TEST
@@ -198,21 +177,21 @@ START_TEST(test_failed_migration_changes_nothing)
         struct rejectd_error error = {0};
         struct store *store = NULL;
         sqlite3 *database = make_store(version);
-        run(database, "CREATE TABLE identity (something INTEGER)");
+        store_file_run(database, "CREATE TABLE identity (something INTEGER)");
         describe(database, before);
         sqlite3_close(database);
-        ck_assert_int_ne(store_sqlite_open(path, &store, &error), REJECTD_OK);
+        ck_assert_int_ne(store_sqlite_open(store_file, &store, &error), REJECTD_OK);
         ck_assert_ptr_null(store);
         ck_assert_msg(strstr(error.message, "identity") != NULL, "%s", error.message);
-        ck_assert_int_eq(sqlite3_open(path, &database), SQLITE_OK);
+        ck_assert_int_eq(sqlite3_open(store_file, &database), SQLITE_OK);
         describe(database, after);
         ck_assert_str_eq(before, after);
-        run(database, "DROP TABLE identity");
+        store_file_run(database, "DROP TABLE identity");
         sqlite3_close(database);
-        ck_assert_int_eq(store_sqlite_open(path, &store, &error), REJECTD_OK);
+        ck_assert_int_eq(store_sqlite_open(store_file, &store, &error), REJECTD_OK);
         check_records(store, version);
         store->functions->close(store);
-        ck_assert_int_eq(unlink(path), 0);
+        ck_assert_int_eq(unlink(store_file), 0);
     }
 }
 END_TEST
@@ -222,7 +201,7 @@ START_TEST(test_settling)
 {
     struct rejectd_error error = {0};
     struct store *store = NULL;
-    ck_assert_int_eq(store_sqlite_open(path, &store, &error), REJECTD_OK);
+    ck_assert_int_eq(store_sqlite_open(store_file, &store, &error), REJECTD_OK);
     struct sqlite_connection *writer = &sqlite_store_of(store)->writer;
     ck_assert_int_eq(transaction_settle(writer, &error), REJECTD_OK);
     writer->uncertain = true;
@@ -240,18 +219,18 @@ START_TEST(test_copy_of_a_store_in_use)
 {
     struct rejectd_error error = {0};
     struct store *store = NULL, *copy = NULL;
-    char target[sizeof path + 8];
-    snprintf(target, sizeof target, "%s.copy", path);
+    char target[sizeof store_file + 8];
+    snprintf(target, sizeof target, "%s.copy", store_file);
     sqlite3_close(make_store(sqlite_n_migrations));
-    ck_assert_int_eq(store_sqlite_open(path, &store, &error), REJECTD_OK);
-    ck_assert_int_eq(store_sqlite_copy(path, target, &error), REJECTD_OK);
+    ck_assert_int_eq(store_sqlite_open(store_file, &store, &error), REJECTD_OK);
+    ck_assert_int_eq(store_sqlite_copy(store_file, target, &error), REJECTD_OK);
     ck_assert_int_eq(store_sqlite_open(target, &copy, &error), REJECTD_OK);
     check_records(copy, sqlite_n_migrations);
     copy->functions->close(copy);
     check_records(store, sqlite_n_migrations);
     store->functions->close(store);
     ck_assert_int_eq(store_sqlite_copy("/nonexistent", target, &error), REJECTD_STORAGE);
-    ck_assert_int_eq(store_sqlite_copy(path, "/nonexistent/store", &error), REJECTD_STORAGE);
+    ck_assert_int_eq(store_sqlite_copy(store_file, "/nonexistent/store", &error), REJECTD_STORAGE);
 }
 END_TEST
 
@@ -259,7 +238,7 @@ int main(void)
 {
     Suite *suite = suite_create("migrations");
     TCase *test_case = tcase_create("sqlite");
-    tcase_add_checked_fixture(test_case, set_up, tear_down);
+    tcase_add_checked_fixture(test_case, store_file_set_up, store_file_tear_down);
     tcase_set_timeout(test_case, 60);
     tcase_add_test(test_case, test_every_version_is_brought_up_to_date);
     tcase_add_test(test_case, test_failed_migration_changes_nothing);

@@ -8,34 +8,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "folder.h"
 #include "run_suite.h"
 #include "server/store/page_sums.h"
 #include "server/store/sqlite.h"
+#include "store_file.h"
 
 enum { PAGE = 4096, ROWS = 400 };
 
-static char folder[FOLDER_SIZE];
-static char path[96];
 static struct rejectd_error error;
-
-static void set_up(void)
-{
-    folder_make("sums", folder);
-    snprintf(path, sizeof path, "%s/store.sqlite", folder);
-}
-
-static void tear_down(void)
-{
-    folder_remove(folder);
-}
-
-static void run(sqlite3 *database, const char *sql)
-{
-    char *message = NULL;
-    const int code = sqlite3_exec(database, sql, NULL, NULL, &message);
-    ck_assert_msg(code == SQLITE_OK, "%s: %s", sql, message);
-}
 
 /* Some rows on pages of their own, and some that go over several; `times` as many. */
 static void fill(sqlite3 *database, int times)
@@ -46,7 +26,7 @@ static void fill(sqlite3 *database, int times)
              "INSERT INTO models (id, job, dataset, model, created_at) SELECT 'md_' || i, 'jb', "
              "'ds', hex(zeroblob(200 * (1 + i %% 40))) || i, i FROM n",
              times * ROWS);
-    run(database, sql);
+    store_file_run(database, sql);
 }
 
 static struct store *open_store(const char *name)
@@ -63,7 +43,7 @@ static sqlite3 *writer_of(struct store *store)
 
 static void make_filled(int times)
 {
-    struct store *store = open_store(path);
+    struct store *store = open_store(store_file);
     fill(writer_of(store), times);
     store->functions->close(store);
 }
@@ -73,13 +53,13 @@ static void make_old(int times)
 {
     sqlite3 *database = NULL;
     char pragma[64];
-    ck_assert_int_eq(sqlite3_open(path, &database), SQLITE_OK);
-    run(database, "PRAGMA journal_mode = WAL");
+    ck_assert_int_eq(sqlite3_open(store_file, &database), SQLITE_OK);
+    store_file_run(database, "PRAGMA journal_mode = WAL");
     for (size_t i = 0; i < sqlite_n_migrations; i++) {
-        run(database, sqlite_migrations[i]);
+        store_file_run(database, sqlite_migrations[i]);
     }
     snprintf(pragma, sizeof pragma, "PRAGMA user_version = %zu", sqlite_n_migrations);
-    run(database, pragma);
+    store_file_run(database, pragma);
     fill(database, times);
     sqlite3_close(database);
 }
@@ -133,7 +113,7 @@ static void check_each_page(const char *name)
 START_TEST(test_each_page_is_looked_at)
 {
     make_filled(1);
-    check_each_page(path);
+    check_each_page(store_file);
 }
 END_TEST
 
@@ -141,12 +121,12 @@ START_TEST(test_page_at_another_place)
 {
     unsigned char page[PAGE];
     make_filled(1);
-    const int file = open(path, O_RDWR);
-    const off_t last = size_of(path) - PAGE;
+    const int file = open(store_file, O_RDWR);
+    const off_t last = size_of(store_file) - PAGE;
     ck_assert_int_eq(pread(file, page, PAGE, last - PAGE), PAGE);
     ck_assert_int_eq(pwrite(file, page, PAGE, last), PAGE);
     close(file);
-    is_damaged(path, last);
+    is_damaged(store_file, last);
 }
 END_TEST
 
@@ -154,14 +134,14 @@ END_TEST
 START_TEST(test_damage_meanwhile)
 {
     make_filled(1);
-    struct store *store = open_store(path);
+    struct store *store = open_store(store_file);
     struct model_view model = {0};
-    const off_t size = size_of(path);
+    const off_t size = size_of(store_file);
     for (off_t at = 2 * PAGE; at < size; at += PAGE) {
-        flip(path, at - 20, 2);
+        flip(store_file, at - 20, 2);
     }
-    run(writer_of(store), "PRAGMA shrink_memory");
-    run(sqlite_store_of(store)->reader.database, "PRAGMA shrink_memory");
+    store_file_run(writer_of(store), "PRAGMA shrink_memory");
+    store_file_run(sqlite_store_of(store)->reader.database, "PRAGMA shrink_memory");
     ck_assert_int_eq(store->functions->model_get(store, "md_7", &model, &error), REJECTD_STORAGE);
     ck_assert_ptr_nonnull(strstr(error.message, "malformed"));
     store->functions->close(store);
@@ -171,13 +151,13 @@ END_TEST
 /* A copy has more pages than SQLite keeps in memory, and gets them in any order. */
 START_TEST(test_copies_have_them)
 {
-    char target[sizeof path + 8];
-    snprintf(target, sizeof target, "%s.copy", path);
+    char target[sizeof store_file + 8];
+    snprintf(target, sizeof target, "%s.copy", store_file);
     make_filled(4);
-    struct store *store = open_store(path);
-    run(writer_of(store), "UPDATE models SET dataset = 'other'"); /* in the log */
-    ck_assert_int_gt(size_of(path), 4 << 20);
-    ck_assert_int_eq(store_sqlite_copy(path, target, &error), REJECTD_OK);
+    struct store *store = open_store(store_file);
+    store_file_run(writer_of(store), "UPDATE models SET dataset = 'other'"); /* in the log */
+    ck_assert_int_gt(size_of(store_file), 4 << 20);
+    ck_assert_int_eq(store_sqlite_copy(store_file, target, &error), REJECTD_OK);
     store->functions->close(store);
     store = open_store(target);
     ck_assert(page_sums_present(writer_of(store)));
@@ -200,7 +180,7 @@ START_TEST(test_earlier_stores_get_them)
 {
     bool added = false;
     make_old(4);
-    struct store *store = open_store(path);
+    struct store *store = open_store(store_file);
     const int64_t before = sum_of_rows(store);
     ck_assert(!page_sums_present(writer_of(store)));
     ck_assert_int_eq(store_sqlite_add_sums(store, &added, &error), REJECTD_OK);
@@ -209,8 +189,8 @@ START_TEST(test_earlier_stores_get_them)
     ck_assert(!added);
     ck_assert_int_eq(sum_of_rows(store), before);
     store->functions->close(store);
-    check_each_page(path);
-    store = open_store(path);
+    check_each_page(store_file);
+    store = open_store(store_file);
     ck_assert_int_eq(sum_of_rows(store), before);
     store->functions->close(store);
 }
@@ -220,16 +200,17 @@ END_TEST
 START_TEST(test_earlier_stores_go_on_without)
 {
     bool added = false;
-    char target[sizeof path + 8];
-    snprintf(target, sizeof target, "%s.copy", path);
+    char target[sizeof store_file + 8];
+    snprintf(target, sizeof target, "%s.copy", store_file);
     make_old(4);
-    struct store *store = open_store(path);
+    struct store *store = open_store(store_file);
     const int64_t before = sum_of_rows(store);
-    run(writer_of(store), "PRAGMA query_only = ON");
+    store_file_run(writer_of(store), "PRAGMA query_only = ON");
     ck_assert_int_ne(store_sqlite_add_sums(store, &added, &error), REJECTD_OK);
-    run(writer_of(store), "PRAGMA query_only = OFF; UPDATE models SET dataset = 'other'");
+    store_file_run(writer_of(store),
+                   "PRAGMA query_only = OFF; UPDATE models SET dataset = 'other'");
     ck_assert_int_eq(sum_of_rows(store), before);
-    ck_assert_int_eq(store_sqlite_copy(path, target, &error), REJECTD_OK);
+    ck_assert_int_eq(store_sqlite_copy(store_file, target, &error), REJECTD_OK);
     store->functions->close(store);
     store = open_store(target);
     ck_assert(!page_sums_present(writer_of(store)));
@@ -242,7 +223,7 @@ int main(void)
 {
     Suite *suite = suite_create("page sums");
     TCase *test_case = tcase_create("sums");
-    tcase_add_checked_fixture(test_case, set_up, tear_down);
+    tcase_add_checked_fixture(test_case, store_file_set_up, store_file_tear_down);
     tcase_set_timeout(test_case, 60);
     tcase_add_test(test_case, test_each_page_is_looked_at);
     tcase_add_test(test_case, test_page_at_another_place);
