@@ -175,7 +175,7 @@ static double clean_bytes(const struct needs_shape *shape)
         const double alone = shape->task->clean.leave_one_out ? 2.0 * n / set : 1.0;
         const double scratch =
             (double)shape->n_threads * (set * (set + 3.0 * n) * (double)sizeof(double) +
-                                        (double)session_product_bytes(&session));
+                                        (double)session_product_bytes(&session, (size_t)set));
         most =
             greater(most, needs_interpolation(shape, part, set * batch) + rows * alone + scratch);
     }

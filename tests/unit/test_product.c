@@ -1,5 +1,6 @@
 /* Products of the cpu kernels against plain sums: every instruction set, work type and type of
- * samples, panels that are full and that are not, and every way to cut rows into tiles. */
+ * samples, panels that are full and that are not, and every way to cut rows into tiles; rows in one
+ * piece or in groups. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ struct product_case {
     const struct cpu_kernels *kernels;
     enum rejectd_dtype source;
     size_t n_out, n_rows, n_times;
+    const struct product *grouped; /* how rows are laid out, or NULL */
 };
 
 static double read_as(const void *values, enum rejectd_dtype dtype, size_t index)
@@ -56,15 +58,26 @@ static void multiply(const struct product_case *c, const void *weights, const vo
     for (size_t r = 0; r < c->n_rows; r++)
         rows[r] = (struct row_source){.samples = (const char *)samples + (r * STRIDE + 1) * item,
                                       .dtype = c->source};
-    void *panel = allocated(c->n_rows * c->kernels->panel_row);
-    c->kernels->multiply(&(struct product){.weights = weights,
-                                           .n_out = c->n_out,
-                                           .rows = rows,
-                                           .n_rows = c->n_rows,
-                                           .n_times = c->n_times,
-                                           .out = out,
-                                           .stride = STRIDE},
-                         panel);
+    void *panel = allocated(c->n_rows * c->kernels->panel_row + c->n_out * c->kernels->panel_out);
+    struct product product = {
+        .weights = weights,
+        .n_out = c->n_out,
+        .rows = rows,
+        .n_rows = c->n_rows,
+        .n_times = c->n_times,
+        .out = out,
+        .n_out_times = c->n_times,
+        .stride = STRIDE,
+        .group_stride = c->kernels->group,
+    };
+    if (c->grouped != NULL) {
+        product.n_out_times = c->grouped->n_out_times;
+        product.stride = c->grouped->stride;
+        product.group_stride = c->grouped->group_stride;
+        product.offsets = c->grouped->offsets;
+        product.ptp = c->grouped->ptp;
+    }
+    c->kernels->multiply(&product, panel);
     free(panel);
 }
 
@@ -91,6 +104,52 @@ static void check_sums(const struct product_case *c, const void *weights, const 
         }
 }
 
+/* The same rows in groups, less a constant each, with zeros after the last sample; nothing else is
+ * written. And what their peak-to-peak is. */
+static void check_groups(const struct product_case *c, const void *weights, const void *samples,
+                         const void *out)
+{
+    const enum rejectd_dtype work = c->kernels->work;
+    const size_t group = c->kernels->group, n_groups = (c->n_times + group - 1) / group;
+    const size_t group_stride = group + 5, stride = n_groups * group_stride;
+    void *grouped = allocated(MOST_OUT * stride * sizeof(double));
+    void *offsets = allocated(MOST_OUT * sizeof(double));
+    double ptp[MOST_OUT];
+    for (size_t i = 0; i < c->n_out; i++)
+        write_as(offsets, work, i, value(i + 5));
+    struct product_case in_groups = *c;
+    in_groups.grouped = &(struct product){.n_out_times = n_groups * group,
+                                          .stride = stride,
+                                          .group_stride = group_stride,
+                                          .offsets = offsets,
+                                          .ptp = ptp};
+    multiply(&in_groups, weights, samples, grouped);
+    for (size_t i = 0; i < c->n_out; i++) {
+        double least = INFINITY, most = -INFINITY;
+        for (size_t at = 0; at < stride; at++) {
+            const size_t t = at / group_stride * group + at % group_stride;
+            const double found = read_as(grouped, work, i * stride + at);
+            if (at % group_stride >= group) {
+                ck_assert(isnan(found));
+            } else if (t >= c->n_times) {
+                ck_assert(found == 0.0);
+            } else {
+                double shifted[1];
+                write_as(shifted, work, 0,
+                         read_as(out, work, i * STRIDE + t) - read_as(offsets, work, i));
+                ck_assert(found == read_as(shifted, work, 0));
+                least = found < least ? found : least;
+                most = found > most ? found : most;
+            }
+        }
+        double expected[1];
+        write_as(expected, work, 0, most - least);
+        ck_assert(ptp[i] == read_as(expected, work, 0));
+    }
+    free(grouped);
+    free(offsets);
+}
+
 static void check_product(const struct product_case *c)
 {
     const enum rejectd_dtype work = c->kernels->work;
@@ -113,6 +172,7 @@ static void check_product(const struct product_case *c)
         multiply(&one, (const char *)weights + i * c->n_rows * item, samples, alone);
         ck_assert_mem_eq((const char *)out + i * STRIDE * item, alone, c->n_times * item);
     }
+    check_groups(c, weights, samples, out);
     free(weights);
     free(samples);
     free(out);

@@ -14,6 +14,7 @@ static void cpu_close(struct backend_session *session)
     if (session == NULL)
         return;
     arena_free(&session->rows);
+    free(session->offsets);
     repairs_clear(session);
     free(session);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "worker/cpu/fold_lists.h"
 #include "worker/cpu/needs.h"
 #include "worker/cpu/session.h"
 
@@ -20,12 +21,14 @@ enum {
     BLOCK_BYTES = 64u << 20, /* of the sums of one block; longer lists get smaller blocks */
 };
 
-/* Ranks of every fold, and what is the same for every channel. */
+/* Rows of every fold, and what is the same for every channel. */
 struct plan {
     const struct backend_global *global;
-    size_t *offsets; /* [2][n_folds + 1] test, train; owned */
-    uint32_t *ranks; /* [n_folds * E + 1] test ranks, then train ranks; owned */
+    uint8_t *is_test; /* [n_folds][E]; owned */
+    size_t *offsets;  /* [2][n_folds + 1] test, train; owned */
+    uint32_t *rows;   /* [n_folds * E + 1] test rows, then train rows; owned */
     struct fold_rows test, train;
+    struct train_ranks ranks;
     size_t n_train;
     double *weights; /* [E] 1 / (i + 1)^2; owned */
     size_t n_sums;   /* of a channel: n_train, twice when train losses are wanted */
@@ -34,7 +37,7 @@ struct plan {
 
 /* One thread's scratch. */
 struct scratch {
-    struct row_source *sources; /* [E] in rank order */
+    struct row_source *sources; /* [E] */
     void *groups;               /* one strip */
     int16_t *keys;              /* [2][E][group] */
     void *medians;              /* [n_folds][group] */
@@ -42,24 +45,11 @@ struct scratch {
 
 static void plan_free(struct plan *plan)
 {
+    free(plan->is_test);
     free(plan->offsets);
-    free(plan->ranks);
+    free(plan->rows);
+    train_ranks_free(&plan->ranks);
     free(plan->weights);
-}
-
-/* Lists the ranks tested (or not) in each fold, one fold after the other; returns how many. */
-static size_t list_ranks(const struct backend_global *global, size_t n_epochs, bool tested,
-                         size_t *offsets, uint32_t *ranks)
-{
-    size_t n = 0;
-    for (size_t f = 0; f < global->n_folds; f++) {
-        offsets[f] = n;
-        for (size_t rank = 0; rank < n_epochs; rank++)
-            if ((global->fold[global->order[rank]] == f) == tested)
-                ranks[n++] = (uint32_t)rank;
-    }
-    offsets[global->n_folds] = n;
-    return n;
 }
 
 static enum rejectd_status plan_init(struct plan *plan, const struct backend_global *global,
@@ -68,19 +58,26 @@ static enum rejectd_status plan_init(struct plan *plan, const struct backend_glo
     const size_t n_folds = global->n_folds;
     *plan = (struct plan){
         .global = global,
+        .is_test = malloc(n_folds * n_epochs),
         .offsets = malloc(2 * (n_folds + 1) * sizeof(size_t)),
-        .ranks = malloc(n_folds * n_epochs * sizeof(uint32_t)),
+        .rows = malloc((n_folds * n_epochs + 1) * sizeof(uint32_t)),
         .weights = malloc(n_epochs * sizeof(double)),
         .wants_train = wants_train,
     };
-    if (plan->offsets == NULL || plan->ranks == NULL || plan->weights == NULL)
+    if (!train_ranks_init(&plan->ranks, n_folds, n_epochs) || plan->is_test == NULL ||
+        plan->offsets == NULL || plan->rows == NULL || plan->weights == NULL)
         return REJECTD_FAIL_MEMORY(error, n_folds * n_epochs * sizeof(uint32_t));
+    for (size_t f = 0; f < n_folds; f++)
+        for (size_t e = 0; e < n_epochs; e++)
+            plan->is_test[f * n_epochs + e] = global->fold[e] == f;
+    const struct fold_table table = {n_folds, n_epochs, plan->is_test};
     size_t *train_offsets = plan->offsets + n_folds + 1;
-    const size_t n_test = list_ranks(global, n_epochs, true, plan->offsets, plan->ranks);
-    uint32_t *train_ranks = plan->ranks + n_test;
-    plan->n_train = list_ranks(global, n_epochs, false, train_offsets, train_ranks);
-    plan->test = (struct fold_rows){n_folds, plan->offsets, plan->ranks};
-    plan->train = (struct fold_rows){n_folds, train_offsets, train_ranks};
+    const size_t n_test = fold_rows_list(&table, true, plan->offsets, plan->rows);
+    uint32_t *train_rows = plan->rows + n_test;
+    plan->n_train = fold_rows_list(&table, false, train_offsets, train_rows);
+    plan->test = (struct fold_rows){n_folds, plan->offsets, plan->rows};
+    plan->train = (struct fold_rows){n_folds, train_offsets, train_rows};
+    train_ranks_list(&plan->ranks, &table, global->order);
     plan->n_sums = wants_train ? 2 * plan->n_train : plan->n_train;
     for (size_t i = 0; i < n_epochs; i++)
         plan->weights[i] = 1.0 / ((double)(i + 1) * (double)(i + 1));
@@ -111,7 +108,8 @@ double cpu_global_bytes(const struct backend_session *session, size_t n_folds, b
     const double sum_bytes = n_sums * (double)sizeof(double);
     double block = sum_bytes > 0.0 ? (double)BLOCK_BYTES / sum_bytes : 1.0;
     block = block < 1.0 ? 1.0 : block > BLOCK_CHANNELS ? BLOCK_CHANNELS : block;
-    const double plan = folds * e * (double)sizeof(uint32_t) + e * (double)sizeof(double);
+    const double plan = folds * e * (double)(sizeof(uint32_t) + sizeof(uint8_t)) +
+                        train_ranks_bytes(folds, e) + e * (double)sizeof(double);
     const double scratch =
         e * ((double)sizeof(struct row_source) + session_strip_bytes(session, e) / e +
              2.0 * group * (double)sizeof(int16_t)) +
@@ -144,22 +142,22 @@ static void channel_sums(const struct backend_session *session, const struct pla
     const struct cpu_kernels *kernels = session->kernels;
     const struct backend_samples *s = &session->samples;
     const size_t n = s->n_epochs, group = kernels->group, strip = session_strip(session, n);
-    for (size_t rank = 0; rank < n; rank++)
-        scratch->sources[rank] = session_row(session, plan->global->order[rank], s->picks[pick]);
-    const double offset = channel_offset(session, &scratch->sources[n / 2]);
+    for (size_t e = 0; e < n; e++)
+        scratch->sources[e] = session_row(session, e, s->picks[pick]);
+    const double offset = channel_offset(session, &scratch->sources[plan->global->order[n / 2]]);
     memset(sums, 0, plan->n_sums * sizeof *sums);
     for (size_t start = 0; start < s->n_times; start += strip) {
         const size_t length = s->n_times - start < strip ? s->n_times - start : strip;
-        kernels->load(scratch->groups, scratch->sources, n, start, length, offset);
+        kernels->load(scratch->groups, n, scratch->sources, n, start, length, offset);
         for (size_t g = 0; g * group < length; g++) {
             const char *samples =
                 (const char *)scratch->groups + g * n * group * session->work_size;
             kernels->medians(samples, n, &plan->test, scratch->keys, scratch->medians);
-            kernels->losses(samples, &plan->train, scratch->medians, plan->weights, sums);
+            kernels->losses(samples, &plan->ranks, scratch->medians, plan->weights, sums);
             if (!plan->wants_train)
                 continue;
             kernels->medians(samples, n, &plan->train, scratch->keys, scratch->medians);
-            kernels->losses(samples, &plan->train, scratch->medians, plan->weights,
+            kernels->losses(samples, &plan->ranks, scratch->medians, plan->weights,
                             sums + plan->n_train);
         }
     }
@@ -169,24 +167,13 @@ static void channel_sums(const struct backend_session *session, const struct pla
 static void read_losses(const struct plan *plan, const double *sums, double n_values,
                         double *losses)
 {
-    const struct fold_rows *train = &plan->train;
-    const size_t n_folds = train->n_folds;
-    for (size_t f = 0; f < n_folds; f++) {
-        const uint32_t *ranks = train->rows + train->offsets[f];
-        const size_t n = train->offsets[f + 1] - train->offsets[f];
+    const size_t n_folds = plan->ranks.n_folds;
+    for (size_t f = 0; f < n_folds; f++)
         for (size_t i = 0; i < plan->global->n_candidates; i++) {
-            size_t low = 0, high = n; /* how many train ranks are below kept[i] */
-            while (low < high) {
-                const size_t middle = low + (high - low) / 2;
-                if (ranks[middle] < plan->global->kept[i])
-                    low = middle + 1;
-                else
-                    high = middle;
-            }
+            const size_t kept = train_ranks_below(&plan->ranks, f, plan->global->kept[i]);
             losses[i * n_folds + f] =
-                low > 0 ? sqrt(sums[train->offsets[f] + low - 1] / n_values) : INFINITY;
+                kept > 0 ? sqrt(sums[plan->ranks.offsets[f] + kept - 1] / n_values) : INFINITY;
         }
-    }
 }
 
 /* Sums of all channels, in their order: total [n_sums] from blocks [block][n_sums]. */

@@ -12,13 +12,26 @@
 
 #include <rejectd/types.h>
 
-enum { KERNELS_MAX_GROUP = 32 };
+enum {
+    KERNELS_MAX_GROUP = 32,
+    KERNELS_CHUNK = 64, /* ranks that the losses of all folds are taken of at a time */
+};
 
 /* For each fold the rows of a set, concatenated: rows[offsets[f]] .. rows[offsets[f + 1] - 1]. */
 struct fold_rows {
     size_t n_folds;
     const size_t *offsets; /* [n_folds + 1] */
     const uint32_t *rows;  /* ascending in each fold */
+};
+
+/* The rows of a channel in ascending order of amplitude, and which of them train each fold. Ranks
+ * go by chunks of KERNELS_CHUNK, the last of which may be shorter. */
+struct train_ranks {
+    size_t n_folds, n_rows;
+    const uint32_t *order; /* [n_rows] the row of each rank */
+    size_t *offsets;       /* [n_folds + 1] of each fold's train rows */
+    uint8_t *steps;        /* [offsets[n_folds]] a train row's rank within its chunk */
+    uint32_t *ends; /* [chunks][n_folds] how many train rows a fold has up to the chunk's end */
 };
 
 /* One row of samples to load: where it is and in which type. */
@@ -34,8 +47,13 @@ struct product {
     const struct row_source *rows; /* [n_rows] of n_times samples, all of one type; n_rows >= 1 */
     size_t n_rows;
     size_t n_times;
-    void *out;     /* n_out rows of n_times, work type */
-    size_t stride; /* samples from one of them to the next */
+    /* n_out rows of n_out_times >= n_times, work type: sample t of row i is
+     * out[i * stride + t / group * group_stride + t % group]; zero beyond n_times. */
+    void *out;
+    size_t n_out_times;
+    size_t stride, group_stride; /* samples; group_stride = group for rows in one piece */
+    const void *offsets;         /* [n_out] taken off every sum, work type; NULL: nothing */
+    double *ptp;                 /* [n_out] peak-to-peak of each row; NULL: not wanted */
 };
 
 /* A group of one channel's epochs, and how the local cross-validation sums them. */
@@ -71,6 +89,7 @@ struct cpu_kernels {
     size_t group;     /* samples of a group, at most KERNELS_MAX_GROUP */
     size_t tile;      /* rows that resample() makes at a time */
     size_t panel_row; /* bytes of multiply()'s scratch for each row */
+    size_t panel_out; /* and for each row that it makes */
 
     /* Peak-to-peak of n work samples, n >= 1. */
     double (*peak_to_peak)(const void *row, size_t n);
@@ -79,15 +98,16 @@ struct cpu_kernels {
     void (*convert)(void *work, const void *samples, enum rejectd_dtype dtype, size_t n);
 
     /*
-     * Copies samples start .. start + length - 1 of n_rows rows into consecutive groups, each
-     * [n_rows][group]; the last group is padded with zeros. Subtracts `offset` from every sample.
+     * Copies samples start .. start + length - 1 of n_rows rows into the first n_rows of
+     * consecutive groups, each [group_rows][group]; the last group is padded with zeros. Subtracts
+     * `offset` from every sample.
      */
-    void (*load)(void *groups, const struct row_source *rows, size_t n_rows, size_t start,
-                 size_t length, double offset);
+    void (*load)(void *groups, size_t group_rows, const struct row_source *rows, size_t n_rows,
+                 size_t start, size_t length, double offset);
 
     /*
      * out[i] = the sum over rows r of weights[i][r] * rows[r], made in the order of r. panel:
-     * scratch, n_rows * panel_row bytes, 64-byte aligned.
+     * scratch, n_rows * panel_row + n_out * panel_out bytes, 64-byte aligned.
      */
     void (*multiply)(const struct product *product, void *panel);
 
@@ -100,10 +120,10 @@ struct cpu_kernels {
 
     /*
      * For fold f and the i-th of its train rows adds to sums[offsets[f] + i]
-     *   sum over columns of (medians[f] - mean of the first i + 1 train rows)^2.
-     * weights[i] = 1 / (i + 1)^2.
+     *   sum over columns of (medians[f] - mean of the first i + 1 train rows)^2,
+     * the rows of lower rank being the first. weights[i] = 1 / (i + 1)^2.
      */
-    void (*losses)(const void *group, const struct fold_rows *train, const void *medians,
+    void (*losses)(const void *group, const struct train_ranks *train, const void *medians,
                    const double *weights, double *sums);
 
     /*

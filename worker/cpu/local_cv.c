@@ -232,7 +232,7 @@ static void channel_grid(const struct backend_session *session, const struct pla
     const size_t strip = session_strip(session, session->samples.n_epochs + plan->most_changes);
     for (size_t start = 0; start < n_times; start += strip) {
         const size_t length = n_times - start < strip ? n_times - start : strip;
-        kernels->load(scratch->groups, scratch->sources, rows, start, length, 0.0);
+        kernels->load(scratch->groups, rows, scratch->sources, rows, start, length, 0.0);
         for (size_t g = 0; g * group < length; g++) {
             grid.rows = (const char *)scratch->groups + g * rows * group * session->work_size;
             kernels->medians(grid.rows, grid.n_epochs, &test, scratch->keys, scratch->medians);

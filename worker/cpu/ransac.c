@@ -151,7 +151,8 @@ static void correlate_epoch(const struct backend_session *session, const struct 
     memset(scratch->sums, 0, s->n_picks * 3 * group * sizeof *scratch->sums);
     for (size_t start = 0; start < s->n_times; start += strip) {
         const size_t length = s->n_times - start < strip ? s->n_times - start : strip;
-        session->kernels->load(scratch->groups, scratch->sources, s->n_picks, start, length, 0.0);
+        session->kernels->load(scratch->groups, s->n_picks, scratch->sources, s->n_picks, start,
+                               length, 0.0);
         add_strip(session, plan, length, scratch);
     }
     for (size_t c = 0; c < s->n_picks; c++) {

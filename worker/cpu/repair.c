@@ -129,7 +129,7 @@ static bool scratch_init(struct repair_scratch *scratch, const struct backend_se
         .forward = scratch_alloc(set * c * sizeof(double)),
         .weights = scratch_alloc(rows * c * sizeof(double)),
         .converted = scratch_alloc(rows * c * session->work_size),
-        .product = scratch_alloc(session_product_bytes(session)),
+        .product = scratch_alloc(session_product_bytes(session, rows)),
     };
     return scratch->factor != NULL && scratch->forward != NULL && scratch->weights != NULL &&
            scratch->converted != NULL && scratch->product != NULL;
@@ -148,7 +148,7 @@ double cpu_repair_bytes(const struct backend_session *session, size_t n_values, 
     const double c = (double)s->n_picks, work = (double)session->work_size;
     const double scratch = set * (set + c) * (double)sizeof(double) +
                            rows * c * ((double)sizeof(double) + work) +
-                           (double)session_product_bytes(session);
+                           (double)session_product_bytes(session, (size_t)rows);
     /* The lists are copied: every epoch may list every pick. */
     const double lists = (double)s->n_epochs * (2.0 * (double)sizeof(size_t) +
                                                 ((double)n_values + c) * (double)sizeof(uint16_t));
@@ -247,9 +247,15 @@ static bool repair_epoch(struct backend_session *session, const struct repair_so
         done = prefix;
     }
     session_weights(session, scratch->weights, rows * c, scratch->converted);
-    session_multiply(session, epoch, scratch->converted, rows,
-                     repaired_row(session, session->repaired_offsets[epoch]),
-                     session->samples.n_times, scratch->product);
+    struct product product = {
+        .weights = scratch->converted,
+        .n_out = rows,
+        .out = repaired_row(session, session->repaired_offsets[epoch]),
+        .n_out_times = session->samples.n_times,
+        .stride = session->samples.n_times,
+        .group_stride = session->kernels->group,
+    };
+    session_multiply(session, epoch, &product, scratch->product);
     return true;
 }
 

@@ -93,29 +93,37 @@ struct row_source session_row(const struct backend_session *session, size_t epoc
     return (struct row_source){.samples = (const char *)s->data + sample * item, .dtype = s->dtype};
 }
 
-/* The panel comes first, because of its alignment; then the rows. */
-size_t session_product_bytes(const struct backend_session *session)
+/* The kernel's scratch comes first, because of its alignment; then the rows. */
+static size_t kernel_scratch_bytes(const struct backend_session *session, size_t n_out)
 {
-    return session->samples.n_picks * (session->kernels->panel_row + sizeof(struct row_source));
+    return session->samples.n_picks * session->kernels->panel_row +
+           n_out * session->kernels->panel_out;
 }
 
-void session_multiply(const struct backend_session *session, size_t epoch, const void *weights,
-                      size_t m, void *out, size_t stride, void *scratch)
+size_t session_product_bytes(const struct backend_session *session, size_t n_out)
+{
+    return kernel_scratch_bytes(session, n_out) +
+           session->samples.n_picks * sizeof(struct row_source);
+}
+
+void session_multiply(const struct backend_session *session, size_t epoch, struct product *product,
+                      void *scratch)
 {
     const struct backend_samples *s = &session->samples;
-    struct row_source *rows = (void *)((char *)scratch + s->n_picks * session->kernels->panel_row);
+    struct row_source *rows =
+        (void *)((char *)scratch + kernel_scratch_bytes(session, product->n_out));
     for (size_t c = 0; c < s->n_picks; c++)
         rows[c] = session_row(session, epoch, s->picks[c]);
-    const struct product product = {
-        .weights = weights,
-        .n_out = m,
-        .rows = rows,
-        .n_rows = s->n_picks,
-        .n_times = s->n_times,
-        .out = out,
-        .stride = stride,
-    };
-    session->kernels->multiply(&product, scratch);
+    product->rows = rows;
+    product->n_rows = s->n_picks;
+    product->n_times = s->n_times;
+    session->kernels->multiply(product, scratch);
+}
+
+size_t session_groups(const struct backend_session *session)
+{
+    const size_t group = session->kernels->group;
+    return (session->samples.n_times + group - 1) / group;
 }
 
 void session_weights(const struct backend_session *session, const double *weights, size_t n,

@@ -19,11 +19,12 @@ struct backend_session {
     const struct cpu_kernels *kernels;
     size_t work_size; /* bytes of one work sample */
 
-    /* Predictions [count][E][T] or, later, repaired rows of T, all values of one epoch together:
-     * never both, so that fewer pages are touched for the first time. */
+    /* Predictions, in groups [count][groups][E][group], or, later, repaired rows of T, all values
+     * of one epoch together: never both, so that fewer pages are touched for the first time. */
     struct arena rows;
     size_t first, count;            /* picks of the last predict(); count 0: none */
     bool predicted;                 /* they have predictions in rows */
+    void *offsets;                  /* [count] taken off them, work type; owned. NULL: nothing */
     struct backend_repairs repairs; /* a view of repairs_storage */
     void *repairs_storage;          /* owned */
     size_t *repaired_offsets;       /* [E + 1] first row of each epoch */
@@ -61,11 +62,14 @@ void *scratch_alloc(size_t bytes);
 /* The samples of one channel (a dataset channel number) in one epoch. */
 struct row_source session_row(const struct backend_session *session, size_t epoch, size_t channel);
 
-/* out [m][T] with row stride `stride` = weights [m][C] x the picks of an epoch; work type, one
- * thread. scratch: session_product_bytes(), 64-byte aligned. */
-void session_multiply(const struct backend_session *session, size_t epoch, const void *weights,
-                      size_t m, void *out, size_t stride, void *scratch);
-size_t session_product_bytes(const struct backend_session *session);
+/* Makes a product with the picks of an epoch, which are put in as its rows; one thread. scratch:
+ * session_product_bytes() for as many rows out, 64-byte aligned. */
+void session_multiply(const struct backend_session *session, size_t epoch, struct product *product,
+                      void *scratch);
+size_t session_product_bytes(const struct backend_session *session, size_t n_out);
+
+/* Groups that the samples of a row fill. */
+size_t session_groups(const struct backend_session *session);
 
 /* Converts float64 weights to the work type. */
 void session_weights(const struct backend_session *session, const double *weights, size_t n,

@@ -7,11 +7,11 @@
 
 double KERNEL(peak_to_peak)(const void *row, size_t n);
 void KERNEL(convert)(void *work_samples, const void *samples, enum rejectd_dtype dtype, size_t n);
-void KERNEL(load)(void *groups, const struct row_source *rows, size_t n_rows, size_t start,
-                  size_t length, double offset);
+void KERNEL(load)(void *groups, size_t group_rows, const struct row_source *rows, size_t n_rows,
+                  size_t start, size_t length, double offset);
 void KERNEL(medians)(const void *group, size_t n_rows, const struct fold_rows *folds, int16_t *keys,
                      void *medians);
-void KERNEL(losses)(const void *group, const struct fold_rows *train, const void *medians,
+void KERNEL(losses)(const void *group, const struct train_ranks *train, const void *medians,
                     const double *weights, double *sums);
 void KERNEL(grid)(const struct grid_group *group, void *scratch, double *sums);
 void KERNEL(resample)(const void *group, const struct resampling *resampling, const void *weights,

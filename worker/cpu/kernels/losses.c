@@ -11,8 +11,6 @@
  */
 #include "worker/cpu/kernels/kernel_table.h"
 
-enum { CHUNK_ROWS = 128 };
-
 struct running {
     work_vector sum[WORK_VECTORS];
 };
@@ -34,66 +32,72 @@ static inline work_vector add_row(work_vector *sum, const work_vector *median, c
 }
 
 /*
- * Walks train rows first..last-1 of one fold (positions in its list), at most CHUNK_ROWS. Lanes
- * are added up in a loop of their own, where no row waits for the one before.
+ * Walks n of a fold's train rows, given by their steps. Lanes are added up in a loop of their own,
+ * where no row waits for the one before.
  */
-static void walk_train_rows(const work *group, const uint32_t *rows, size_t first, size_t last,
+static void walk_train_rows(const work *const *rows, const uint8_t *steps, size_t n,
                             const work *medians, const double *weights, struct running *running,
                             double *sums)
 {
-    work_vector squares[CHUNK_ROWS];
+    work_vector squares[KERNELS_CHUNK];
     work_vector sum[WORK_VECTORS], median[WORK_VECTORS];
     memcpy(sum, running->sum, sizeof sum);
     memcpy(median, medians, sizeof median);
-    for (size_t i = first; i < last; i++)
-        squares[i - first] = add_row(sum, median, group + (size_t)rows[i] * GROUP);
+    for (size_t i = 0; i < n; i++)
+        squares[i] = add_row(sum, median, rows[steps[i]]);
     memcpy(running->sum, sum, sizeof sum);
-    size_t i = first;
-    for (; i + WORK_LANES <= last; i += WORK_LANES) {
+    size_t i = 0;
+    for (; i + WORK_LANES <= n; i += WORK_LANES) {
         work totals[WORK_LANES];
-        const work_vector total = vector_sums(&squares[i - first]);
+        const work_vector total = vector_sums(&squares[i]);
         memcpy(totals, &total, sizeof totals);
         for (size_t l = 0; l < WORK_LANES; l++)
             sums[i + l] += (double)totals[l] * weights[i + l];
     }
-    for (; i < last; i++)
-        sums[i] += vector_sum(squares[i - first]) * weights[i];
+    for (; i < n; i++)
+        sums[i] += vector_sum(squares[i]) * weights[i];
 }
 
-/* First position from `first` on whose row is not below `limit`. */
-static size_t chunk_end(const uint32_t *rows, size_t first, size_t n, size_t limit)
+/* Finds the rows of a chunk. */
+static size_t find_chunk(const work *group, const struct train_ranks *train, size_t first,
+                         const work **rows)
 {
-    size_t last = n - first < CHUNK_ROWS ? n : first + CHUNK_ROWS;
-    while (first < last) {
-        size_t middle = first + (last - first) / 2;
-        if (rows[middle] < limit)
-            first = middle + 1;
-        else
-            last = middle;
-    }
-    return first;
+    const size_t left = train->n_rows - first, n = left < KERNELS_CHUNK ? left : KERNELS_CHUNK;
+    for (size_t i = 0; i < n; i++)
+        rows[i] = group + (size_t)train->order[first + i] * GROUP;
+    return n;
 }
 
-void KERNEL(losses)(const void *group, const struct fold_rows *train, const void *medians,
+/* Asks for the rows of a chunk: they lie in no order that hardware would foresee. */
+static void prefetch_chunk(const work *const *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t byte = 0; byte < GROUP * sizeof(work); byte += 64)
+            __builtin_prefetch((const char *)rows[i] + byte, 0, 2);
+}
+
+void KERNEL(losses)(const void *group, const struct train_ranks *train, const void *medians,
                     const double *weights, double *sums)
 {
-    /* Folds are taken together chunk by chunk; a fold's position is where its list has got to. */
-    for (size_t f0 = 0; f0 < train->n_folds; f0 += 16) {
-        size_t f1 = f0 + 16 < train->n_folds ? f0 + 16 : train->n_folds;
-        struct running running[16];
-        size_t position[16] = {0};
+    enum { FOLDS = 16 }; /* whose sums are in progress */
+    const size_t n_folds = train->n_folds;
+    for (size_t f0 = 0; f0 < n_folds; f0 += FOLDS) {
+        const size_t f1 = f0 + FOLDS < n_folds ? f0 + FOLDS : n_folds;
+        struct running running[FOLDS];
+        const work *rows[2][KERNELS_CHUNK];
         memset(running, 0, sizeof running);
-        bool more = true;
-        for (size_t limit = CHUNK_ROWS; more; limit += CHUNK_ROWS) {
-            more = false;
+        find_chunk(group, train, 0, rows[0]);
+        for (size_t first = 0, chunk = 0; first < train->n_rows; first += KERNELS_CHUNK, chunk++) {
+            const work **here = rows[chunk % 2], **next = rows[(chunk + 1) % 2];
+            if (first + KERNELS_CHUNK < train->n_rows)
+                prefetch_chunk(next, find_chunk(group, train, first + KERNELS_CHUNK, next));
+            const uint32_t *ends = train->ends + chunk * n_folds;
             for (size_t f = f0; f < f1; f++) {
-                const uint32_t *rows = train->rows + train->offsets[f];
-                size_t n = train->offsets[f + 1] - train->offsets[f];
-                size_t first = position[f - f0], last = chunk_end(rows, first, n, limit);
-                walk_train_rows(group, rows, first, last, (const work *)medians + f * GROUP,
-                                weights, &running[f - f0], sums + train->offsets[f]);
-                position[f - f0] = last;
-                more |= last < n;
+                const size_t done = chunk > 0 ? (ends - n_folds)[f] : 0,
+                             at = train->offsets[f] + done;
+                walk_train_rows(here, train->steps + at, ends[f] - done,
+                                (const work *)medians + f * GROUP, weights + done, &running[f - f0],
+                                sums + at);
             }
         }
     }

@@ -57,8 +57,8 @@ static void prefetch_row(const struct row_source *row, size_t start, size_t leng
         __builtin_prefetch(from + byte);
 }
 
-void KERNEL(load)(void *groups, const struct row_source *rows, size_t n_rows, size_t start,
-                  size_t length, double offset)
+void KERNEL(load)(void *groups, size_t group_rows, const struct row_source *rows, size_t n_rows,
+                  size_t start, size_t length, double offset)
 {
     enum { ROWS_AHEAD = 6 };
     const size_t whole = length / GROUP, rest = length % GROUP;
@@ -68,10 +68,10 @@ void KERNEL(load)(void *groups, const struct row_source *rows, size_t n_rows, si
         if (r + ROWS_AHEAD < n_rows)
             prefetch_row(&rows[r + ROWS_AHEAD], start, length);
         for (size_t g = 0; g < whole; g++)
-            load_row(out + (g * n_rows + r) * GROUP, &rows[r], start + g * GROUP, GROUP,
+            load_row(out + (g * group_rows + r) * GROUP, &rows[r], start + g * GROUP, GROUP,
                      (work)offset);
         if (rest > 0) {
-            work *last = out + (whole * n_rows + r) * GROUP;
+            work *last = out + (whole * group_rows + r) * GROUP;
             memset(last, 0, GROUP * sizeof *last);
             load_row(last, &rows[r], start + whole * GROUP, rest, (work)offset);
         }

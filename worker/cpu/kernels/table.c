@@ -7,6 +7,7 @@ const struct cpu_kernels KERNEL(kernels) = {
     .group = GROUP,
     .tile = TILE,
     .panel_row = PRODUCT_WIDTH * sizeof(work),
+    .panel_out = 2 * sizeof(work_vector),
     .peak_to_peak = KERNEL(peak_to_peak),
     .convert = KERNEL(convert),
     .load = KERNEL(load),
