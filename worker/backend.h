@@ -28,7 +28,7 @@
 
 #include <rejectd/compute.h>
 
-enum { BACKEND_VERSION = 4 };
+enum { BACKEND_VERSION = 5 };
 
 /* The samples a session works on: a view, valid as long as the session. */
 struct backend_samples {
@@ -144,6 +144,22 @@ struct backend_global {
     const uint32_t *kept; /* [n_candidates] 0..n_epochs, in any order */
 };
 
+/* The losses of the candidates of one pick, one at a time. */
+struct backend_losses {
+    double (*at)(void *context, size_t rank);
+    void *context;
+};
+
+/* A search among the candidates of each pick, by whoever knows how to search. */
+struct backend_candidate_search {
+    /* For pick `pick` of the last predict(): asks for the losses that it wants. `thread` is below
+     * options.n_threads, and no other call with it runs at the same time. */
+    void (*search)(void *context, size_t pick, int thread, const struct backend_losses *losses);
+    void *context;
+    const size_t *likely; /* [n_likely] ranks it will ask for in any case, ascending */
+    size_t n_likely;
+};
+
 struct backend_session;
 
 struct backend {
@@ -196,6 +212,17 @@ struct backend {
                                             const struct backend_splits *splits,
                                             const uint32_t *order, const double *ptp,
                                             double *losses, struct rejectd_error *error);
+
+    /*
+     * Optional; NULL where threshold_losses() takes no longer: calls search->search() for each pick
+     * of the last predict(), several at a time, with the losses that threshold_losses() would give,
+     * but for rounding.
+     */
+    enum rejectd_status (*search_candidates)(struct backend_session *session,
+                                             const struct backend_splits *splits,
+                                             const uint32_t *order, const double *ptp,
+                                             const struct backend_candidate_search *search,
+                                             struct rejectd_error *error);
 
     /*
      * Optional; NULL where the host does it: ranks the rows of each pick of the last predict(),

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "worker/algorithm/folds.h"
+#include "worker/algorithm/threshold_search.h"
 #include "worker/algorithm/thresholds.h"
 #include "worker/cpu/needs.h"
 #include "worker/needs_private.h"
@@ -81,7 +82,12 @@ static double search_bytes(const struct needs_shape *shape, const struct backend
     *arena = shape->augments ? predictions_bytes(shape, session) : 0.0;
     double phase = shape->augments ? cpu_predict_bytes(session, count) : 0.0;
     phase = greater(phase, cpu_threshold_losses_bytes(session, FOLDS_SHUFFLE_SPLITS, m));
-    phase = greater(phase, (double)shape->n_threads * thresholds_thread_bytes(shape->method, m));
+    const double threads = (double)shape->n_threads * thresholds_thread_bytes(shape->method, m);
+    const double asking =
+        thresholds_asks(shape->method, m)
+            ? cpu_search_candidates_bytes(session, FOLDS_SHUFFLE_SPLITS, m, THRESHOLD_SEARCH_STARTS)
+            : 0.0;
+    phase = greater(phase, threads + asking);
     return *arena + thresholds_tables_bytes(count, s->n_epochs, m) + phase;
 }
 

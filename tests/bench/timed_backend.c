@@ -94,6 +94,25 @@ static enum rejectd_status timed_threshold_losses(struct backend_session *sessio
     return status;
 }
 
+/* What is in the search beside the losses is of the same size for every pick, and small. */
+static enum rejectd_status timed_search_candidates(struct backend_session *session,
+                                                   const struct backend_splits *splits,
+                                                   const uint32_t *order, const double *ptp,
+                                                   const struct backend_candidate_search *search,
+                                                   struct rejectd_error *error)
+{
+    double start = monotonic_seconds();
+    enum rejectd_status status =
+        inner->search_candidates(session, splits, order, ptp, search, error);
+    double rows = (double)splits->n_rows; /* and the test rows of all folds */
+    for (size_t i = 0; i < splits->n_folds * splits->n_rows; i++)
+        rows += splits->is_test[i] != 0;
+    double block = (double)samples.n_epochs * (double)samples.n_times * (double)predicted;
+    account(TIMED_THRESHOLD_LOSSES, start, block * (item_size(samples.dtype) + work_size),
+            rows * (double)samples.n_times * (double)predicted);
+    return status;
+}
+
 static void account_repairs(const struct backend_repairs *repairs, double start)
 {
     double epochs = 0.0;
@@ -173,9 +192,11 @@ static struct backend wrapper = {
 bool timed_backend_wrap(const char *name)
 {
     inner = backend_find(name);
-    if (inner != NULL)
-        wrapper.name = inner->name;
-    return inner != NULL;
+    if (inner == NULL)
+        return false;
+    wrapper.name = inner->name;
+    wrapper.search_candidates = inner->search_candidates != NULL ? timed_search_candidates : NULL;
+    return true;
 }
 
 const struct backend *timed_backend(void)

@@ -217,9 +217,10 @@ static void fixture_close(struct fixture *f)
 struct results {
     double *ptp, *predicted_ptp, *predictions; /* [E][C], [E][C], [C][E][T] */
     double *losses;                            /* [C][M] */
-    double *repaired;                          /* [N_VALUES] rows of all epochs, concatenated */
-    size_t n_repaired;                         /* values in it */
-    double *weighed;                           /* the same, repaired with given weights */
+    double *asked;     /* the same, one at a time; NULL where a backend does not tell them so */
+    double *repaired;  /* [N_VALUES] rows of all epochs, concatenated */
+    size_t n_repaired; /* values in it */
+    double *weighed;   /* the same, repaired with given weights */
     double grid[N_CONSENSUS * N_VALUES * 3];
     double weighed_grid[N_CONSENSUS * N_VALUES * 3];
 };
@@ -277,8 +278,43 @@ static void results_free(struct results *r)
     free(r->predicted_ptp);
     free(r->predictions);
     free(r->losses);
+    free(r->asked);
     free(r->repaired);
     free(r->weighed);
+}
+
+/* A search that asks for every loss, in no order, some of them twice. */
+struct asking {
+    size_t m;
+    double *losses; /* [picks][m] */
+};
+
+static void ask_for_all(void *context, size_t pick, int thread, const struct backend_losses *losses)
+{
+    const struct asking *asking = context;
+    (void)thread;
+    for (size_t i = 0; i < asking->m; i++) {
+        const size_t rank = i * 7919 % asking->m;
+        asking->losses[pick * asking->m + rank] = losses->at(losses->context, rank);
+    }
+    for (size_t rank = 0; rank < asking->m; rank += 5)
+        ck_assert(losses->at(losses->context, rank) == asking->losses[pick * asking->m + rank]);
+}
+
+static void ask_for_losses(const struct backend *backend, struct backend_session *session,
+                           const struct backend_splits *splits, const uint32_t *order,
+                           const double *candidates, double *losses)
+{
+    const size_t m = splits->n_rows, likely[] = {0, 1, m / 3, m / 2, m - 1};
+    struct asking asking = {m, losses};
+    struct rejectd_error error = {0};
+    for (size_t i = 0; i < m; i++)
+        losses[i] = NAN;
+    const struct backend_candidate_search search = {ask_for_all, &asking, likely,
+                                                    sizeof likely / sizeof likely[0]};
+    ck_assert_int_eq(
+        backend->search_candidates(session, splits, order, candidates, &search, &error),
+        REJECTD_OK);
 }
 
 /* Runs every operation; `ranking` (or NULL: its own) gives the amplitudes to rank rows by. */
@@ -295,6 +331,8 @@ static void run_backend(const struct fixture *f, const struct backend *backend,
                           .losses = allocate(c * m * sizeof(double)),
                           .repaired = allocate(N_VALUES * n * c * t * sizeof(double)),
                           .weighed = allocate(N_VALUES * n * c * t * sizeof(double))};
+    if (backend->search_candidates != NULL)
+        r->asked = allocate(c * m * sizeof(double));
     double *block_ptp = allocate(n * block * sizeof(double));
     uint32_t *order = allocate(block * m * sizeof(uint32_t));
     double *candidates = allocate(block * m * sizeof(double));
@@ -318,6 +356,8 @@ static void run_backend(const struct fixture *f, const struct backend *backend,
         ck_assert_int_eq(backend->threshold_losses(session, &splits, order, candidates,
                                                    r->losses + first * m, &error),
                          REJECTD_OK);
+        if (r->asked != NULL)
+            ask_for_losses(backend, session, &splits, order, candidates, r->asked + first * m);
     }
     ck_assert_int_eq(backend->interpolate_epochs(session, f->precision, &f->repairs, &error),
                      REJECTD_OK);
@@ -367,6 +407,8 @@ static void compare(const struct fixture *f, const struct results *a, const stru
     assert_near("predicted ptp", a->predicted_ptp, b->predicted_ptp, n * c, precision * samples);
     assert_near("predictions", a->predictions, b->predictions, c * n * t, precision * samples);
     assert_near("losses", a->losses, b->losses, c * 2 * n, precision * samples);
+    if (a->asked != NULL)
+        assert_near("losses asked for", a->asked, b->losses, c * 2 * n, precision * samples);
     ck_assert_uint_eq(a->n_repaired, b->n_repaired);
     /* Repairs solve with matrices of condition up to about 100. */
     assert_near("repaired", a->repaired, b->repaired, a->n_repaired, 100 * precision * samples);
@@ -382,6 +424,7 @@ static void identical(const struct fixture *f, const struct results *a, const st
     ck_assert_mem_eq(a->ptp, b->ptp, n * c * sizeof(double));
     ck_assert_mem_eq(a->predictions, b->predictions, c * n * t * sizeof(double));
     ck_assert_mem_eq(a->losses, b->losses, c * 2 * n * sizeof(double));
+    ck_assert_mem_eq(a->asked, b->asked, c * 2 * n * sizeof(double));
     ck_assert_mem_eq(a->repaired, b->repaired, a->n_repaired * sizeof(double));
     ck_assert_mem_eq(a->grid, b->grid, sizeof a->grid);
     ck_assert_mem_eq(a->weighed, b->weighed, a->n_repaired * sizeof(double));

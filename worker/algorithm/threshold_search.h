@@ -10,8 +10,12 @@
 #include <rejectd/types.h>
 
 #include "worker/algorithm/gaussian_process.h"
+#include "worker/backend.h"
 
-enum { THRESHOLD_SEARCH_DRAWS = 20 };
+enum {
+    THRESHOLD_SEARCH_DRAWS = 20,
+    THRESHOLD_SEARCH_STARTS = 41, /* of the Bayesian optimisation, at most */
+};
 
 struct threshold {
     double value; /* peak-to-peak */
@@ -25,6 +29,13 @@ struct threshold threshold_search_exact(const double *candidates, const double *
  * a Gaussian process (Jas et al. 2017, section 2.2). The process is scratch for >= m candidates. */
 struct threshold threshold_search_bayesian(const double *candidates, const double *losses, size_t m,
                                            struct gaussian_process *process);
+
+/* The same, asking for the losses that it needs: those of its start candidates, whose ranks
+ * threshold_search_starts() gives (it returns how many), and of ten others. */
+struct threshold threshold_search_asking(const double *candidates,
+                                         const struct backend_losses *losses, size_t m,
+                                         struct gaussian_process *process);
+size_t threshold_search_starts(size_t m, size_t ranks[THRESHOLD_SEARCH_STARTS]);
 
 /* The same with six start candidates, for a threshold that all channels share: losses may be
  * infinite, and those are no points of the process. At least one is to be finite, else the loss

@@ -57,6 +57,13 @@ size_t thresholds_block(const struct backend_samples *samples, int n_threads, si
     return size < samples->n_picks ? size : samples->n_picks;
 }
 
+bool thresholds_asks(enum rejectd_threshold_method method, size_t n_rows)
+{
+    /* Of fewer rows, tables of all losses take no longer than the stops of a search. */
+    enum { ASKING_ROWS = 400 };
+    return method == REJECTD_THRESHOLD_BAYESIAN_OPTIMIZATION && n_rows >= ASKING_ROWS;
+}
+
 double thresholds_tables_bytes(size_t count, size_t n_epochs, size_t n_rows)
 {
     const double m = (double)n_rows;
@@ -161,6 +168,70 @@ static enum rejectd_status search_block(const struct thresholds_request *request
                   : REJECTD_OK;
 }
 
+/* A search of a block whose losses are found as they are asked for. */
+struct asking_search {
+    const struct block *block;
+    size_t begin, end; /* the picks that are wanted */
+    size_t m;
+    struct gaussian_process *processes; /* [n_threads] */
+    double *thresholds, *losses;
+};
+
+static void search_asking(void *context, size_t pick, int thread,
+                          const struct backend_losses *losses)
+{
+    const struct asking_search *search = context;
+    if (pick < search->begin || pick >= search->end)
+        return;
+    const struct threshold found =
+        threshold_search_asking(search->block->candidates + pick * search->m, losses, search->m,
+                                &search->processes[thread]);
+    search->thresholds[pick] = found.value;
+    search->losses[pick] = found.loss;
+}
+
+/* Picks begin..end-1 of the block, by Bayesian optimisation. */
+static enum rejectd_status
+search_candidates(const struct backend *backend, struct backend_session *session,
+                  const struct thresholds_request *request, const struct backend_splits *splits,
+                  const struct block *block, size_t begin, size_t end, double *thresholds,
+                  double *losses, struct rejectd_error *error)
+{
+    const size_t m = splits->n_rows, n_threads = (size_t)request->n_threads;
+    size_t starts[THRESHOLD_SEARCH_STARTS];
+    const size_t n_starts = threshold_search_starts(m, starts);
+    struct gaussian_process *processes = calloc(n_threads, sizeof *processes);
+    enum rejectd_status status = REJECTD_OK;
+    if (processes == NULL)
+        return REJECTD_FAIL_MEMORY(error, n_threads * sizeof *processes);
+    for (size_t i = 0; i < n_threads && status == REJECTD_OK; i++)
+        if (gaussian_process_init(&processes[i], m) != 0)
+            status = REJECTD_FAIL_MEMORY(error, GAUSSIAN_PROCESS_MAX_POINTS * m * sizeof(double));
+    struct asking_search search = {block, begin, end, m, processes, thresholds, losses};
+    if (status == REJECTD_OK)
+        status = backend->search_candidates(
+            session, splits, block->order, block->candidates,
+            &(struct backend_candidate_search){search_asking, &search, starts, n_starts}, error);
+    for (size_t i = 0; i < n_threads; i++)
+        gaussian_process_free(&processes[i]);
+    free(processes);
+    return status;
+}
+
+/* The losses of all candidates, and the search among them. */
+static enum rejectd_status
+search_tables(const struct backend *backend, struct backend_session *session,
+              const struct thresholds_request *request, const struct backend_splits *splits,
+              const struct block *block, size_t begin, size_t end, double *thresholds,
+              double *losses, struct rejectd_error *error)
+{
+    const enum rejectd_status status = backend->threshold_losses(
+        session, splits, block->order, block->candidates, block->losses, error);
+    return status != REJECTD_OK ? status
+                                : search_block(request, block, begin, end, splits->n_rows,
+                                               thresholds, losses, error);
+}
+
 /* All that are wanted at once, on the device. */
 static enum rejectd_status
 search_on_device(const struct backend *backend, struct backend_session *session, size_t n_picks,
@@ -201,6 +272,7 @@ thresholds_search(const struct backend *backend, struct backend_session *session
     const size_t size = thresholds_block(samples, request->n_threads, request->memory_budget);
     const size_t from = request->first, end = from + request->count;
     const double start = progress->start, share = progress->share;
+    const bool asks = backend->search_candidates != NULL && thresholds_asks(request->method, m);
     struct block block = {0};
     uint8_t *is_test = NULL;
     if (backend->search_thresholds != NULL) {
@@ -229,11 +301,9 @@ thresholds_search(const struct backend *backend, struct backend_session *session
             status = rank_block(samples, ptp, first, count, m, request->n_threads, &block, error);
         progress_step(progress, "thresholds", before + 0.4 * block_share, 0.55 * block_share);
         if (status == REJECTD_OK)
-            status = backend->threshold_losses(session, &splits, block.order, block.candidates,
-                                               block.losses, error);
-        if (status == REJECTD_OK)
-            status = search_block(request, &block, begin, stop, m, thresholds + first,
-                                  losses + first, error);
+            status = (asks ? search_candidates
+                           : search_tables)(backend, session, request, &splits, &block, begin, stop,
+                                            thresholds + first, losses + first, error);
     }
 cleanup:
     free(is_test);

@@ -16,6 +16,10 @@ struct thresholds_request {
 /* How many picks are predicted and searched at a time on the processor. memory_budget as above. */
 size_t thresholds_block(const struct backend_samples *samples, int n_threads, size_t memory_budget);
 
+/* Whether the losses of m rows are found as the search asks for them, not all, where a backend can.
+ */
+bool thresholds_asks(enum rejectd_threshold_method method, size_t n_rows);
+
 /* What thresholds_search() allocates on the processor beside what the backend does: the tables of
  * a block of `count` picks, and what each thread needs. Bytes. */
 double thresholds_tables_bytes(size_t count, size_t n_epochs, size_t n_rows);

@@ -51,6 +51,7 @@ const struct backend cpu_backend = {
     .predict = cpu_predict,
     .read_predictions = cpu_read_predictions,
     .threshold_losses = cpu_threshold_losses,
+    .search_candidates = cpu_search_candidates,
     .interpolate_epochs = cpu_interpolate_epochs,
     .weigh_epochs = cpu_weigh_epochs,
     .read_repaired = cpu_read_repaired,

@@ -34,6 +34,19 @@ struct train_ranks {
     uint32_t *ends; /* [chunks][n_folds] how many train rows a fold has up to the chunk's end */
 };
 
+/*
+ * Stops of a walk over the rows of a channel, and what is wanted there. The first list is of all
+ * rows, the others of the test rows of each fold, in the order of the walk.
+ */
+struct row_walk {
+    size_t n_folds, n_stops;
+    const size_t *offsets; /* [1 + n_folds] where each list begins in rows */
+    const uint32_t *rows;
+    const uint32_t *ends; /* [n_stops][1 + n_folds] rows of each list up to the stop */
+    const double *kept;   /* [n_stops][n_folds] train rows up to the stop, as numbers */
+    size_t keep_every;    /* sums are written at every so many stops */
+};
+
 /* One row of samples to load: where it is and in which type. */
 struct row_source {
     const void *samples;
@@ -125,6 +138,17 @@ struct cpu_kernels {
      */
     void (*losses)(const void *group, const struct train_ranks *train, const void *medians,
                    const double *weights, double *sums);
+
+    /*
+     * At each stop adds to squares[stop][f] the sum over columns of
+     *   (kept[stop][f] * medians[f] - (all - tested))^2,
+     * where `all` is the sum over all rows up to the stop, and `tested` that over the fold's test
+     * rows among them, in float64 whatever the work type. They go on from before [1 + n_folds]
+     * [group], NULL: from zero; at stops keep_every - 1, 2 keep_every - 1, ... they are written to
+     * sums [n_stops / keep_every][1 + n_folds][group].
+     */
+    void (*walk)(const void *group, const struct row_walk *walk, const double *before,
+                 const void *medians, double *squares, double *sums);
 
     /*
      * Adds the squares of one group to sums[n_consensus][n_values][n_folds]; cells whose n_train

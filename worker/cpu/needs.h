@@ -19,6 +19,9 @@ double cpu_predict_bytes(const struct backend_session *session, size_t count);
 /* threshold_losses() of channels with n_rows rows. */
 double cpu_threshold_losses_bytes(const struct backend_session *session, size_t n_folds,
                                   size_t n_rows);
+/* search_candidates() of channels with n_rows rows. */
+double cpu_search_candidates_bytes(const struct backend_session *session, size_t n_folds,
+                                   size_t n_rows, size_t n_likely);
 /* The arena of repaired rows, `rows` of them at most in an epoch, and what the repair takes while
  * it runs, where no set has more than `set` sensors. */
 double cpu_repaired_rows_bytes(const struct backend_session *session, double rows);

@@ -93,6 +93,11 @@ enum rejectd_status cpu_threshold_losses(struct backend_session *session,
                                          const struct backend_splits *splits, const uint32_t *order,
                                          const double *ptp, double *losses,
                                          struct rejectd_error *error);
+enum rejectd_status cpu_search_candidates(struct backend_session *session,
+                                          const struct backend_splits *splits,
+                                          const uint32_t *order, const double *ptp,
+                                          const struct backend_candidate_search *search,
+                                          struct rejectd_error *error);
 enum rejectd_status cpu_interpolate_epochs(struct backend_session *session, const double *precision,
                                            const struct backend_repairs *repairs,
                                            struct rejectd_error *error);

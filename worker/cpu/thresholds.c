@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/cpu/channel_rows.h"
 #include "worker/cpu/fold_lists.h"
 #include "worker/cpu/needs.h"
 #include "worker/cpu/session.h"
@@ -49,19 +50,15 @@ static enum rejectd_status plan_init(struct plan *plan, const struct backend_spl
 
 /* One thread's scratch for channels of M rows. */
 struct channel_scratch {
-    struct row_source *sources; /* [E] */
-    void *groups;               /* one strip */
-    int16_t *keys;              /* [2][M][group] */
-    void *medians;              /* [n_folds][group] */
+    struct channel_rows rows;
+    void *medians; /* [n_folds][group] */
     struct train_ranks train;
     double *sums; /* [n_folds * M] at most */
 };
 
 static void scratch_free(struct channel_scratch *scratch)
 {
-    free(scratch->sources);
-    free(scratch->groups);
-    free(scratch->keys);
+    channel_rows_free(&scratch->rows);
     free(scratch->medians);
     train_ranks_free(&scratch->train);
     free(scratch->sums);
@@ -70,54 +67,26 @@ static void scratch_free(struct channel_scratch *scratch)
 static bool scratch_init(struct channel_scratch *scratch, const struct backend_session *session,
                          const struct fold_table *table)
 {
-    const size_t m = table->n_rows, group = session->kernels->group;
+    const size_t m = table->n_rows, n_folds = table->n_folds;
     *scratch = (struct channel_scratch){
-        .sources = scratch_alloc(session->samples.n_epochs * sizeof(struct row_source)),
-        .groups = scratch_alloc(m * session_strip(session, m) * session->work_size),
-        .keys = scratch_alloc(2 * m * group * sizeof(int16_t)),
-        .medians = scratch_alloc(table->n_folds * group * session->work_size),
-        .sums = scratch_alloc(table->n_folds * m * sizeof(double)),
+        .medians = scratch_alloc(n_folds * session->kernels->group * session->work_size),
+        .sums = scratch_alloc(n_folds * m * sizeof(double)),
     };
-    return train_ranks_init(&scratch->train, table->n_folds, m) && scratch->sources != NULL &&
-           scratch->groups != NULL && scratch->keys != NULL && scratch->medians != NULL &&
-           scratch->sums != NULL;
+    const bool has_rows = channel_rows_init(&scratch->rows, session, m);
+    const bool has_ranks = train_ranks_init(&scratch->train, n_folds, m);
+    return has_rows && has_ranks && scratch->medians != NULL && scratch->sums != NULL;
 }
 
 double cpu_threshold_losses_bytes(const struct backend_session *session, size_t n_folds,
                                   size_t n_rows)
 {
-    const double m = (double)n_rows, folds = (double)n_folds, work = (double)session->work_size;
-    const double e = (double)session->samples.n_epochs, group = (double)session->kernels->group;
-    const double scratch =
-        e * (double)sizeof(struct row_source) + session_strip_bytes(session, m) +
-        m * (2.0 * group * (double)sizeof(int16_t) + folds * (double)sizeof(double)) +
-        folds * group * work + train_ranks_bytes(folds, m);
+    const double m = (double)n_rows, folds = (double)n_folds;
+    const double medians = folds * (double)session->kernels->group * (double)session->work_size;
+    const double scratch = channel_rows_bytes(session, m) + medians + train_ranks_bytes(folds, m) +
+                           folds * m * (double)sizeof(double);
     const double plan = (folds * m + 1.0) * (double)sizeof(uint32_t) +
                         (folds + 1.0) * (double)sizeof(size_t) + m * (double)sizeof(double);
     return plan + (double)session->options.n_threads * scratch;
-}
-
-/* Loads a strip of a channel's epochs into the first E rows of its groups. */
-static void load_epochs(const struct backend_session *session, size_t pick, size_t n_rows,
-                        size_t start, size_t length, struct channel_scratch *scratch)
-{
-    const struct backend_samples *s = &session->samples;
-    const float *offsets = session->offsets;
-    const double offset = offsets != NULL ? (double)offsets[pick - session->first] : 0.0;
-    for (size_t e = 0; e < s->n_epochs; e++)
-        scratch->sources[e] = session_row(session, e, s->picks[pick]);
-    session->kernels->load(scratch->groups, n_rows, scratch->sources, s->n_epochs, start, length,
-                           offset);
-}
-
-/* Copies a group of a channel's predictions behind the epochs. */
-static void load_predictions(const struct backend_session *session, size_t pick, size_t number,
-                             char *group)
-{
-    const size_t bytes = session->samples.n_epochs * session->kernels->group * session->work_size;
-    const size_t groups_before = (pick - session->first) * session_groups(session) + number;
-    if (session->predicted)
-        memcpy(group + bytes, (const char *)session->rows.data + groups_before * bytes, bytes);
 }
 
 /*
@@ -149,21 +118,18 @@ static void channel_losses(struct backend_session *session, const struct plan *p
 {
     const struct cpu_kernels *kernels = session->kernels;
     const size_t m = plan->table.n_rows, n_folds = plan->table.n_folds;
-    const size_t n_times = session->samples.n_times, group = kernels->group;
+    const size_t n_times = session->samples.n_times;
     const struct fold_rows test = {n_folds, plan->test_offsets, plan->test_rows};
+    struct channel_rows *rows = &scratch->rows;
     struct train_ranks *train = &scratch->train;
     train_ranks_list(train, &plan->table, order);
     memset(scratch->sums, 0, train->offsets[n_folds] * sizeof *scratch->sums);
-    const size_t strip = session_strip(session, m);
-    for (size_t start = 0; start < n_times; start += strip) {
-        const size_t length = n_times - start < strip ? n_times - start : strip;
-        load_epochs(session, pick, m, start, length, scratch);
-        for (size_t g = 0; g * group < length; g++) {
-            char *samples = (char *)scratch->groups + g * m * group * session->work_size;
-            load_predictions(session, pick, start / group + g, samples);
-            kernels->medians(samples, m, &test, scratch->keys, scratch->medians);
-            kernels->losses(samples, train, scratch->medians, plan->weights, scratch->sums);
-        }
+    for (size_t at = 0, loaded = 0; at < n_times; at += kernels->group) {
+        if (at >= loaded)
+            loaded += channel_rows_load(rows, pick, at);
+        const void *group = channel_rows_group(rows, pick, at);
+        kernels->medians(group, m, &test, rows->keys, scratch->medians);
+        kernels->losses(group, train, scratch->medians, plan->weights, scratch->sums);
     }
     memset(losses, 0, m * sizeof *losses);
     for (size_t f = 0; f < n_folds; f++)

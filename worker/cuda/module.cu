@@ -42,6 +42,7 @@ static const struct backend cuda_backend = {
     guarded<cuda_predict>::call,
     guarded<cuda_read_predictions>::call,
     guarded<cuda_threshold_losses>::call,
+    nullptr, /* search_candidates: search_thresholds() is better */
     guarded<cuda_search_thresholds>::call,
     cuda_recall_thresholds,
     guarded<cuda_interpolate_epochs>::call,

@@ -13,6 +13,8 @@ void KERNEL(medians)(const void *group, size_t n_rows, const struct fold_rows *f
                      void *medians);
 void KERNEL(losses)(const void *group, const struct train_ranks *train, const void *medians,
                     const double *weights, double *sums);
+void KERNEL(walk)(const void *group, const struct row_walk *walk, const double *before,
+                  const void *medians, double *squares, double *sums);
 void KERNEL(grid)(const struct grid_group *group, void *scratch, double *sums);
 void KERNEL(resample)(const void *group, const struct resampling *resampling, const void *weights,
                       void *scratch, void *medians);

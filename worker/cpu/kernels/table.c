@@ -14,6 +14,7 @@ const struct cpu_kernels KERNEL(kernels) = {
     .multiply = KERNEL(multiply),
     .medians = KERNEL(medians),
     .losses = KERNEL(losses),
+    .walk = KERNEL(walk),
     .grid = KERNEL(grid),
     .resample = KERNEL(resample),
     .correlate = KERNEL(correlate),

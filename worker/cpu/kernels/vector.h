@@ -45,7 +45,13 @@ typedef int64_t work_mask __attribute__((vector_size(VECTOR_BYTES)));
 #define WORK_DTYPE REJECTD_FLOAT64
 #endif
 
+/* For sums that are made in float64 whatever the work type. */
+typedef double double_vector __attribute__((vector_size(VECTOR_BYTES)));
+typedef work work_part __attribute__((vector_size(VECTOR_BYTES / sizeof(double) * sizeof(work))));
+
 enum {
+    DOUBLE_LANES = VECTOR_BYTES / sizeof(double),
+    DOUBLE_VECTORS = GROUP / DOUBLE_LANES,
     WORK_LANES = VECTOR_BYTES / sizeof(work),
     WORK_VECTORS = GROUP / WORK_LANES,
     /* Rows of sums in progress, a group each, that the registers hold beside what is added. */
@@ -80,6 +86,14 @@ static inline work_vector vector_load(const work *from)
 static inline void vector_store(work *to, work_vector v)
 {
     *(work_vector_unaligned *)to = v;
+}
+
+/* Work samples as float64. */
+static inline double_vector vector_widen(const work *from)
+{
+    work_part part;
+    memcpy(&part, from, sizeof part);
+    return __builtin_convertvector(part, double_vector);
 }
 
 static inline work_vector vector_select(work_mask mask, work_vector yes, work_vector no)
