@@ -14,7 +14,7 @@ static void make_votes(struct votes *votes, const double *ptp, const double *thr
                        size_t n_epochs, size_t n_picks)
 {
     struct rejectd_error error;
-    ck_assert_int_eq(votes_init(votes, ptp, thresholds, n_epochs, n_picks, &error), REJECTD_OK);
+    ck_assert_int_eq(votes_init(votes, ptp, thresholds, n_epochs, n_picks, 2, &error), REJECTD_OK);
     ck_assert_uint_eq(votes->n_epochs, n_epochs);
     ck_assert_uint_eq(votes->n_picks, n_picks);
 }
@@ -147,7 +147,7 @@ START_TEST(test_the_log_of_one_epoch)
     struct votes votes;
     memset(labels, REJECTD_LABEL_NOT_CONSIDERED, sizeof labels);
     make_votes(&votes, log_cases[_i].ptp, thresholds, 1, 4);
-    votes_fill_log(&votes, picks, log_cases[_i].consensus, log_cases[_i].n_interpolate, &log);
+    votes_fill_log(&votes, picks, log_cases[_i].consensus, log_cases[_i].n_interpolate, 2, &log);
     ck_assert_mem_eq(labels, log_cases[_i].labels, sizeof labels);
     ck_assert_uint_eq(bad[0], log_cases[_i].bad);
     votes_free(&votes);
@@ -164,7 +164,7 @@ START_TEST(test_an_epoch_that_is_bad_stays_bad)
     struct rejectd_reject_log log = {2, 2, labels, bad};
     struct votes votes;
     make_votes(&votes, ptp, thresholds, 2, 2);
-    votes_fill_log(&votes, picks, 0.5, 1, &log);
+    votes_fill_log(&votes, picks, 0.5, 1, 2, &log);
     ck_assert_uint_eq(bad[0], 1);
     ck_assert_uint_eq(bad[1], 0);
     votes_free(&votes);
@@ -212,7 +212,7 @@ START_TEST(test_random_logs_by_brute_force)
             ptp[e][c] = (double)(int)(8.0 * random_value());
     }
     make_votes(&votes, ptp[0], thresholds, E, C);
-    votes_fill_log(&votes, picks, consensus, n_interpolate, &log);
+    votes_fill_log(&votes, picks, consensus, n_interpolate, 2, &log);
     for (size_t e = 0; e < E; e++) {
         size_t n_bad = 0;
         for (size_t c = 0; c < C; c++) {

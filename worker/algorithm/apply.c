@@ -169,9 +169,11 @@ static enum rejectd_status vote(const struct backend *backend, const struct reje
         goto cleanup;
     status = measure_ptp(backend, epochs, picks, n_picks, options, progress, ptp, error);
     if (status == REJECTD_OK)
-        status = votes_init(&votes, ptp, thresholds, epochs->n_epochs, n_picks, error);
+        status = votes_init(&votes, ptp, thresholds, epochs->n_epochs, n_picks,
+                            fit_threads(options), error);
     if (status == REJECTD_OK)
-        votes_fill_log(&votes, picks, type->consensus, type->n_interpolate, log);
+        votes_fill_log(&votes, picks, type->consensus, type->n_interpolate, fit_threads(options),
+                       log);
 cleanup:
     votes_free(&votes);
     free(picks);

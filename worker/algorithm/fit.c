@@ -159,7 +159,8 @@ fit_type(const struct backend *backend, const struct rejectd_epochs *epochs, con
         status =
             find_thresholds(&work, epochs->channels, parameters, options, progress, fit, error);
     if (status == REJECTD_OK)
-        status = votes_init(&votes, work.ptp, work.thresholds, epochs->n_epochs, n_picks, error);
+        status = votes_init(&votes, work.ptp, work.thresholds, epochs->n_epochs, n_picks,
+                            work.n_threads, error);
     if (status != REJECTD_OK)
         goto cleanup;
     fit->seconds_thresholds += now() - start;
@@ -178,7 +179,7 @@ fit_type(const struct backend *backend, const struct rejectd_epochs *epochs, con
     if (!choice.finite)
         status = warnings_add(fit, error, "no-finite-loss",
                               "every cell of the grid has an infinite loss; the first was taken");
-    votes_fill_log(&votes, picks, type->consensus, type->n_interpolate, &fit->log);
+    votes_fill_log(&votes, picks, type->consensus, type->n_interpolate, work.n_threads, &fit->log);
     fit->seconds_local_cv += now() - cv_start;
 cleanup:
     votes_free(&votes);

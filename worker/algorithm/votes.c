@@ -41,35 +41,71 @@ void votes_free(struct votes *votes)
     *votes = (struct votes){0};
 }
 
-enum rejectd_status votes_init(struct votes *votes, const double *ptp, const double *thresholds,
-                               size_t n_epochs, size_t n_picks, struct rejectd_error *error)
+/* One epoch's bad sensors, worst first, into channels; ranked is scratch [n_picks]. */
+static void list_epoch(const double *ptp, const double *thresholds, size_t n_picks,
+                       struct ranked *ranked, uint16_t *channels)
 {
-    size_t n_bad = 0;
-    for (size_t e = 0; e < n_epochs; e++)
-        for (size_t c = 0; c < n_picks; c++)
-            n_bad += ptp[e * n_picks + c] > thresholds[c];
+    size_t n = 0;
+    for (size_t c = 0; c < n_picks; c++) {
+        /* Written in any case, and overwritten unless it counts: nothing to guess wrong. */
+        ranked[n] = (struct ranked){ptp[c], (uint16_t)c};
+        n += ptp[c] > thresholds[c];
+    }
+    sort_worst_first(ranked, n);
+    for (size_t i = 0; i < n; i++)
+        channels[i] = ranked[i].pick;
+}
+
+static void count_bad(struct votes *votes, const double *ptp, const double *thresholds,
+                      int n_threads)
+{
+    const size_t c = votes->n_picks;
+    votes->offsets[0] = 0;
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+    for (size_t e = 0; e < votes->n_epochs; e++) {
+        size_t n = 0;
+        for (size_t i = 0; i < c; i++)
+            n += ptp[e * c + i] > thresholds[i];
+        votes->offsets[e + 1] = n;
+    }
+    for (size_t e = 0; e < votes->n_epochs; e++)
+        votes->offsets[e + 1] += votes->offsets[e];
+}
+
+enum rejectd_status votes_init(struct votes *votes, const double *ptp, const double *thresholds,
+                               size_t n_epochs, size_t n_picks, int n_threads,
+                               struct rejectd_error *error)
+{
+    bool failed = false;
     *votes = (struct votes){.n_epochs = n_epochs, .n_picks = n_picks};
     votes->offsets = malloc((n_epochs + 1) * sizeof *votes->offsets);
+    if (votes->offsets == NULL)
+        return REJECTD_FAIL_MEMORY(error, n_epochs * sizeof *votes->offsets);
+    count_bad(votes, ptp, thresholds, n_threads);
+    const size_t n_bad = votes->offsets[n_epochs];
     votes->channels = malloc((n_bad + 1) * sizeof *votes->channels);
-    struct ranked *ranked = malloc(n_picks * sizeof *ranked);
-    if (votes->offsets == NULL || votes->channels == NULL || ranked == NULL) {
+    if (votes->channels == NULL) {
         votes_free(votes);
-        free(ranked);
         return REJECTD_FAIL_MEMORY(error, n_bad * sizeof *votes->channels);
     }
-    size_t at = 0;
-    for (size_t e = 0; e < n_epochs; e++) {
-        votes->offsets[e] = at;
-        size_t n = 0;
-        for (size_t c = 0; c < n_picks; c++)
-            if (ptp[e * n_picks + c] > thresholds[c])
-                ranked[n++] = (struct ranked){ptp[e * n_picks + c], (uint16_t)c};
-        sort_worst_first(ranked, n);
-        for (size_t i = 0; i < n; i++)
-            votes->channels[at++] = ranked[i].pick;
+#pragma omp parallel num_threads(n_threads)
+    {
+        struct ranked *ranked = malloc(n_picks * sizeof *ranked);
+        if (ranked == NULL) {
+#pragma omp atomic write
+            failed = true;
+        }
+#pragma omp for schedule(static)
+        for (size_t e = 0; e < n_epochs; e++)
+            if (ranked != NULL)
+                list_epoch(ptp + e * n_picks, thresholds, n_picks, ranked,
+                           votes->channels + votes->offsets[e]);
+        free(ranked);
     }
-    votes->offsets[n_epochs] = at;
-    free(ranked);
+    if (failed) {
+        votes_free(votes);
+        return REJECTD_FAIL_MEMORY(error, n_picks * sizeof(struct ranked));
+    }
     return REJECTD_OK;
 }
 
@@ -93,8 +129,9 @@ void votes_cumulative_repairs(const struct votes *votes, const int *n_interpolat
 }
 
 void votes_fill_log(const struct votes *votes, const size_t *picks, double consensus,
-                    int n_interpolate, struct rejectd_reject_log *log)
+                    int n_interpolate, int n_threads, struct rejectd_reject_log *log)
 {
+#pragma omp parallel for num_threads(n_threads) schedule(static)
     for (size_t e = 0; e < votes->n_epochs; e++) {
         int8_t *labels = log->labels + e * log->n_channels;
         const size_t n_bad = votes_count(votes, e);

@@ -24,7 +24,8 @@ struct votes {
 
 /* A sensor is bad where ptp [E][C] > thresholds [C]. Fill once, then votes_free(). */
 enum rejectd_status votes_init(struct votes *votes, const double *ptp, const double *thresholds,
-                               size_t n_epochs, size_t n_picks, struct rejectd_error *error);
+                               size_t n_epochs, size_t n_picks, int n_threads,
+                               struct rejectd_error *error);
 void votes_free(struct votes *votes);
 
 static inline size_t votes_count(const struct votes *votes, size_t epoch)
@@ -49,6 +50,6 @@ void votes_cumulative_repairs(const struct votes *votes, const int *n_interpolat
  * consensus calls bad are marked so, others are left as they are. picks are channel indices.
  */
 void votes_fill_log(const struct votes *votes, const size_t *picks, double consensus,
-                    int n_interpolate, struct rejectd_reject_log *log);
+                    int n_interpolate, int n_threads, struct rejectd_reject_log *log);
 
 #endif
