@@ -3,8 +3,10 @@
  * consensus and n_interpolate; compared with the processor where asked.
  *
  *   bench_cuda [--epochs N] [--channels C] [--times T] [--precision float64|float32]
- *              [--repeat N] [--compare] [--module PATH] [--device ID]
+ *              [--repeat N] [--compare] [--refits] [--module PATH] [--device ID]
  *
+ * --refits: with given thresholds, so that nothing is searched; of few samples this runs on
+ * emulated devices, too, and their marks "until_..." and "lists_of_..." tell the host's own work.
  * Prints one JSON object. With REJECTD_CUDA_TRACE=1 in the environment the module adds lines about
  * its kernels to stderr, of the fit that the line before ("fit KIND") names.
  */
@@ -24,7 +26,7 @@ struct settings {
     size_t n_epochs, n_channels, n_times;
     enum rejectd_dtype precision;
     int repeat;
-    bool compare;
+    bool compare, refits;
     const char *module, *device;
 };
 
@@ -42,16 +44,13 @@ static size_t parse_count(const char *text)
 static struct settings parse_arguments(int argc, char **argv)
 {
     struct settings s = {
-        300, 128, 1000, REJECTD_FLOAT64, 5, false, getenv("REJECTD_CUDA_MODULE"), "cuda:0"};
-    static const struct option options[] = {{"epochs", required_argument, NULL, 'e'},
-                                            {"channels", required_argument, NULL, 'c'},
-                                            {"times", required_argument, NULL, 't'},
-                                            {"precision", required_argument, NULL, 'p'},
-                                            {"repeat", required_argument, NULL, 'r'},
-                                            {"compare", no_argument, NULL, 'C'},
-                                            {"module", required_argument, NULL, 'm'},
-                                            {"device", required_argument, NULL, 'd'},
-                                            {NULL, 0, NULL, 0}};
+        300, 128, 1000, REJECTD_FLOAT64, 5, false, false, getenv("REJECTD_CUDA_MODULE"), "cuda:0"};
+    static const struct option options[] = {
+        {"epochs", required_argument, NULL, 'e'}, {"channels", required_argument, NULL, 'c'},
+        {"times", required_argument, NULL, 't'},  {"precision", required_argument, NULL, 'p'},
+        {"repeat", required_argument, NULL, 'r'}, {"compare", no_argument, NULL, 'C'},
+        {"refits", no_argument, NULL, 'R'},       {"module", required_argument, NULL, 'm'},
+        {"device", required_argument, NULL, 'd'}, {NULL, 0, NULL, 0}};
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
@@ -69,6 +68,9 @@ static struct settings parse_arguments(int argc, char **argv)
             break;
         case 'r':
             s.repeat = (int)parse_count(optarg);
+            break;
+        case 'R':
+            s.refits = true;
             break;
         case 'C':
             s.compare = true;
@@ -225,6 +227,48 @@ static void print_repairs(const struct rejectd_epochs *epochs, const struct reje
            n_epochs, rows, squares, cubes);
 }
 
+/* For each channel the amplitude that nine epochs in ten are below. free() it. */
+static double *usual_amplitudes(const struct rejectd_epochs *epochs)
+{
+    const size_t n = epochs->n_epochs, c = epochs->n_channels;
+    double *thresholds = malloc(c * sizeof *thresholds),
+           *amplitudes = malloc(n * sizeof *amplitudes);
+    if (thresholds == NULL || amplitudes == NULL)
+        exit(1);
+    for (size_t i = 0; i < c; i++) {
+        for (size_t e = 0; e < n; e++)
+            amplitudes[e] = amplitude(epochs, e * c + i);
+        qsort(amplitudes, n, sizeof *amplitudes, by_value);
+        thresholds[i] = amplitudes[n * 9 / 10];
+    }
+    free(amplitudes);
+    return thresholds;
+}
+
+static void run_refits(const struct settings *s, struct rejectd_device *device)
+{
+    struct simulated_epochs made;
+    void *samples;
+    struct rejectd_epochs epochs = make_epochs(s, &made, &samples);
+    epochs.content = "bench";
+    double *thresholds = usual_amplitudes(&epochs);
+    const int values[] = {1, 4, 32}, other_values[] = {2, 8};
+    const struct rejectd_compute_options gpu = {.device = device};
+    struct rejectd_fit_parameters parameters = {.precision = s->precision,
+                                                .thresholds = thresholds,
+                                                .n_interpolate = values,
+                                                .n_n_interpolate = 3};
+    printf("{\"first\": %.6f", timed_fit(&epochs, &parameters, &gpu, "first"));
+    parameters.n_interpolate = other_values;
+    parameters.n_n_interpolate = 2;
+    for (int i = 0; i < s->repeat; i++)
+        printf(", \"again\": %.6f", timed_fit(&epochs, &parameters, &gpu, "again"));
+    printf("}\n");
+    free(thresholds);
+    free(samples);
+    simulate_free(&made);
+}
+
 static void run(const struct settings *s, struct rejectd_device *device)
 {
     enum { MOST_REPEATS = 50 };
@@ -297,7 +341,7 @@ int main(int argc, char **argv)
                 device == NULL ? rejectd_devices_note(devices) : error.message);
         return 1;
     }
-    run(&settings, device);
+    (settings.refits ? run_refits : run)(&settings, device);
     rejectd_devices_close(devices);
     return 0;
 }

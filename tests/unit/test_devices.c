@@ -190,6 +190,54 @@ START_TEST(test_residents_serve_again)
 }
 END_TEST
 
+/* A fit of what is resident is that of samples just brought, whichever of the parameters is another
+ * one than before: what was kept for them serves no other. */
+START_TEST(test_what_is_kept_is_never_stale)
+{
+    struct rejectd_devices *devices;
+    struct rejectd_device *device = device_within(0, &devices);
+    struct simulated_epochs made = simulated(40, 8, 48);
+    const double narrow[] = {0.3, 0.5}, wide[] = {0.2, 0.4, 0.6, 1.0};
+    const int few[] = {1, 2}, more[] = {0, 3, 5};
+    double low[8], high[8];
+    for (size_t c = 0; c < 8; c++) {
+        low[c] = 6e-5 + 5e-6 * (double)c;
+        high[c] = 1.1e-4;
+    }
+    const struct rejectd_fit_parameters base = {.precision = REJECTD_FLOAT64,
+                                                .random_state = 42,
+                                                .thresholds = low,
+                                                .consensus = narrow,
+                                                .n_consensus = 2,
+                                                .n_interpolate = few,
+                                                .n_n_interpolate = 2};
+    struct rejectd_fit_parameters cases[] = {base, base, base, base, base, base};
+    cases[1].n_interpolate = more;
+    cases[1].n_n_interpolate = 3;
+    cases[2].consensus = wide;
+    cases[2].n_consensus = 4;
+    cases[3].thresholds = high;
+    cases[4].cv = 5;
+    cases[5].precision = REJECTD_FLOAT32;
+    const struct rejectd_compute_options options = {.n_threads = 2, .device = device};
+    const size_t n = sizeof cases / sizeof cases[0];
+    /* Each case after each other. */
+    for (size_t i = 0; i < n * n && device != NULL; i++) {
+        made.epochs.content = content;
+        struct rejectd_fit *before = fitted(&made.epochs, &cases[i / n], &options);
+        struct rejectd_fit *kept = fitted(&made.epochs, &cases[i % n], &options);
+        made.epochs.content = NULL;
+        struct rejectd_fit *fresh = fitted(&made.epochs, &cases[i % n], &options);
+        same_fit(kept, fresh);
+        rejectd_fit_free(before);
+        rejectd_fit_free(kept);
+        rejectd_fit_free(fresh);
+    }
+    simulate_free(&made);
+    rejectd_devices_close(devices);
+}
+END_TEST
+
 /* Equal bytes may be samples of either type: what was kept of the one is not the other. */
 START_TEST(test_residents_are_of_one_dtype)
 {
@@ -443,6 +491,7 @@ int main(void)
     tcase_set_timeout(tests, 300);
     tcase_add_loop_test(tests, test_fits_equal_those_of_the_processor, 0, 3);
     tcase_add_test(tests, test_residents_serve_again);
+    tcase_add_test(tests, test_what_is_kept_is_never_stale);
     tcase_add_test(tests, test_residents_are_of_one_dtype);
     tcase_add_test(tests, test_residents_make_room);
     tcase_add_test(tests, test_cleaning_equals_that_of_the_processor);

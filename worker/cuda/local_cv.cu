@@ -7,108 +7,12 @@
  * sums of the epochs that a consensus keeps outside a fold are sums of cells, made in the same
  * order for all: cells without epochs add nothing, so that what is tied stays tied to the bit.
  */
-#include <algorithm>
 #include <cmath>
 
+#include "worker/cuda/grid_lists.h"
 #include "worker/cuda/medians.h"
 
 enum { THREADS = 128, FOLDS = 10 /* of one launch */, CELL_PARTS = 8 };
-
-/* A row that a value of n_interpolate repairs otherwise. */
-struct change {
-    uint32_t cell;
-    uint32_t epoch;
-    uint32_t row; /* the repaired row now */
-    uint32_t old; /* and before; NO_ROW: the epoch's own */
-};
-
-enum : uint32_t { NO_ROW = 0xffffffffu };
-
-/* What is the same for every pick. */
-struct grid_plan {
-    const struct backend_local_cv *cv;
-    size_t n_values, n_cells; /* n_consensus * n_folds */
-    std::vector<uint32_t> cell_epochs, cell_offsets;
-    std::vector<uint32_t> n_train;      /* [n_consensus][n_folds] */
-    std::vector<struct change> changes; /* value by value, pick by pick, cell by cell */
-    std::vector<size_t> change_offsets; /* [n_values * C + 1] */
-};
-
-static void list_cells(const struct backend_session *session, struct grid_plan *plan)
-{
-    const struct backend_local_cv *cv = plan->cv;
-    std::vector<uint32_t> &offsets = plan->cell_offsets;
-    offsets.assign(plan->n_cells + 1, 0);
-    plan->n_train.assign(plan->n_cells, 0);
-    for (size_t e = 0; e < session->n_epochs; e++) {
-        if (cv->first_good[e] >= cv->n_consensus)
-            continue;
-        offsets[cv->first_good[e] * cv->n_folds + cv->fold[e] + 1]++;
-    }
-    for (size_t i = 0; i < plan->n_cells; i++)
-        offsets[i + 1] += offsets[i];
-    plan->cell_epochs.resize(offsets[plan->n_cells]);
-    std::vector<uint32_t> at(offsets.begin(), offsets.end() - 1);
-    for (size_t e = 0; e < session->n_epochs; e++)
-        if (cv->first_good[e] < cv->n_consensus)
-            plan->cell_epochs[at[cv->first_good[e] * cv->n_folds + cv->fold[e]]++] = (uint32_t)e;
-    for (size_t k = 0; k < cv->n_consensus; k++)
-        for (size_t f = 0; f < cv->n_folds; f++) {
-            uint32_t n = k > 0 ? plan->n_train[(k - 1) * cv->n_folds + f] : 0;
-            for (size_t g = 0; g < cv->n_folds; g++)
-                if (g != f)
-                    n += offsets[k * cv->n_folds + g + 1] - offsets[k * cv->n_folds + g];
-            plan->n_train[k * cv->n_folds + f] = n;
-        }
-}
-
-/* Calls f(value, pick, change) for every row that a value repairs otherwise than the one before.
- */
-template <typename Function>
-static void for_each_change(const struct backend_session *session,
-                            const struct backend_local_cv *cv, Function f)
-{
-    const struct repaired_rows &repaired = session->repaired;
-    const size_t n = session->n_epochs;
-    for (size_t v = 0; v < repaired.n_values; v++)
-        for (size_t e = 0; e < n; e++) {
-            const size_t size = repaired.prefix[v * n + e];
-            const size_t before = v > 0 ? repaired.prefix[(v - 1) * n + e] : 0;
-            if (size <= before || cv->first_good[e] >= cv->n_consensus)
-                continue;
-            size_t row = repaired.first_row[e];
-            for (size_t u = 0; u < v; u++)
-                row += repaired.prefix[u * n + e];
-            for (size_t i = 0; i < size; i++) {
-                const struct change change = {
-                    (uint32_t)(cv->first_good[e] * cv->n_folds + cv->fold[e]), (uint32_t)e,
-                    (uint32_t)(row + i), i < before ? (uint32_t)(row - before + i) : NO_ROW};
-                f(v, repaired.picks[repaired.offsets[e] + i], change);
-            }
-        }
-}
-
-static void list_changes(const struct backend_session *session, struct grid_plan *plan)
-{
-    const size_t c = session->n_picks;
-    std::vector<size_t> &offsets = plan->change_offsets;
-    offsets.assign(plan->n_values * c + 1, 0);
-    for_each_change(session, plan->cv, [&](size_t v, size_t pick, const struct change &) {
-        offsets[v * c + pick + 1]++;
-    });
-    for (size_t i = 0; i < plan->n_values * c; i++)
-        offsets[i + 1] += offsets[i];
-    plan->changes.resize(offsets.back());
-    std::vector<size_t> at(offsets.begin(), offsets.end() - 1);
-    for_each_change(session, plan->cv, [&](size_t v, size_t pick, const struct change &change) {
-        plan->changes[at[v * c + pick]++] = change;
-    });
-    for (size_t i = 0; i < plan->n_values * c; i++)
-        std::stable_sort(
-            plan->changes.begin() + (ptrdiff_t)offsets[i],
-            plan->changes.begin() + (ptrdiff_t)offsets[i + 1],
-            [](const struct change &a, const struct change &b) { return a.cell < b.cell; });
-}
 
 /* cells[pick][cell][t] = sum of the cell's epochs. */
 template <typename Work>
@@ -239,16 +143,20 @@ __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* Adds the squares of picks and parts up, in order. A thread a cell. */
+/* Adds the squares of picks and parts up, in order, so that blocks of picks don't matter. A warp a
+ * cell: its lanes read at once what is added one after the other. */
 __global__ void add_picks(const double *squares, size_t n_parts, uint32_t n_cells, double *sums)
 {
-    const uint32_t cell = blockIdx.x * blockDim.x + threadIdx.x;
-    if (cell >= n_cells)
-        return;
+    const uint32_t cell = blockIdx.x, lane = threadIdx.x;
     double sum = sums[cell];
-    for (size_t i = 0; i < n_parts; i++)
-        sum += squares[i * n_cells + cell];
-    sums[cell] = sum;
+    for (size_t first = 0; first < n_parts; first += 32) {
+        const size_t left = n_parts - first;
+        const double value = lane < left ? squares[(first + lane) * n_cells + cell] : 0.0;
+        for (size_t l = 0; l < 32 && l < left; l++)
+            sum += __shfl_sync(0xffffffffu, value, (int)l);
+    }
+    if (lane == 0)
+        sums[cell] = sum;
 }
 
 /* The arrays of a block of picks. */
@@ -330,31 +238,32 @@ static enum rejectd_status bring_repaired(struct backend_session *session, struc
 
 /* One value of n_interpolate over a block: changes its cells and adds its squares. */
 template <typename Work>
-static enum rejectd_status grid_value(struct backend_session *session, const struct grid_plan *plan,
-                                      size_t value, size_t first, size_t count,
-                                      const struct row_view<Work> &view, const Work *medians,
-                                      struct grid_work *work, struct rejectd_error *error)
+static enum rejectd_status
+grid_value(struct backend_session *session, const struct grid_lists *lists, size_t value,
+           size_t first, size_t count, const struct row_view<Work> &view, const Work *medians,
+           struct grid_work *work, struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
-    const struct backend_local_cv *cv = plan->cv;
-    const size_t *offsets = plan->change_offsets.data() + value * session->n_picks + first;
+    const struct backend_local_cv *cv = lists->cv;
+    const size_t *offsets = lists->change_offsets.data() + value * session->n_picks + first;
     const size_t n_changes = offsets[count] - offsets[0];
     const unsigned tiles = blocks_for(view.pitch, THREADS);
     Work *cells = (Work *)work->cells.get();
     if (n_changes > 0) {
-        const struct change *begin = plan->changes.data() + offsets[0];
+        const struct change *changes = lists->changes.data() + offsets[0];
         const Work *repaired = (const Work *)session->repaired.on_device.get();
-        work->block_changes.assign(begin, begin + n_changes);
         if (repaired == nullptr) {
+            work->block_changes.assign(changes, changes + n_changes);
             TRY(bring_repaired(session, work, error));
+            changes = work->block_changes.data();
             repaired = (const Work *)work->repaired.get();
         }
-        TRY(work->changes.upload(device, work->block_changes.data(), n_changes, error));
+        TRY(work->changes.upload(device, changes, n_changes, error));
         TRY(work->change_offsets.upload(device, offsets, count + 1, error));
         CUDA_LAUNCHED("tables_of_changes");
         CUDA_LAUNCH((change_cells<Work>), dim3(tiles, (unsigned)count, CELL_PARTS), dim3(THREADS),
                     0, device->compute, view, repaired, work->changes.get(),
-                    work->change_offsets.get(), offsets[0], (uint32_t)plan->n_cells, cells);
+                    work->change_offsets.get(), offsets[0], (uint32_t)lists->n_cells, cells);
         CUDA_LAUNCHED("change_cells");
     }
     for (size_t f = 0; f < cv->n_folds; f += FOLDS) {
@@ -365,20 +274,84 @@ static enum rejectd_status grid_value(struct backend_session *session, const str
                     (uint32_t)view.pitch, work->squares.get());
         CUDA_LAUNCHED("sum_squares");
     }
-    CUDA_LAUNCH(add_picks, dim3(blocks_for(plan->n_cells, 32)), dim3(32), 0, device->compute,
-                work->squares.get(), count * tiles, (uint32_t)plan->n_cells,
-                work->sums.get() + value * plan->n_cells);
+    CUDA_LAUNCH(add_picks, dim3((unsigned)lists->n_cells), dim3(32), 0, device->compute,
+                work->squares.get(), count * tiles, (uint32_t)lists->n_cells,
+                work->sums.get() + value * lists->n_cells);
     CUDA_LAUNCHED("add_picks");
-    return device_wait(device, error);
+    /* What comes from `lists` stays until all is done, but not the changes of this block alone. */
+    return session->repaired.on_device.get() != nullptr ? REJECTD_OK : device_wait(device, error);
+}
+
+/* The memo of the cells of all picks of a resident; null where cells are not kept. */
+static struct cells_memo *cells_of(struct backend_session *session, size_t count)
+{
+    const bool all = session->whole && session->n_epochs == session->shared->n_epochs;
+    return all && count == session->n_picks ? &session->shared->cells : nullptr;
+}
+
+static bool is_of(const struct cells_memo &memo, const struct backend_local_cv *cv, size_t n_epochs)
+{
+    const size_t bytes = n_epochs * sizeof(uint16_t);
+    return memo.fold.size() == n_epochs && memo.n_consensus == cv->n_consensus &&
+           memo.n_folds == cv->n_folds && memcmp(memo.fold.data(), cv->fold, bytes) == 0 &&
+           memcmp(memo.first_good.data(), cv->first_good, bytes) == 0;
+}
+
+/* Keeps the cells for the next fit with the same votes, if there is room. */
+static enum rejectd_status keep_cells(struct backend_session *session,
+                                      const struct backend_local_cv *cv, const void *cells,
+                                      size_t bytes, struct cells_memo *memo,
+                                      struct rejectd_error *error)
+{
+    struct backend_device *device = session->device;
+    const size_t n = session->n_epochs;
+    device_array<unsigned char> made;
+    if (bytes > device_available(device) / 4)
+        return REJECTD_OK;
+    TRY(made.reserve(device, bytes, error));
+    CUDA_TRY(cudaMemcpyAsync(made.get(), cells, bytes, cudaMemcpyDeviceToDevice, device->compute));
+    const std::lock_guard<std::mutex> guard(device->lock);
+    memo->n_consensus = cv->n_consensus;
+    memo->n_folds = cv->n_folds;
+    memo->fold.assign(cv->fold, cv->fold + n);
+    memo->first_good.assign(cv->first_good, cv->first_good + n);
+    memo->cells.swap(made);
+    return REJECTD_OK;
+}
+
+/* The sums of the cells of a block of picks, before any repair. */
+template <typename Work>
+static enum rejectd_status
+make_cells(struct backend_session *session, const struct grid_lists *lists, size_t count,
+           const struct row_view<Work> &view, struct grid_work *work, struct rejectd_error *error)
+{
+    struct backend_device *device = session->device;
+    const size_t n = count * lists->n_cells * session->pitch;
+    struct cells_memo *memo = cells_of(session, count);
+    TRY(work->cells.reserve(device, n * sizeof(Work), error));
+    if (memo != nullptr && is_of(*memo, lists->cv, session->n_epochs)) {
+        CUDA_TRY(cudaMemcpyAsync(work->cells.get(), memo->cells.get(), n * sizeof(Work),
+                                 cudaMemcpyDeviceToDevice, device->compute));
+        CUDA_LAUNCHED("recall_cells");
+        return REJECTD_OK;
+    }
+    CUDA_LAUNCH((sum_cells<Work>),
+                dim3(blocks_for(session->pitch, THREADS), (unsigned)count, CELL_PARTS),
+                dim3(THREADS), 0, device->compute, view, work->cell_epochs.get(),
+                work->cell_offsets.get(), (uint32_t)lists->n_cells, (Work *)work->cells.get());
+    CUDA_LAUNCHED("sum_cells");
+    return memo == nullptr
+               ? REJECTD_OK
+               : keep_cells(session, lists->cv, work->cells.get(), n * sizeof(Work), memo, error);
 }
 
 template <typename Work>
-static enum rejectd_status grid_block(struct backend_session *session, const struct grid_plan *plan,
-                                      size_t first, size_t count, const Work *kept,
-                                      struct grid_work *work, struct rejectd_error *error)
+static enum rejectd_status
+grid_block(struct backend_session *session, const struct grid_lists *lists, size_t first,
+           size_t count, const Work *kept, struct grid_work *work, struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
-    const size_t pitch = session->pitch, n_folds = plan->cv->n_folds;
+    const size_t pitch = session->pitch, n_folds = lists->cv->n_folds;
     struct row_view<Work> view;
     const Work *medians = kept != nullptr ? kept + first * n_folds * pitch : nullptr;
     TRY(session_rows<Work>(session, first, count, &view, error));
@@ -387,22 +360,18 @@ static enum rejectd_status grid_block(struct backend_session *session, const str
         TRY(work->tests.compute<Work>(device, view, count, (Work *)work->medians.get(), error));
         medians = (const Work *)work->medians.get();
     }
-    TRY(work->cells.reserve(device, count * plan->n_cells * pitch * sizeof(Work), error));
-    TRY(work->squares.reserve(device, count * blocks_for(pitch, THREADS) * plan->n_cells, error));
-    CUDA_LAUNCH((sum_cells<Work>), dim3(blocks_for(pitch, THREADS), (unsigned)count, CELL_PARTS),
-                dim3(THREADS), 0, device->compute, view, work->cell_epochs.get(),
-                work->cell_offsets.get(), (uint32_t)plan->n_cells, (Work *)work->cells.get());
-    CUDA_LAUNCHED("sum_cells");
-    for (size_t v = 0; v < plan->n_values; v++)
-        TRY(grid_value<Work>(session, plan, v, first, count, view, medians, work, error));
+    TRY(work->squares.reserve(device, count * blocks_for(pitch, THREADS) * lists->n_cells, error));
+    TRY(make_cells<Work>(session, lists, count, view, work, error));
+    for (size_t v = 0; v < lists->n_values; v++)
+        TRY(grid_value<Work>(session, lists, v, first, count, view, medians, work, error));
     return REJECTD_OK;
 }
 
-static size_t grid_pick_bytes(const struct backend_session *session, const struct grid_plan *plan)
+static size_t grid_pick_bytes(const struct backend_session *session, const struct grid_lists *lists)
 {
-    size_t bytes = session->pitch * session->work_size * (plan->n_cells + plan->cv->n_folds) +
-                   blocks_for(session->pitch, THREADS) * plan->n_cells * sizeof(double);
-    const size_t changes = plan->changes.size() / session->n_picks + 1;
+    size_t bytes = session->pitch * session->work_size * (lists->n_cells + lists->cv->n_folds) +
+                   blocks_for(session->pitch, THREADS) * lists->n_cells * sizeof(double);
+    const size_t changes = lists->changes.size() / session->n_picks + 1;
     if (session->repaired.on_device.get() == nullptr)
         bytes += 4 * changes * session->pitch * session->work_size;
     return bytes + changes * sizeof(struct change);
@@ -410,28 +379,29 @@ static size_t grid_pick_bytes(const struct backend_session *session, const struc
 
 template <typename Work>
 static enum rejectd_status grid_losses(struct backend_session *session,
-                                       const struct grid_plan *plan, double *losses,
+                                       const struct grid_lists *lists, double *losses,
                                        struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
     struct grid_work work;
     const Work *kept;
-    const size_t n = plan->n_values * plan->n_cells;
+    const size_t n = lists->n_values * lists->n_cells;
     CUDA_LAUNCHED("lists_of_the_grid");
-    TRY(work.cell_epochs.upload(device, plan->cell_epochs.data(), plan->cell_epochs.size(), error));
-    TRY(work.cell_offsets.upload(device, plan->cell_offsets.data(), plan->cell_offsets.size(),
+    TRY(work.cell_epochs.upload(device, lists->cell_epochs.data(), lists->cell_epochs.size(),
+                                error));
+    TRY(work.cell_offsets.upload(device, lists->cell_offsets.data(), lists->cell_offsets.size(),
                                  error));
-    TRY(work.n_train.upload(device, plan->n_train.data(), plan->n_train.size(), error));
+    TRY(work.n_train.upload(device, lists->n_train.data(), lists->n_train.size(), error));
     TRY(work.sums.reserve(device, n, error));
     CUDA_TRY(cudaMemsetAsync(work.sums.get(), 0, n * sizeof(double), device->compute));
     CUDA_LAUNCHED("tables_of_the_grid");
-    TRY(kept_medians<Work>(session, plan->cv, &work, &kept, error));
+    TRY(kept_medians<Work>(session, lists->cv, &work, &kept, error));
     if (kept == nullptr)
-        TRY(open_tests(session, plan->cv, &work, error));
-    const size_t block = session_block(session, grid_pick_bytes(session, plan));
+        TRY(open_tests(session, lists->cv, &work, error));
+    const size_t block = session_block(session, grid_pick_bytes(session, lists));
     for (size_t i = 0; i < session->n_picks; i += block) {
         const size_t left = session->n_picks - i, count = left < block ? left : block;
-        TRY(grid_block<Work>(session, plan, i, count, kept, &work, error));
+        TRY(grid_block<Work>(session, lists, i, count, kept, &work, error));
         TRY(session_advance(session, (double)(i + count) / (double)session->n_picks, error));
     }
     return download(device, losses, work.sums.get(), n, error);
@@ -441,22 +411,18 @@ enum rejectd_status cuda_local_cv_losses(struct backend_session *session,
                                          const struct backend_local_cv *cv, double *losses,
                                          struct rejectd_error *error)
 {
-    struct grid_plan plan;
-    plan.cv = cv;
-    plan.n_values = session->repaired.n_values;
-    plan.n_cells = cv->n_consensus * cv->n_folds;
-    list_cells(session, &plan);
-    list_changes(session, &plan);
-    std::vector<double> sums(plan.n_values * plan.n_cells);
-    TRY(FOR_WORK(session, grid_losses, session, &plan, sums.data(), error));
+    struct grid_lists lists;
+    grid_list(session, cv, &lists);
+    std::vector<double> sums(lists.n_values * lists.n_cells);
+    TRY(FOR_WORK(session, grid_losses, session, &lists, sums.data(), error));
     const double n = (double)session->n_picks * (double)session->n_times;
-    for (size_t v = 0; v < plan.n_values; v++)
+    for (size_t v = 0; v < lists.n_values; v++)
         for (size_t k = 0; k < cv->n_consensus; k++)
             for (size_t f = 0; f < cv->n_folds; f++) {
                 const size_t cell = k * cv->n_folds + f;
-                losses[(k * plan.n_values + v) * cv->n_folds + f] =
-                    plan.n_train[cell] > 0 ? sqrt(sums[v * plan.n_cells + cell] / n)
-                                           : (double)INFINITY;
+                losses[(k * lists.n_values + v) * cv->n_folds + f] =
+                    lists.n_train[cell] > 0 ? sqrt(sums[v * lists.n_cells + cell] / n)
+                                            : (double)INFINITY;
             }
     return REJECTD_OK;
 }

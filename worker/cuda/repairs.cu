@@ -7,31 +7,12 @@
  * to 16 rows of one epoch, of whatever set, are made together, so that the epoch's samples are
  * read once for them.
  */
-#include "worker/cuda/session.h"
+#include "worker/cuda/repair_lists.h"
 
 enum {
     SOLVE_THREADS = 128,
-    SHARED_SET = 64, /* sensors of a set whose matrix fits into shared memory */
-    TASK_ROWS = 16,
     APPLY_THREADS = 128,
     SAMPLES = 2, /* of a thread */
-};
-
-/* A set to repair in one epoch. */
-struct set {
-    uint32_t first_weights; /* its first row of weights */
-    uint32_t first_pick;    /* in the list of picks */
-    uint32_t n;
-    uint32_t pad;
-    size_t matrix; /* where its matrix lies in the scratch, in samples; of large sets */
-};
-
-/* Rows of one epoch that are made together. */
-struct task {
-    uint32_t epoch; /* in the chunk */
-    uint32_t n;
-    uint32_t first; /* in the list of row numbers of weights; row i of the task is row first + i */
-    uint32_t pad;
 };
 
 /*
@@ -87,7 +68,8 @@ __global__ void __launch_bounds__(SOLVE_THREADS)
     }
 }
 
-/* rows[first + i] = weights[numbers[first + i]] . samples of the epoch. */
+/* rows[first + i] = weights[numbers[first + i]] . samples of the epoch; without numbers
+ * weights[first + i]. */
 template <typename Work>
 __global__ void __launch_bounds__(APPLY_THREADS)
     apply_weights(const Work *samples, uint32_t n_picks, uint32_t pitch, const double *weights,
@@ -108,8 +90,11 @@ __global__ void __launch_bounds__(APPLY_THREADS)
         for (uint32_t at = threadIdx.x; at < PANEL * TASK_ROWS; at += APPLY_THREADS) {
             const uint32_t i = at / PANEL, c = at % PANEL;
             Work weight = 0;
-            if (i < task.n && c0 + c < n_picks)
-                weight = (Work)weights[(size_t)numbers[task.first + i] * n_picks + c0 + c];
+            if (i < task.n && c0 + c < n_picks) {
+                const uint32_t row = task.first + i;
+                const uint32_t number = numbers != nullptr ? numbers[row] : row;
+                weight = (Work)weights[(size_t)number * n_picks + c0 + c];
+            }
             panel[c][i] = weight;
         }
         __syncthreads();
@@ -137,110 +122,53 @@ __global__ void __launch_bounds__(APPLY_THREADS)
     }
 }
 
-static size_t prefix_of(const struct repaired_rows &repaired, size_t value, size_t epoch)
-{
-    return repaired.prefix[value * (repaired.first_row.size() - 1) + epoch];
-}
-
-/* Copies the lists: they are asked for long after the call. */
-static void take_lists(struct backend_session *session, const struct backend_repairs *repairs)
-{
-    struct repaired_rows &repaired = session->repaired;
-    const size_t n = repairs->n_epochs, listed = repairs->offsets[n];
-    repaired.offsets.assign(repairs->offsets, repairs->offsets + n + 1);
-    repaired.picks.assign(repairs->channels, repairs->channels + listed);
-    repaired.prefix.assign(repairs->prefix, repairs->prefix + repairs->n_values * n);
-    repaired.n_values = repairs->n_values;
-    repaired.first_row.assign(n + 1, 0);
-    for (size_t e = 0; e < n; e++) {
-        size_t rows = 0;
-        for (size_t v = 0; v < repairs->n_values; v++)
-            rows += repairs->prefix[v * n + e];
-        repaired.first_row[e + 1] = repaired.first_row[e] + rows;
-    }
-    repaired.on_device.clear();
-    repaired.on_host.clear();
-}
-
 /* A chunk of epochs on its way. */
 struct chunk_work {
-    std::vector<struct set> sets;
-    std::vector<uint16_t> picks;
-    std::vector<struct task> tasks;
-    std::vector<uint32_t> numbers; /* of weights, row by row */
-    size_t matrices;               /* of large sets, in samples */
-    device_array<struct set> device_sets;
-    device_array<uint16_t> device_picks;
-    device_array<struct task> device_tasks;
-    device_array<uint32_t> device_numbers;
+    struct repair_lists lists;
+    device_array<struct set> sets;
+    device_array<uint16_t> picks;
+    device_array<struct task> tasks;
+    device_array<uint32_t> numbers;
     device_array<double> scratch, weights;
     device_array<unsigned char> samples, rows;
 };
 
-/* Lists the tasks of epochs e..e+n-1, and with sets (their weights are made here) those too. */
-static void list_chunk(const struct backend_session *session, size_t e, size_t n,
-                       const struct backend_weights *given, struct chunk_work *work)
+/* Makes the weights of all sets of a chunk that begins at epoch e. */
+static enum rejectd_status solve_chunk(struct backend_session *session, size_t e, size_t n,
+                                       const double *precision, struct chunk_work *work,
+                                       struct rejectd_error *error)
 {
+    struct backend_device *device = session->device;
     const struct repaired_rows &repaired = session->repaired;
-    const size_t base = repaired.first_row[e], listed = repaired.picks.size();
-    work->sets.clear();
-    work->picks.clear();
-    work->tasks.clear();
-    work->numbers.clear();
-    work->matrices = 0;
-    for (size_t i = e; i < e + n; i++) {
-        for (size_t v = 0; v < repaired.n_values; v++) {
-            const size_t size = prefix_of(repaired, v, i), from = repaired.offsets[i];
-            if (size == 0)
-                continue;
-            const uint32_t row = (uint32_t)work->numbers.size();
-            for (size_t b = 0; b < size; b++)
-                work->numbers.push_back(given != nullptr ? given->row[v * listed + from + b]
-                                                         : row + (uint32_t)b);
-            if (given != nullptr)
-                continue;
-            work->sets.push_back({row, (uint32_t)work->picks.size(), (uint32_t)size, 0,
-                                  size > SHARED_SET ? work->matrices : 0});
-            work->matrices += size > SHARED_SET ? size * size : 0;
-            work->picks.insert(work->picks.end(), repaired.picks.begin() + (ptrdiff_t)from,
-                               repaired.picks.begin() + (ptrdiff_t)(from + size));
-        }
-        const size_t end = repaired.first_row[i + 1] - base;
-        for (size_t row = repaired.first_row[i] - base; row < end; row += TASK_ROWS)
-            work->tasks.push_back(
-                {(uint32_t)(i - e),
-                 (uint32_t)(end - row < TASK_ROWS ? end - row : (size_t)TASK_ROWS), (uint32_t)row,
-                 0});
-    }
+    const struct repair_lists &lists = work->lists;
+    const size_t first_pick = repaired.offsets[e], n_listed = repaired.offsets[e + n] - first_pick;
+    TRY(work->sets.upload(device, lists.sets.data(), lists.sets.size(), error));
+    TRY(work->picks.upload(device, repaired.picks.data() + first_pick, n_listed, error));
+    TRY(work->scratch.reserve(device, lists.matrices + 1, error));
+    TRY(work->weights.reserve(device, lists.n_rows * session->n_picks, error));
+    CUDA_LAUNCH(solve_sets, dim3((unsigned)lists.sets.size()), dim3(SOLVE_THREADS), 0,
+                device->compute, precision, (uint32_t)session->n_picks, work->sets.get(),
+                work->picks.get(), work->scratch.get(), work->weights.get());
+    CUDA_LAUNCHED("solve_sets");
+    return REJECTD_OK;
 }
 
 /* Repairs one chunk into rows [of the chunk][pitch]. */
 template <typename Work>
 static enum rejectd_status repair_chunk(struct backend_session *session, const Work *samples,
-                                        const double *precision, const double *given_weights,
-                                        struct chunk_work *work, Work *rows,
+                                        const double *weights, struct chunk_work *work, Work *rows,
                                         struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
+    const struct repair_lists &lists = work->lists;
     const uint32_t c = (uint32_t)session->n_picks, pitch = (uint32_t)session->pitch;
-    const double *weights = given_weights;
-    TRY(work->device_tasks.upload(device, work->tasks.data(), work->tasks.size(), error));
-    TRY(work->device_numbers.upload(device, work->numbers.data(), work->numbers.size(), error));
-    if (given_weights == nullptr) {
-        TRY(work->device_sets.upload(device, work->sets.data(), work->sets.size(), error));
-        TRY(work->device_picks.upload(device, work->picks.data(), work->picks.size(), error));
-        TRY(work->scratch.reserve(device, work->matrices + 1, error));
-        TRY(work->weights.reserve(device, work->numbers.size() * c, error));
-        CUDA_LAUNCH(solve_sets, dim3((unsigned)work->sets.size()), dim3(SOLVE_THREADS), 0,
-                    device->compute, precision, c, work->device_sets.get(),
-                    work->device_picks.get(), work->scratch.get(), work->weights.get());
-        CUDA_LAUNCHED("solve_sets");
-        weights = work->weights.get();
-    }
+    TRY(work->tasks.upload(device, lists.tasks.data(), lists.tasks.size(), error));
+    if (!lists.numbers.empty())
+        TRY(work->numbers.upload(device, lists.numbers.data(), lists.numbers.size(), error));
     CUDA_LAUNCH((apply_weights<Work>),
-                dim3((unsigned)work->tasks.size(), blocks_for(pitch, APPLY_THREADS * SAMPLES)),
+                dim3((unsigned)lists.tasks.size(), blocks_for(pitch, APPLY_THREADS * SAMPLES)),
                 dim3(APPLY_THREADS), 0, device->compute, samples, c, pitch, weights,
-                work->device_numbers.get(), work->device_tasks.get(), rows);
+                lists.numbers.empty() ? nullptr : work->numbers.get(), work->tasks.get(), rows);
     CUDA_LAUNCHED("apply_weights");
     return REJECTD_OK;
 }
@@ -288,7 +216,7 @@ static enum rejectd_status repair_all(struct backend_session *session, const dou
         const Work *samples;
         if (rows == 0)
             continue;
-        list_chunk(session, e, n, given, &work);
+        repairs_list(session, e, n, given, &work.lists);
         CUDA_LAUNCHED("lists_of_repairs");
         TRY(session_epochs<Work>(session, e, n, &work.samples, &samples, error));
         Work *out = (Work *)repaired.on_device.get() + first * pitch;
@@ -296,9 +224,10 @@ static enum rejectd_status repair_all(struct backend_session *session, const dou
             TRY(work.rows.reserve(device, rows * pitch * sizeof(Work), error));
             out = (Work *)work.rows.get();
         }
-        TRY(repair_chunk<Work>(session, samples, device_precision.get(),
-                               given != nullptr ? device_weights.get() : nullptr, &work, out,
-                               error));
+        if (given == nullptr)
+            TRY(solve_chunk(session, e, n, device_precision.get(), &work, error));
+        const double *weights = given != nullptr ? device_weights.get() : work.weights.get();
+        TRY(repair_chunk<Work>(session, samples, weights, &work, out, error));
         if (!stay)
             TRY(download(device, (Work *)repaired.on_host.data() + first * pitch, out, rows * pitch,
                          error));
@@ -323,7 +252,7 @@ enum rejectd_status cuda_interpolate_epochs(struct backend_session *session,
                                             struct rejectd_error *error)
 {
     forget_predictions(session);
-    take_lists(session, repairs);
+    repairs_take(session, repairs);
     return FOR_WORK(session, repair_all, session, precision, nullptr, error);
 }
 
@@ -333,7 +262,7 @@ enum rejectd_status cuda_weigh_epochs(struct backend_session *session,
                                       struct rejectd_error *error)
 {
     forget_predictions(session);
-    take_lists(session, repairs);
+    repairs_take(session, repairs);
     return FOR_WORK(session, repair_all, session, nullptr, weights, error);
 }
 
@@ -351,7 +280,7 @@ enum rejectd_status cuda_read_repaired(struct backend_session *session, size_t e
                                        double *rows, struct rejectd_error *error)
 {
     struct repaired_rows &repaired = session->repaired;
-    const size_t n = prefix_of(repaired, value, epoch);
+    const size_t n = repairs_prefix(repaired, value, epoch);
     if (n == 0)
         return REJECTD_OK;
     if (repaired.on_host.empty()) {
@@ -362,7 +291,7 @@ enum rejectd_status cuda_read_repaired(struct backend_session *session, size_t e
     }
     size_t first = repaired.first_row[epoch];
     for (size_t v = 0; v < value; v++)
-        first += prefix_of(repaired, v, epoch);
+        first += repairs_prefix(repaired, v, epoch);
     if (session->work == REJECTD_FLOAT32)
         copy_repaired<float>(session, first, n, rows);
     else

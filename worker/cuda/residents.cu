@@ -6,7 +6,8 @@ typedef std::lock_guard<std::mutex> locked;
 
 static size_t bytes_of(const struct resident &one)
 {
-    return one.samples.bytes() + one.ptp.bytes() + one.medians.medians.bytes();
+    return one.samples.bytes() + one.ptp.bytes() + one.medians.medians.bytes() +
+           one.cells.cells.bytes();
 }
 
 static bool has_samples_of(const struct resident &one, const struct backend_samples *samples,

@@ -28,6 +28,13 @@ struct medians_memo {
     device_array<unsigned char> medians; /* [C][n_folds][pitch] of the work type */
 };
 
+/* Sums over the epochs of each cell of a grid, before any repair. */
+struct cells_memo {
+    size_t n_consensus, n_folds;
+    std::vector<uint16_t> fold, first_good; /* [E]; empty: none */
+    device_array<unsigned char> cells;      /* [C][n_consensus * n_folds][pitch] of the work type */
+};
+
 struct resident {
     char content[REJECTD_CONTENT_SIZE]; /* "": unlisted */
     enum rejectd_dtype dtype;           /* of the content: equal bytes may be either */
@@ -39,6 +46,7 @@ struct resident {
     std::vector<double> host_ptp;        /* the same; empty until asked for */
     std::vector<search_memo> searches;   /* the latest last */
     medians_memo medians;
+    cells_memo cells;
     int n_sessions; /* under the device's lock, as the rest */
     uint64_t n_uses;
     bool forgotten;
