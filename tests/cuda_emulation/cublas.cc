@@ -114,6 +114,37 @@ std::vector<float> to_floats(const void *matrix, cudaDataType type, size_t n)
     return type == CUDA_R_16F ? to_floats<__half>(matrix, n) : to_floats<__nv_bfloat16>(matrix, n);
 }
 
+/* c = alpha product + beta c, rounded once. */
+template <typename To>
+void round_product(const Shape &s, float alpha, const float *product, float beta, void *matrix)
+{
+    To *c = static_cast<To *>(matrix);
+    for (int j = 0; j < s.n; j++)
+        for (int i = 0; i < s.m; i++) {
+            const float sum = alpha * product[size_t(j) * size_t(s.m) + size_t(i)];
+            To *at = c + size_t(j) * size_t(s.ldc) + size_t(i);
+            *at = To(beta == 0.0f ? sum : sum + beta * float(*at));
+        }
+}
+
+/* One product of halves or bfloat16, added up in float; C of the same type, or float. */
+void multiply_small(const Shape &s, cudaDataType type, cudaDataType type_c, float alpha,
+                    const std::vector<float> &a, const std::vector<float> &b, float beta, void *c)
+{
+    if (type_c == CUDA_R_32F) {
+        multiply(s, alpha, a.data(), b.data(), beta, static_cast<float *>(c));
+        return;
+    }
+    Shape packed = s;
+    packed.ldc = s.m;
+    std::vector<float> product(size_t(s.m) * size_t(s.n));
+    multiply(packed, 1.0f, a.data(), b.data(), 0.0f, product.data());
+    if (type == CUDA_R_16F)
+        round_product<__half>(s, alpha, product.data(), beta, c);
+    else
+        round_product<__nv_bfloat16>(s, alpha, product.data(), beta, c);
+}
+
 size_t size_of(cudaDataType type)
 {
     switch (type) {
@@ -310,7 +341,7 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
             stride_b, static_cast<const double *>(beta), static_cast<double *>(c), ldc, stride_c,
             batch_count);
     }
-    if (type_a == CUDA_R_64F || type_c != CUDA_R_32F)
+    if (type_a == CUDA_R_64F || (type_c != CUDA_R_32F && type_c != type_a))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     if (type_a == CUDA_R_32F)
         return cublasSgemmStridedBatched(
@@ -325,16 +356,16 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
         return status;
     const DeviceAccess access;
     const OneBlasThread one;
-    const size_t bytes = size_of(type_a);
+    const size_t bytes = size_of(type_a), bytes_c = size_of(type_c);
     for (int i = 0; i < batch_count; i++) {
         const char *at_a = static_cast<const char *>(a) + i * stride_a * (long long)bytes;
         const char *at_b = static_cast<const char *>(b) + i * stride_b * (long long)bytes;
-        float *at_c = static_cast<float *>(c) + i * stride_c;
-        check_ranges("cublasGemmStridedBatchedEx", s, at_a, at_b, at_c, bytes, sizeof(float));
+        char *at_c = static_cast<char *>(c) + i * stride_c * (long long)bytes_c;
+        check_ranges("cublasGemmStridedBatchedEx", s, at_a, at_b, at_c, bytes, bytes_c);
         const std::vector<float> floats_a = to_floats(at_a, type_a, k ? extent_a(s) : 0);
         const std::vector<float> floats_b = to_floats(at_b, type_b, k ? extent_b(s) : 0);
-        multiply(s, *static_cast<const float *>(alpha), floats_a.data(), floats_b.data(),
-                 *static_cast<const float *>(beta), at_c);
+        multiply_small(s, type_a, type_c, *static_cast<const float *>(alpha), floats_a, floats_b,
+                       *static_cast<const float *>(beta), at_c);
     }
     return CUBLAS_STATUS_SUCCESS;
 }

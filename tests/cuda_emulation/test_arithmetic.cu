@@ -167,6 +167,9 @@ void small_floats()
     CHECK(host[5] == 65504 && host[8] == -INFINITY && host[10] == 0x1p-24f);
     CHECK(__half2float(__float2half_rn(0.1f)) == 0.0999755859375f);
     CHECK(__half2float(__half(0.1)) == 0.0999755859375f);
+    /* By way of a float these would be ties, and rounded to even. */
+    CHECK(__half2float(__double2half(1 + 0x1p-11 + 0x1p-40)) == 1.0009765625f);
+    CHECK(__bfloat162float(__double2bfloat16(1 + 0x1p-8 + 0x1p-40)) == 1.0078125f);
     CHECK(__bfloat162float(__float2bfloat16_rn(0.1f)) == 0.10009765625f);
 }
 

@@ -155,6 +155,40 @@ void products_of_pointers()
     CHECK(cublasDestroy(handle) == CUBLAS_STATUS_SUCCESS);
 }
 
+/* C of the small type too: what was there is added before the one rounding. */
+template <typename T>
+void check_small_sums(cublasHandle_t handle, cudaDataType type, const Product &p,
+                      const std::vector<double> &a64, const std::vector<double> &b64,
+                      const T *device_a, const T *device_b)
+{
+    const size_t size_c = size_t(p.ldc) * size_t(p.n);
+    const double unit = type == CUDA_R_16F ? 0x1p-11 : 0x1p-8;
+    std::vector<T> before(size_c);
+    for (size_t i = 0; i < size_c; i++)
+        before[i] = T(float(test_number(unsigned(i) + 777)));
+    DeviceArray<T> c(before);
+    const float alpha = 1, beta = 1;
+    CHECK(cublasGemmEx(handle, p.op_a, p.op_b, p.m, p.n, p.k, &alpha, device_a, type, p.lda,
+                       device_b, type, p.ldb, &beta, c, type, p.ldc, CUBLAS_COMPUTE_32F,
+                       CUBLAS_GEMM_DEFAULT) == CUBLAS_STATUS_SUCCESS);
+    const std::vector<T> result = c.read();
+    size_t different = 0;
+    for (int j = 0; j < p.n; j++)
+        for (int i = 0; i < p.m; i++) {
+            const size_t at = size_t(j) * size_t(p.ldc) + size_t(i);
+            double sum = float(before[at]);
+            for (int l = 0; l < p.k; l++)
+                sum += a64[size_t(i) * size_t(p.lda) + size_t(l)] *
+                       b64[size_t(j) * size_t(p.ldb) + size_t(l)];
+            /* One rounding, and a little for the sums in float. */
+            different += !(fabs(float(result[at]) - sum) <= 1.01 * unit * fabs(sum) + 1e-5);
+        }
+    CHECK(different == 0);
+    CHECK(cublasGemmEx(handle, p.op_a, p.op_b, p.m, p.n, p.k, &alpha, device_a, type, p.lda,
+                       device_b, type, p.ldb, &beta, c, CUDA_R_64F, p.ldc, CUBLAS_COMPUTE_32F,
+                       CUBLAS_GEMM_DEFAULT) == CUBLAS_STATUS_NOT_SUPPORTED);
+}
+
 template <typename T> void check_small(cublasHandle_t handle, cudaDataType type)
 {
     const Product p = {CUBLAS_OP_T, CUBLAS_OP_N, 16, 24, 32, 32, 32, 16};
@@ -180,6 +214,7 @@ template <typename T> void check_small(cublasHandle_t handle, cudaDataType type)
                        CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT) == CUBLAS_STATUS_SUCCESS);
     result = c.read();
     CHECK(error_of(p, a64, 0, b64, size_b, 1, 0, 0, result, 0) < 1e-5);
+    check_small_sums<T>(handle, type, p, a64, b64, device_a, device_b);
 }
 
 void products_of_small_floats()

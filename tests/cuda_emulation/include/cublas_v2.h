@@ -79,7 +79,8 @@ CUDA_EMULATION_GEMM(S, float)
 CUDA_EMULATION_GEMM(D, double)
 #undef CUDA_EMULATION_GEMM
 
-/* A and B of one type (float, double, half, bfloat16); C float, or double with doubles. */
+/* A and B of one type (float, double, half, bfloat16); C of the same, or float. Halves and bfloat16
+ * are rounded once, from alpha A B + beta C. */
 cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b,
                             int m, int n, int k, const void *alpha, const void *a,
                             cudaDataType type_a, int lda, const void *b, cudaDataType type_b,

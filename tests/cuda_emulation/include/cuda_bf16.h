@@ -23,6 +23,11 @@ inline __nv_bfloat16 __float2bfloat16(float x)
     return __nv_bfloat16(x);
 }
 
+inline __nv_bfloat16 __double2bfloat16(double x)
+{
+    return __nv_bfloat16(x);
+}
+
 inline float __bfloat162float(__nv_bfloat16 x)
 {
     return float(x);

@@ -23,6 +23,11 @@ inline __half __float2half(float x)
     return __half(x);
 }
 
+inline __half __double2half(double x)
+{
+    return __half(x);
+}
+
 inline float __half2float(__half x)
 {
     return float(x);
