@@ -218,7 +218,7 @@ static enum rejectd_status read_plain_fields(const struct json_object *root,
         (status = json_read_size(root, "n_channels", 1, REJECTD_MAX_CHANNELS, &d->n_channels)) !=
             0 ||
         (status = json_read_size(root, "n_times", 1, REJECTD_MAX_TIMES, &d->n_times)) != 0 ||
-        (status = json_read_name(root, "dtype", dtype_names, 2, &dtype)) != 0)
+        (status = json_read_name(root, "dtype", dtype_names, DTYPES_OF_SAMPLES, &dtype)) != 0)
         return status;
     d->dtype = (enum rejectd_dtype)dtype;
     return REJECTD_OK;

@@ -145,7 +145,7 @@ static enum rejectd_status read_shape(json_t *value, struct dataset_description 
         (status = json_read_size(&root, "n_epochs", 1, REJECTD_MAX_EPOCHS, &shape->n_epochs)) !=
             0 ||
         (status = json_read_size(&root, "n_times", 1, REJECTD_MAX_TIMES, &shape->n_times)) != 0 ||
-        (status = json_read_name(&root, "dtype", dtype_names, 2, &dtype)) != 0 ||
+        (status = json_read_name(&root, "dtype", dtype_names, DTYPES_OF_SAMPLES, &dtype)) != 0 ||
         (status = json_read_number(&root, "sfreq", -DBL_MAX, DBL_MAX, &shape->sfreq)) != 0 ||
         (status = json_read_number(&root, "tmin", -DBL_MAX, DBL_MAX, &shape->tmin)) != 0 ||
         (status = read_channels(&root, shape)) != 0)

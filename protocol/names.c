@@ -14,9 +14,11 @@ static const bool analysed_types[REJECTD_CHANNEL_TYPE_COUNT] = {
 #undef ANALYSED
 };
 
-const char *const dtype_names[2] = {
+const char *const dtype_names[DTYPES] = {
     [REJECTD_FLOAT32] = "float32",
     [REJECTD_FLOAT64] = "float64",
+    [REJECTD_FLOAT16] = "float16",
+    [REJECTD_BFLOAT16] = "bfloat16",
 };
 
 const char *const threshold_method_names[REJECTD_THRESHOLD_METHOD_COUNT] = {

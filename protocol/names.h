@@ -8,7 +8,8 @@
 
 extern const char *const visibility_names[VISIBILITY_COUNT];
 extern const char *const channel_type_names[REJECTD_CHANNEL_TYPE_COUNT];
-extern const char *const dtype_names[2];
+enum { DTYPES_OF_SAMPLES = 2, DTYPES = 4 }; /* the rest is for arithmetic alone */
+extern const char *const dtype_names[DTYPES];
 extern const char *const threshold_method_names[REJECTD_THRESHOLD_METHOD_COUNT];
 extern const char *const meg_legendre_names[REJECTD_MEG_LEGENDRE_COUNT];
 extern const char *const job_type_names[JOB_TYPE_COUNT];

@@ -29,7 +29,8 @@ enum rejectd_status parameters_read_precision(const struct json_object *root,
                                               enum rejectd_dtype *precision)
 {
     int read = REJECTD_PRECISION_DEFAULT;
-    const enum rejectd_status status = json_read_name(root, "precision", dtype_names, 2, &read);
+    const enum rejectd_status status =
+        json_read_name(root, "precision", dtype_names, DTYPES, &read);
     *precision = (enum rejectd_dtype)read;
     return status;
 }

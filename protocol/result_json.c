@@ -225,6 +225,13 @@ static void append_provenance(struct buffer *text, const struct result_context *
     buffer_append_text(text, "}}");
 }
 
+/* What was really reckoned in, which may be better than what was asked for. */
+static void append_precision(struct buffer *text, enum rejectd_dtype precision)
+{
+    append_key(text, "precision");
+    json_append_string(text, dtype_names[precision]);
+}
+
 static void append_origin(struct buffer *text, const struct result_context *context)
 {
     append_key(text, "model");
@@ -256,6 +263,7 @@ char *fit_result_to_json(const struct rejectd_fit *fit, const struct rejectd_cha
     append_thresholds(&text, channels, fit->n_channels, fit->thresholds, fit->threshold_losses);
     append_fit_types(&text, fit);
     append_legendre(&text, fit->meg_legendre);
+    append_precision(&text, fit->precision);
     append_log(&text, &fit->log);
     append_warnings(&text, fit->warnings, fit->n_warnings, context);
     append_origin(&text, context);
@@ -330,6 +338,7 @@ char *thresholds_result_to_json(const struct rejectd_thresholds *thresholds,
     append_thresholds(&text, channels, thresholds->n_channels, thresholds->thresholds,
                       thresholds->losses);
     append_legendre(&text, meg_legendre);
+    append_precision(&text, thresholds->precision);
     append_any_warnings(&text, context);
     return finish_plain(&text, context);
 }
@@ -359,6 +368,7 @@ char *ransac_result_to_json(const struct rejectd_ransac *ransac,
     }
     buffer_append_text(&text, "]");
     append_legendre(&text, meg_legendre);
+    append_precision(&text, ransac->precision);
     append_warnings(&text, &all_bad, n_bad == ransac->n_picks, context);
     return finish_plain(&text, context);
 }
@@ -379,6 +389,7 @@ char *global_thresholds_result_to_json(const struct rejectd_global_thresholds *t
         json_append_double(&text, thresholds->types[i].loss);
     }
     buffer_append_text(&text, "}");
+    append_precision(&text, thresholds->precision);
     append_any_warnings(&text, context);
     return finish_plain(&text, context);
 }
@@ -404,6 +415,7 @@ char *validation_curve_result_to_json(const struct rejectd_validation_curve *cur
     append_doubles(&text, curve->param_range, curve->n_params);
     append_scores(&text, "train_scores", curve->train_scores, curve);
     append_scores(&text, "test_scores", curve->test_scores, curve);
+    append_precision(&text, curve->precision);
     append_any_warnings(&text, context);
     return finish_plain(&text, context);
 }

@@ -68,7 +68,8 @@ struct backend_foresight {
 struct backend_options {
     struct backend_device *device; /* of the backend's module; NULL for those of the processor */
     int n_threads;                 /* >= 1 */
-    enum rejectd_dtype precision;  /* arithmetic; FLOAT32 is a request that a backend may exceed */
+    enum rejectd_dtype precision;  /* arithmetic; all but FLOAT64 are requests that a backend may
+                                      exceed */
     const char *instruction_set;   /* or NULL: the best; cpu only */
     struct backend_progress progress;
     const struct backend_foresight
@@ -304,7 +305,16 @@ struct backend {
     enum rejectd_status (*global_losses)(struct backend_session *session,
                                          const struct backend_global *global, double *test_losses,
                                          double *train_losses, struct rejectd_error *error);
+
+    /* The precision that a session with these options really has: what is asked for, or better. */
+    enum rejectd_dtype (*precision)(const struct backend_options *options);
 };
+
+/* What a processor reckons in where `precision` is asked for: FLOAT64 or FLOAT32. */
+static inline enum rejectd_dtype backend_arithmetic(enum rejectd_dtype precision)
+{
+    return precision == REJECTD_FLOAT64 ? REJECTD_FLOAT64 : REJECTD_FLOAT32;
+}
 
 /*
  * How many picks are predicted at a time, or a multiple of it: by the shape of the samples alone,

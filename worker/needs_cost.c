@@ -10,7 +10,7 @@
 #include "worker/needs_private.h"
 
 /* Per sample and pick (a row of `n` weights), per sample, per row of a channel. float32 takes the
- * other share. */
+ * other share, and so, until they were measured, do mixed precisions. */
 static const double product_ns = 0.0286, amplitude_ns = 1.6, medians_ns = 2.33, losses_ns = 1.38;
 static const double process_ns = 600.0, exact_ns = 60.0, float32_share = 0.55;
 static const double repair_ns = 0.62, grid_ns = 3.25, cell_ns = 0.3;
@@ -58,7 +58,7 @@ static double part_work(const struct needs_shape *shape, const struct needs_part
     if (shape->n_resample > 0)
         ns += samples * (double)shape->n_resample *
               (product_ns * (double)shape->n_samples + ransac_ns);
-    if (shape->precision == REJECTD_FLOAT32)
+    if (shape->precision != REJECTD_FLOAT64)
         ns *= float32_share;
     if (shape->searches)
         ns += n * e * classes *
@@ -86,7 +86,7 @@ static double device_work(const struct needs_shape *shape, const struct needs_pa
     const double upload = upload_ns * needs_item(shape) / (double)sizeof(double);
     const double rows = shape->n_resample > 0 ? (double)shape->n_resample * (double)shape->n_samples
                                               : (shape->augments ? n : 0.0);
-    const double share = shape->precision == REJECTD_FLOAT32 ? float32_share : 1.0;
+    const double share = shape->precision == REJECTD_FLOAT64 ? 1.0 : float32_share;
     return samples * (upload * (in_pieces ? pieces_factor : 1.0) +
                       share * (device_ns + device_product_ns * rows));
 }
@@ -97,6 +97,12 @@ void needs_count_work(const struct needs_shape *shape, bool gpu, struct task_nee
         [INTERPOLATION_NONE] = "other",
         [INTERPOLATION_SPLINE] = "eeg",
         [INTERPOLATION_FIELD_MAP] = "meg",
+    };
+    static const char *const precisions[] = {
+        [REJECTD_FLOAT32] = "float32",
+        [REJECTD_FLOAT64] = "float64",
+        [REJECTD_FLOAT16] = "float16",
+        [REJECTD_BFLOAT16] = "bfloat16",
     };
     enum interpolation_kind kind = INTERPOLATION_NONE;
     double ns = gpu ? launch_ns : 0.0;
@@ -111,5 +117,6 @@ void needs_count_work(const struct needs_shape *shape, bool gpu, struct task_nee
         ns += clean_work(shape);
     needs->work = ns;
     snprintf(needs->kind, sizeof needs->kind, "%s %s %s", task_names[shape->task->type],
-             families[kind], shape->precision == REJECTD_FLOAT32 ? "float32" : "float64");
+             families[kind],
+             precisions[gpu ? shape->precision : backend_arithmetic(shape->precision)]);
 }

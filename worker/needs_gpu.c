@@ -21,18 +21,18 @@ struct part_bytes {
     double tables;  /* amplitudes, ranks, weights */
 };
 
-static struct part_bytes count(const struct needs_shape *shape, const struct needs_part *part)
+static struct part_bytes count(const struct needs_shape *shape, const struct needs_part *part,
+                               enum rejectd_dtype precision)
 {
     const struct backend_samples samples = needs_samples(shape, part);
-    const double work =
-        shape->precision == REJECTD_FLOAT64 ? (double)sizeof(double) : (double)sizeof(float);
+    const double kept = (double)storage_bytes(precision);
     const double e = (double)samples.n_epochs, n = (double)part->n;
     const double pitch =
         (double)((samples.n_times + PITCH_SAMPLES - 1) / PITCH_SAMPLES) * (double)PITCH_SAMPLES;
     return (struct part_bytes){
-        .row = e * pitch * work,
-        .epoch = n * pitch * work,
-        .samples = e * n * pitch * work,
+        .row = e * pitch * kept,
+        .epoch = n * pitch * kept,
+        .samples = e * n * pitch * kept,
         .tables = (e * n + 2.0 * n * n) * (double)sizeof(double),
     };
 }
@@ -42,17 +42,29 @@ static double pick_bytes(const struct needs_shape *shape, const struct part_byte
                          const struct backend_samples *samples)
 {
     const double e = (double)samples->n_epochs, row = part->row / e;
+    /* Medians, and sums of cells. */
+    const double sums =
+        row * (double)arithmetic_bytes(shape->precision) / (double)storage_bytes(shape->precision);
     const double rows = (shape->augments ? 2.0 : 1.0) * e;
     const double search =
-        shape->searches ? 2.0 * part->row + 16.0 * row + rows * (search_points + 32.0) * 8.0 : 0.0;
+        shape->searches ? 2.0 * part->row + 16.0 * sums + rows * (search_points + 32.0) * 8.0 : 0.0;
     const double cells = (double)shape->n_consensus * (double)shape->n_folds;
     const double changes = (double)shape->n_values * e;
     const double grid =
-        shape->validates ? part->row + row * (cells + (double)shape->n_folds) + 4.0 * changes * row
+        shape->validates ? part->row + sums * (cells + (double)shape->n_folds) + 4.0 * changes * row
                          : 0.0;
     const double global =
-        shape->decim > 0 ? part->row + (double)shape->n_folds * row + e * 16.0 * 8.0 : 0.0;
+        shape->decim > 0 ? part->row + (double)shape->n_folds * sums + e * 16.0 * 8.0 : 0.0;
     return greater(search, greater(grid, global));
+}
+
+/* Cleaned epochs are repaired in float64, where the rest is not: a chunk of them. */
+static double cleaning_bytes(const struct needs_shape *shape, const struct needs_part *part)
+{
+    if (!shape->cleans || shape->precision == REJECTD_FLOAT64)
+        return 0.0;
+    const struct part_bytes bytes = count(shape, part, REJECTD_FLOAT64);
+    return bytes.tables + 2.0 * (double)PANEL_EPOCHS * bytes.epoch;
 }
 
 void needs_count_device(const struct needs_shape *shape, double budget, struct task_needs *needs)
@@ -61,7 +73,7 @@ void needs_count_device(const struct needs_shape *shape, double budget, struct t
     for (size_t i = 0; i < shape->n_parts; i++) {
         const struct needs_part *part = &shape->parts[i];
         const struct backend_samples samples = needs_samples(shape, part);
-        const struct part_bytes bytes = count(shape, part);
+        const struct part_bytes bytes = count(shape, part, shape->precision);
         /* working_bytes() of worker/cuda/session.cu */
         const double some = PANEL_PICKS / 4, n = (double)part->n;
         const double working =
@@ -70,8 +82,12 @@ void needs_count_device(const struct needs_shape *shape, double budget, struct t
         /* A chunk of epochs (a whole one, however few there are) with a product of it, or a block
          * of one pick. */
         const double chunk = 2.0 * (double)PANEL_EPOCHS * bytes.epoch / share_of_chunks;
-        const double least = bytes.tables + greater(chunk, pick_bytes(shape, &bytes, &samples));
-        needs->device_bytes = greater(needs->device_bytes, greater(whole, least));
+        const double cleaning = cleaning_bytes(shape, part) / share_of_chunks;
+        const double least =
+            greater(bytes.tables + greater(chunk, pick_bytes(shape, &bytes, &samples)), cleaning);
+        needs->device_bytes =
+            greater(needs->device_bytes,
+                    greater(greater(whole, bytes.samples + bytes.tables + cleaning), least));
         needs->device_least = greater(needs->device_least, least);
     }
     needs->in_pieces = budget > 0.0 && needs->device_bytes > budget;

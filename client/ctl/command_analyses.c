@@ -9,7 +9,7 @@
     "Parameters that are left out are autoreject's.\n\n"
 
 #define PICKS_HELP "  --picks LIST            channel names or types, as eeg or Fp1,Fz,Cz\n"
-#define PRECISION_HELP "  --precision TYPE        arithmetic: float64 or float32\n"
+#define PRECISION_HELP "  --precision TYPE        float64, float32, or mixed: float16, bfloat16\n"
 #define LEGENDRE_HELP                                                                              \
     "  --meg-legendre NAME     exact or table: MEG field maps as newer or older MNE-Python\n"
 

@@ -65,7 +65,7 @@ const struct ctl_command ctl_fit = {
         "  --thresh-method NAME    bayesian_optimization, random_search or exact\n"
         "  --random-state N        seed (42)\n"
         "  --picks LIST            channel names or types, as eeg or Fp1,Fz,Cz\n"
-        "  --precision TYPE        arithmetic: float64 or float32\n"
+        "  --precision TYPE        float64, float32, or mixed: float16, bfloat16\n"
         "  --thresholds FILE       JSON object of thresholds by channel: no search\n"
         "  --meg-legendre NAME     exact or table: MEG field maps as newer or older MNE-Python\n"
         "  --truth FILE            planted artefacts (from simulate) to look for\n" JOB_COMMON_HELP

@@ -45,9 +45,14 @@ enum rejectd_channel_type {
         REJECTD_CHANNEL_TYPE_COUNT
 };
 
+/* Of samples (the first two), and of arithmetic: a precision of 16 bits means that a GPU keeps
+ * samples and what it makes of them in 16 bits, and reckons in float32; the processor, and a GPU
+ * that can't multiply that type, take float32 altogether. */
 enum rejectd_dtype {
     REJECTD_FLOAT32,
     REJECTD_FLOAT64,
+    REJECTD_FLOAT16,
+    REJECTD_BFLOAT16,
 };
 
 /* X(symbol, name on the wire) */
@@ -150,8 +155,9 @@ struct rejectd_thresholds_parameters {
 
 struct rejectd_thresholds {
     size_t n_channels;
-    double *thresholds; /* [n_channels] SI unit of the channel; NaN where not picked */
-    double *losses;     /* [n_channels] at the threshold; NaN where not picked */
+    double *thresholds;           /* [n_channels] SI unit of the channel; NaN where not picked */
+    double *losses;               /* [n_channels] at the threshold; NaN where not picked */
+    enum rejectd_dtype precision; /* that was really used: what was asked for, or better */
 };
 
 /* Labels of a reject log. */
@@ -225,6 +231,7 @@ struct rejectd_fit {
     size_t n_types;
     struct rejectd_type_fit *types; /* in the order of their first picks */
     enum rejectd_meg_legendre meg_legendre;
+    enum rejectd_dtype precision; /* that was really used: what was asked for, or better */
     struct rejectd_reject_log log;
     size_t n_warnings;
     struct rejectd_warning *warnings;
@@ -264,6 +271,7 @@ struct rejectd_ransac {
                              them is zero throughout */
     uint8_t *bad;         /* [n_picks] 0 or 1 */
     uint32_t *subsets;    /* [n_resample][n_samples] positions in picks, in the order drawn */
+    enum rejectd_dtype precision; /* that was really used */
 };
 
 /* How to look for one threshold for all channels of a type. Zero-initialised it means autoreject's
@@ -287,8 +295,9 @@ struct rejectd_global_threshold {
 struct rejectd_global_thresholds {
     size_t n_types;
     struct rejectd_global_threshold
-        *types; /* [n_types] in the order asked for; types of which the
-                   dataset has no channel that is not bad are left out */
+        *types;                   /* [n_types] in the order asked for; types of which the
+                                     dataset has no channel that is not bad are left out */
+    enum rejectd_dtype precision; /* that was really used */
 };
 
 /* The scores of given global thresholds. Zero-initialised it means autoreject's defaults, but for
@@ -307,6 +316,7 @@ struct rejectd_validation_curve {
     double *param_range;  /* [n_params] */
     double *train_scores; /* [n_params][n_folds] minus the loss; -infinity where no epoch is kept */
     double *test_scores;  /* [n_params][n_folds] */
+    enum rejectd_dtype precision; /* that was really used */
 };
 
 #endif

@@ -174,6 +174,11 @@ static enum rejectd_status timed_local_cv(struct backend_session *session,
     return status;
 }
 
+static enum rejectd_dtype timed_precision(const struct backend_options *options)
+{
+    return inner->precision(options);
+}
+
 static struct backend wrapper = {
     .version = BACKEND_VERSION,
     .describe = timed_describe,
@@ -187,6 +192,7 @@ static struct backend wrapper = {
     .weigh_epochs = timed_weigh,
     .read_repaired = timed_read_repaired,
     .local_cv_losses = timed_local_cv,
+    .precision = timed_precision,
 };
 
 bool timed_backend_wrap(const char *name)

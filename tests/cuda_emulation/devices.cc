@@ -57,8 +57,8 @@ cudaDeviceProp properties_of(int device)
     p.maxGridSize[1] = 65535;
     p.maxGridSize[2] = 65535;
     p.totalConstMem = 65536;
-    p.major = 7;
-    p.minor = 5;
+    p.major = settings().capability / 10;
+    p.minor = settings().capability % 10;
     p.multiProcessorCount = 2;
     p.canMapHostMemory = 1;
     p.concurrentKernels = 1;

@@ -55,12 +55,14 @@ bool read_number(const char *name, uint64_t *value)
 
 Settings read_settings()
 {
-    Settings read{1, size_t(2) << 30, 1, false, 0, Order::forward, 0};
+    Settings read{1, size_t(2) << 30, 80, 1, false, 0, Order::forward, 0};
     uint64_t value;
     if (read_number("REJECTD_EMULATED_DEVICES", &value))
         read.n_devices = value > max_devices ? max_devices : int(value);
     if (read_number("REJECTD_EMULATED_MEMORY", &value))
         read.memory_bytes = size_t(value);
+    if (read_number("REJECTD_EMULATED_CAPABILITY", &value) && value >= 10 && value < 1000)
+        read.capability = int(value);
     if (read_number("REJECTD_EMULATED_THREADS", &value) && value >= 1)
         read.n_threads = int(value);
     if (read_number("REJECTD_EMULATED_LAUNCH_LIMIT", &value)) {

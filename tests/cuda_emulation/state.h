@@ -18,6 +18,7 @@ constexpr int max_devices = 16;
 struct Settings {
     int n_devices; /* 0..max_devices */
     size_t memory_bytes;
+    int capability; /* ten times the compute capability */
     int n_threads;
     bool has_launch_limit;
     uint64_t launch_limit;

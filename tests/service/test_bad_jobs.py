@@ -59,7 +59,8 @@ PARAMETERS = {
     "thresholds incomplete": ({"thresholds": {"E0": 1e-4}}, "parameters.thresholds", "E1"),
     "thresholds unknown": ({"thresholds": {"Fp99": 1e-4}}, "parameters.thresholds.Fp99", "channel"),
     "thresholds negative": ({"thresholds": {"E0": -1e-4}}, "parameters.thresholds.E0", "0"),
-    "precision": ({"precision": "float16"}, "parameters.precision", "float32"),
+    "precision": ({"precision": "float8"}, "parameters.precision", "float32"),
+    "precision of no type": ({"precision": 16}, "parameters.precision", "integer"),
 }
 
 

@@ -175,13 +175,13 @@ class TestFit:
         (tmp_path / "thresholds.json").write_text(json.dumps({name: 1e-4 for name in names}))
         dataset = ctl("upload", demo).stdout.split()[-1]
         ctl("fit", dataset, "--cv", 4, "--consensus", "0.1,0.5", "--n-interpolate", "1,3", "--random-state", 5,
-            "--thresh-method", "exact", "--picks", "eeg", "--precision", "float32", "--priority", 3,
+            "--thresh-method", "exact", "--picks", "eeg", "--precision", "bfloat16", "--priority", 3,
             "--device", "cpu", "--thresholds", tmp_path / "thresholds.json")  # fmt: skip
         job = api.listed("jobs")[0]
         assert job["dataset"] == dataset and job["priority"] == 3 and job["device"] == "cpu"
         assert job["parameters"] == {
             "cv": 4, "consensus": [0.1, 0.5], "n_interpolate": [1, 3], "random_state": 5,
-            "thresh_method": "exact", "picks": ["eeg"], "precision": "float32",
+            "thresh_method": "exact", "picks": ["eeg"], "precision": "bfloat16",
             "thresholds": {name: 1e-4 for name in names}}  # fmt: skip
 
     def test_refused(self, ctl, demo):

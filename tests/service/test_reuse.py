@@ -59,7 +59,7 @@ def test_only_the_same(api, dataset):
     assert ask(api, dataset, dict(reversed(base.items())))["answered_from"] == first["id"]
     for parameters, more in [
         ({"cv": 4, "random_state": 4}, {}), ({"cv": 3, "random_state": 3}, {}),
-        (base | {"precision": "float32"}, {}), (base, {"device": "cpu"}), (base, {"reuse": False}),
+        (base | {"precision": "float32"}, {}), (base | {"precision": "float16"}, {}), (base, {"device": "cpu"}), (base, {"reuse": False}),
     ]:  # fmt: skip
         compute(api, dataset, parameters, **more)
     other = api.upload(description(), noise(seed=8))

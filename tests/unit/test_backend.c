@@ -396,6 +396,25 @@ static void assert_near(const char *what, const double *a, const double *b, size
     }
 }
 
+static void compare_within(const struct fixture *f, const struct results *a,
+                           const struct results *b, double tolerance)
+{
+    const size_t n = f->shape->n_epochs, c = f->shape->n_picks, t = f->shape->n_times;
+    assert_near("ptp", a->ptp, b->ptp, n * c, tolerance);
+    assert_near("predicted ptp", a->predicted_ptp, b->predicted_ptp, n * c, tolerance);
+    assert_near("predictions", a->predictions, b->predictions, c * n * t, tolerance);
+    assert_near("losses", a->losses, b->losses, c * 2 * n, tolerance);
+    if (a->asked != NULL)
+        assert_near("losses asked for", a->asked, b->losses, c * 2 * n, tolerance);
+    ck_assert_uint_eq(a->n_repaired, b->n_repaired);
+    /* Repairs solve with matrices of condition up to about 100. */
+    assert_near("repaired", a->repaired, b->repaired, a->n_repaired, 100 * tolerance);
+    assert_near("weighed", a->weighed, b->weighed, a->n_repaired, tolerance);
+    assert_near("weighed grid", a->weighed_grid, b->weighed_grid, N_CONSENSUS * N_VALUES * 3,
+                tolerance);
+    assert_near("grid", a->grid, b->grid, N_CONSENSUS * N_VALUES * 3, 100 * tolerance);
+}
+
 /* Rounding errors are a share of the samples that went into a value, not of the value. */
 static void compare(const struct fixture *f, const struct results *a, const struct results *b,
                     double precision)
@@ -403,19 +422,7 @@ static void compare(const struct fixture *f, const struct results *a, const stru
     const size_t n = f->shape->n_epochs, c = f->shape->n_picks, t = f->shape->n_times;
     const double samples =
         largest_magnitude(b->predictions, c * n * t) + largest_magnitude(b->ptp, n * c);
-    assert_near("ptp", a->ptp, b->ptp, n * c, precision * samples);
-    assert_near("predicted ptp", a->predicted_ptp, b->predicted_ptp, n * c, precision * samples);
-    assert_near("predictions", a->predictions, b->predictions, c * n * t, precision * samples);
-    assert_near("losses", a->losses, b->losses, c * 2 * n, precision * samples);
-    if (a->asked != NULL)
-        assert_near("losses asked for", a->asked, b->losses, c * 2 * n, precision * samples);
-    ck_assert_uint_eq(a->n_repaired, b->n_repaired);
-    /* Repairs solve with matrices of condition up to about 100. */
-    assert_near("repaired", a->repaired, b->repaired, a->n_repaired, 100 * precision * samples);
-    assert_near("weighed", a->weighed, b->weighed, a->n_repaired, precision * samples);
-    assert_near("weighed grid", a->weighed_grid, b->weighed_grid, N_CONSENSUS * N_VALUES * 3,
-                precision * samples);
-    assert_near("grid", a->grid, b->grid, N_CONSENSUS * N_VALUES * 3, 100 * precision * samples);
+    compare_within(f, a, b, precision * samples);
 }
 
 static void identical(const struct fixture *f, const struct results *a, const struct results *b)
@@ -497,6 +504,152 @@ START_TEST(test_float32_arithmetic_is_near)
 }
 END_TEST
 
+/* The mixed precisions, and how far the nearest value that they keep may be, as a share. */
+static const struct mixed {
+    enum rejectd_dtype precision;
+    int bits;
+    double unit;
+} mixed[] = {{REJECTD_FLOAT16, 11, 0x1p-11}, {REJECTD_BFLOAT16, 8, 0x1p-8}};
+
+enum { N_MIXED = sizeof mixed / sizeof mixed[0] };
+
+static double sample_of(const struct fixture *f, size_t i)
+{
+    return f->shape->dtype == REJECTD_FLOAT64 ? ((const double *)f->data)[i]
+                                              : (double)((const float *)f->data)[i];
+}
+
+static double largest_sample(const struct fixture *f)
+{
+    const size_t n = f->shape->n_epochs * f->shape->n_channels * f->shape->n_times;
+    double largest = 0.0;
+    for (size_t i = 0; i < n; i++)
+        largest = fmax(largest, fabs(sample_of(f, i)));
+    return largest;
+}
+
+/* The largest sum of magnitudes of a row of weights, of those to predict and to repair with. */
+static double largest_row(const struct fixture *f)
+{
+    const size_t c = f->shape->n_picks;
+    double largest = 0.0;
+    for (size_t i = 0; i < c + N_ROWS; i++) {
+        const double *row = i < c ? f->weights + i * c : f->rows + (i - c) * c;
+        double sum = 0.0;
+        for (size_t j = 0; j < c; j++)
+            sum += fabs(row[j]);
+        largest = fmax(largest, sum);
+    }
+    return largest;
+}
+
+/*
+ * With unit round-off u, the largest sample X and the largest row of weights W (the sum of its
+ * magnitudes): samples are off by u X; predictions and repaired rows, of W X at most, by u W X for
+ * the samples that went into them and once more for their own rounding. Amplitudes are differences
+ * of two, losses means of differences of two: 4 u max(1, W) X bounds them all. One per cent is for
+ * the weights, of which 16 bits or more are kept, and for sums in float32.
+ */
+START_TEST(test_mixed_precisions_are_near)
+{
+    struct fixture f;
+    struct results expected, found;
+    fixture_open(&f, &shapes[_i]);
+    run_reference(&f, &expected);
+    const double rows = fmax(1.0, largest_row(&f)) * largest_sample(&f);
+    for (size_t b = 0; every_backend(b).backend != NULL; b++)
+        for (size_t i = 0; i < N_MIXED; i++) {
+            const struct backend_options options = {
+                .device = every_backend(b).device, .n_threads = 2, .precision = mixed[i].precision};
+            run_backend(&f, every_backend(b).backend, &options, f.shape->n_picks, &expected,
+                        &found);
+            compare_within(&f, &found, &expected, 1.01 * 4.0 * mixed[i].unit * rows);
+            /* Integers lose nothing. */
+            if (f.shape->flavour == INTEGERS)
+                ck_assert_mem_eq(found.ptp, expected.ptp,
+                                 f.shape->n_epochs * f.shape->n_picks * sizeof(double));
+            results_free(&found);
+        }
+    results_free(&expected);
+    fixture_close(&f);
+}
+END_TEST
+
+/* To the nearest number of so many bits; ties to even. */
+static double rounded(double x, int bits)
+{
+    int exponent;
+    const double fraction = frexp(x, &exponent);
+    return ldexp(nearbyint(ldexp(fraction, bits)), exponent - bits);
+}
+
+static void round_samples(struct fixture *f, int bits)
+{
+    const size_t n = f->shape->n_epochs * f->shape->n_channels * f->shape->n_times;
+    for (size_t i = 0; i < n; i++) {
+        const double x = rounded(sample_of(f, i), bits);
+        if (f->shape->dtype == REJECTD_FLOAT64)
+            ((double *)f->data)[i] = x;
+        else
+            ((float *)f->data)[i] = (float)x;
+    }
+}
+
+/*
+ * Samples that 16 bits hold exactly, whatever their unit: then a prediction is rounded once. What
+ * its weights lose, u u W X at most, was there before: that is what their second part is for.
+ */
+START_TEST(test_mixed_precisions_round_once)
+{
+    for (size_t i = 0; i < N_MIXED; i++) {
+        struct fixture f;
+        struct results expected, found;
+        fixture_open(&f, &shapes[_i]);
+        round_samples(&f, mixed[i].bits);
+        run_reference(&f, &expected);
+        const double u = mixed[i].unit, single = 0x1p-23 * largest_sample(&f);
+        const double rest = 4.0 * (u * u + 0x1p-22) * largest_row(&f) * largest_sample(&f);
+        const size_t n = f.shape->n_epochs * f.shape->n_picks, t = f.shape->n_times;
+        for (size_t b = 0; every_backend(b).backend != NULL; b++) {
+            const struct backend_options options = {
+                .device = every_backend(b).device, .n_threads = 2, .precision = mixed[i].precision};
+            run_backend(&f, every_backend(b).backend, &options, f.shape->n_picks, &expected,
+                        &found);
+            assert_near("ptp", found.ptp, expected.ptp, n, single);
+            for (size_t at = 0; at < n * t; at++) {
+                const double right = expected.predictions[at], is = found.predictions[at];
+                ck_assert_msg(fabs(is - right) <= u * fabs(right) + rest,
+                              "prediction %zu: %.17g, expected %.17g", at, is, right);
+            }
+            results_free(&found);
+        }
+        results_free(&expected);
+        fixture_close(&f);
+    }
+}
+END_TEST
+
+/* The processor has no use for 16 bits: it reckons in float32, to the bit. */
+START_TEST(test_the_processor_takes_float32_for_mixed)
+{
+    struct fixture f;
+    struct results expected, found;
+    fixture_open(&f, &shapes[_i]);
+    struct backend_options options = {.n_threads = 2, .precision = REJECTD_FLOAT32};
+    run_backend(&f, backend_find("cpu"), &options, f.shape->n_picks, NULL, &expected);
+    for (size_t i = 0; i < N_MIXED; i++) {
+        options.precision = mixed[i].precision;
+        run_backend(&f, backend_find("cpu"), &options, f.shape->n_picks, NULL, &found);
+        identical(&f, &found, &expected);
+        results_free(&found);
+        ck_assert_int_eq(backend_find("cpu")->precision(&options), REJECTD_FLOAT32);
+        ck_assert_int_eq(backend_find("reference")->precision(&options), REJECTD_FLOAT64);
+    }
+    results_free(&expected);
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(test_float32_arithmetic_of_every_instruction_set_is_near)
 {
     struct fixture f;
@@ -543,12 +696,13 @@ END_TEST
 
 /* What a device finds for the picks of a block, against the host's search among the losses that the
  * device itself gives: to the last bit, because the last bits decide. */
-static void compare_searches(const struct fixture *f, struct tested_backend tested)
+static void compare_searches(const struct fixture *f, struct tested_backend tested,
+                             enum rejectd_dtype precision)
 {
     const size_t n = f->shape->n_epochs, c = f->shape->n_picks, m = 2 * n;
     const struct backend *backend = tested.backend;
     const struct backend_options options = {
-        .device = tested.device, .n_threads = 2, .precision = REJECTD_FLOAT64};
+        .device = tested.device, .n_threads = 2, .precision = precision};
     const struct backend_splits splits = {N_FOLDS, m, f->is_test};
     struct results r = {.ptp = allocate(n * c * sizeof(double)),
                         .predicted_ptp = allocate(n * c * sizeof(double))};
@@ -604,8 +758,9 @@ START_TEST(test_searches_on_a_device_are_the_hosts)
     struct fixture f;
     fixture_open(&f, &shapes[_i]);
     for (size_t b = 0; every_backend(b).backend != NULL; b++)
-        if (every_backend(b).backend->search_thresholds != NULL)
-            compare_searches(&f, every_backend(b));
+        for (int p = REJECTD_FLOAT32;
+             p <= REJECTD_BFLOAT16 && every_backend(b).backend->search_thresholds != NULL; p++)
+            compare_searches(&f, every_backend(b), (enum rejectd_dtype)p);
     fixture_close(&f);
 }
 END_TEST
@@ -657,6 +812,8 @@ int main(void)
     tcase_set_timeout(operations, 300);
     tcase_add_loop_test(operations, test_every_backend_equals_the_reference, 0, N_SHAPES);
     tcase_add_loop_test(operations, test_float32_arithmetic_is_near, 0, N_SHAPES);
+    tcase_add_loop_test(operations, test_mixed_precisions_are_near, 0, N_SHAPES);
+    tcase_add_loop_test(operations, test_mixed_precisions_round_once, 0, N_SHAPES);
     tcase_add_loop_test(operations, test_searches_on_a_device_are_the_hosts, 0, N_SHAPES);
     tcase_add_test(operations, test_a_cancelled_call_ends);
     suite_add_tcase(suite, operations);
@@ -665,6 +822,7 @@ int main(void)
     tcase_add_loop_test(processor, test_every_instruction_set_equals_the_reference, 0, N_SHAPES);
     tcase_add_loop_test(processor, test_float32_arithmetic_of_every_instruction_set_is_near, 0,
                         N_SHAPES);
+    tcase_add_loop_test(processor, test_the_processor_takes_float32_for_mixed, 0, N_SHAPES);
     tcase_add_loop_test(processor, test_results_do_not_depend_on_threads_or_blocks, 0, N_SHAPES);
     tcase_add_test(processor, test_backends_are_found_by_name);
     suite_add_tcase(suite, processor);

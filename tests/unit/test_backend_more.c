@@ -261,6 +261,49 @@ START_TEST(test_every_backend_equals_the_reference)
 }
 END_TEST
 
+static double largest_sample(const struct fixture *f)
+{
+    const size_t n = f->shape->n_epochs * f->shape->n_channels * f->shape->n_times;
+    double largest = 0.0;
+    for (size_t i = 0; i < n; i++)
+        largest = fmax(largest, f->shape->dtype == REJECTD_FLOAT64
+                                    ? fabs(((const double *)f->data)[i])
+                                    : fabs((double)((const float *)f->data)[i]));
+    return largest;
+}
+
+/*
+ * Samples are kept in 16 bits: with unit round-off u each is off by u X at most, X being the
+ * largest, so that a median, or a mean, is off by u X and a loss by 2 u X. A correlation is that of
+ * two vectors, each off by some share d of its length: by 2 d at most, and d is u for a channel
+ * whose samples are rounded (each by u of itself), and for its prediction, a median over weighed
+ * sums of w times that where those are w times as long as what comes of them.
+ */
+START_TEST(test_mixed_precisions_are_near)
+{
+    static const enum rejectd_dtype mixed[] = {REJECTD_FLOAT16, REJECTD_BFLOAT16};
+    static const double units[] = {0x1p-11, 0x1p-8};
+    struct fixture f;
+    struct results expected, found;
+    fixture_open(&f, &shapes[_i]);
+    run_reference(&f, &expected);
+    const double largest = largest_sample(&f);
+    for (size_t b = 0; every_backend(b).backend != NULL; b++)
+        for (size_t i = 0; i < 2; i++) {
+            const struct backend_options options = {
+                .device = every_backend(b).device, .n_threads = 2, .precision = mixed[i]};
+            run_backend(&f, every_backend(b).backend, &options, &found);
+            const double bound = 1.01 * 2.0 * units[i] * largest;
+            assert_near("correlations", found.corr, expected.corr, expected.n_corr, 40 * units[i]);
+            assert_near("test losses", found.test, expected.test, expected.n_losses, bound);
+            assert_near("train losses", found.train, expected.train, expected.n_losses, bound);
+            results_free(&found);
+        }
+    results_free(&expected);
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(test_every_instruction_set_equals_the_reference)
 {
     struct fixture f;
@@ -414,6 +457,7 @@ int main(void)
     TCase *operations = tcase_create("operations");
     tcase_set_timeout(operations, 300);
     tcase_add_loop_test(operations, test_every_backend_equals_the_reference, 0, N_SHAPES);
+    tcase_add_loop_test(operations, test_mixed_precisions_are_near, 0, N_SHAPES);
     tcase_add_test(operations, test_many_resamples_with_little_room);
     tcase_add_test(operations, test_overflow_ends);
     tcase_add_test(operations, test_a_cancelled_call_ends);

@@ -79,8 +79,8 @@ START_TEST(test_results_do_not_depend_on_memory)
     struct rejectd_devices *devices;
     struct rejectd_device *device = device_within(0, &devices);
     struct simulated_epochs made = simulated(70, 8, 40);
-    const struct rejectd_fit_parameters parameters = {
-        .random_state = 42, .precision = _i == 0 ? REJECTD_FLOAT64 : REJECTD_FLOAT32};
+    const struct rejectd_fit_parameters parameters = {.random_state = 42,
+                                                      .precision = (enum rejectd_dtype)_i};
     struct rejectd_compute_options options = {.n_threads = 2, .device = device};
     struct rejectd_fit *whole = NULL, *found = NULL;
     struct rejectd_error error = {0};
@@ -101,7 +101,7 @@ START_TEST(test_results_do_not_depend_on_memory)
         rejectd_devices_close(others);
     }
     if (device != NULL) {
-        /* The samples alone are 0.3 MB or half of it, and the first budgets hold them. */
+        /* The samples alone are 0.3 MB at most, and the first budgets hold them. */
         ck_assert_uint_ge(n_smaller, 5);
         ck_assert_msg(status == REJECTD_DEVICE_MEMORY, "%s", error.message);
     }
@@ -276,6 +276,76 @@ START_TEST(test_residents_are_of_one_dtype)
         }
         ck_assert_mem_eq(ptp[1], ptp[0], sizeof ptp[0]);
     }
+    rejectd_devices_close(devices);
+}
+END_TEST
+
+/* What was kept in one precision is not taken for another. */
+START_TEST(test_residents_are_of_one_precision)
+{
+    struct rejectd_devices *devices;
+    struct rejectd_device *device = device_within(0, &devices);
+    struct simulated_epochs made = simulated(40, 8, 48);
+    const struct rejectd_compute_options options = {.n_threads = 2, .device = device};
+    struct rejectd_resident residents[5];
+    for (int turn = 0; turn < 2 && device != NULL; turn++)
+        for (int p = REJECTD_FLOAT32; p <= REJECTD_BFLOAT16; p++) {
+            const struct rejectd_fit_parameters parameters = {.random_state = 42,
+                                                              .precision = (enum rejectd_dtype)p};
+            made.epochs.content = NULL;
+            struct rejectd_fit *alone = fitted(&made.epochs, &parameters, &options);
+            made.epochs.content = content;
+            struct rejectd_fit *kept = fitted(&made.epochs, &parameters, &options);
+            same_fit(kept, alone);
+            ck_assert_int_eq(kept->precision, parameters.precision);
+            rejectd_fit_free(alone);
+            rejectd_fit_free(kept);
+            const size_t n = rejectd_device_residents(device, residents, 5);
+            ck_assert_uint_eq(n, turn == 0 ? (size_t)p + 1 : 4);
+            static const size_t bytes[] = {4, 8, 2, 2};
+            ck_assert_uint_eq(residents[0].bytes, 40 * 8 * 64 * bytes[p]);
+        }
+    simulate_free(&made);
+    rejectd_devices_close(devices);
+}
+END_TEST
+
+/* Multiples of the samples by powers of two, from tesla to what float16 does not hold: the same
+ * decisions, and losses and thresholds that are the same multiples, to the bit. */
+START_TEST(test_float16_has_any_unit)
+{
+    static const int exponents[] = {-30, -60, 40, 900};
+    struct rejectd_devices *devices;
+    struct rejectd_device *device = device_within(0, &devices);
+    const struct rejectd_fit_parameters parameters = {
+        .random_state = 42,
+        .precision = REJECTD_FLOAT16,
+        .thresh_method = REJECTD_THRESHOLD_EXACT, /* the other's kernel has a scale of its own */
+    };
+    const struct rejectd_compute_options options = {.n_threads = 2, .device = device};
+    struct simulated_epochs made = simulated(30, 8, 48), scaled = simulated(30, 8, 48);
+    enum { SAMPLES = 30 * 8 * 48 };
+    static double multiples[SAMPLES];
+    scaled.epochs.samples = multiples;
+    struct rejectd_fit *fit = device != NULL ? fitted(&made.epochs, &parameters, &options) : NULL;
+    for (size_t i = 0; i < sizeof exponents / sizeof exponents[0] && device != NULL; i++) {
+        const double scale = ldexp(1.0, exponents[i]);
+        for (size_t at = 0; at < SAMPLES; at++)
+            multiples[at] = ((const double *)made.epochs.samples)[at] * scale;
+        struct rejectd_fit *other = fitted(&scaled.epochs, &parameters, &options);
+        for (size_t c = 0; c < 8; c++) {
+            ck_assert_double_eq(other->thresholds[c], fit->thresholds[c] * scale);
+            ck_assert_double_eq(other->threshold_losses[c], fit->threshold_losses[c] * scale);
+        }
+        const struct rejectd_type_fit *type = &fit->types[0];
+        for (size_t at = 0; at < type->n_consensus * type->n_n_interpolate * type->n_folds; at++)
+            ck_assert_double_eq(other->types[0].loss[at], type->loss[at] * scale);
+        same_log(&other->log, &fit->log);
+        rejectd_fit_free(other);
+    }
+    rejectd_fit_free(fit);
+    simulate_free(&made);
+    simulate_free(&scaled);
     rejectd_devices_close(devices);
 }
 END_TEST
@@ -494,6 +564,8 @@ int main(void)
     tcase_add_test(tests, test_what_is_kept_is_never_stale);
     tcase_add_test(tests, test_residents_are_of_one_dtype);
     tcase_add_test(tests, test_residents_make_room);
+    tcase_add_test(tests, test_residents_are_of_one_precision);
+    tcase_add_test(tests, test_float16_has_any_unit);
     tcase_add_test(tests, test_cleaning_equals_that_of_the_processor);
     tcase_add_test(tests, test_a_host_without_memory_is_told);
     tcase_add_test(tests, test_a_budget_that_is_too_small_is_told);
@@ -503,7 +575,7 @@ int main(void)
      * takes long. */
     TCase *budgets = tcase_create("budgets");
     tcase_set_timeout(budgets, 300);
-    tcase_add_loop_test(budgets, test_results_do_not_depend_on_memory, 0, 2);
+    tcase_add_loop_test(budgets, test_results_do_not_depend_on_memory, 0, 4);
     tcase_add_test(budgets, test_a_little_more_memory_does_no_harm);
     suite_add_tcase(suite, budgets);
     TCase *faults = tcase_create("faults");

@@ -219,12 +219,15 @@ static enum rejectd_status run_on_device(const struct task *task, double budget,
 START_TEST(devices_take_what_is_foretold)
 {
     static const size_t sizes[][3] = {{40, 10, 64}, {90, 12, 32}, {20, 8, 330}};
+    static const enum rejectd_dtype precisions[] = {REJECTD_FLOAT64, REJECTD_FLOAT16};
     if (getenv("REJECTD_CUDA_MODULE") == NULL)
         return;
-    struct simulated_epochs made = simulated(sizes[_i][0], sizes[_i][1], sizes[_i][2]);
+    struct simulated_epochs made = simulated(sizes[_i / 2][0], sizes[_i / 2][1], sizes[_i / 2][2]);
     made.epochs.content = content;
     for (int i = 0; i < N_TYPES; i++) {
         struct task task = task_on(types[i], &made.epochs);
+        task.fit.precision = task.thresholds.precision = task.ransac.precision =
+            task.global_thresholds.precision = task.validation_curve.precision = precisions[_i % 2];
         const struct needs_site site = {.gpu = true, .n_threads = 1};
         const struct task_needs needs = needs_of(&task, &site);
         struct rejectd_error error = {0};
@@ -358,7 +361,7 @@ int main(void)
     tcase_add_test(peaks, worst_samples_are_counted);
     tcase_add_test(peaks, decimation_copies);
     tcase_add_test(peaks, reference_copies);
-    tcase_add_loop_test(peaks, devices_take_what_is_foretold, 0, 3);
+    tcase_add_loop_test(peaks, devices_take_what_is_foretold, 0, 6);
     tcase_add_loop_test(sizes, grows_with_every_size, 0, N_TYPES);
     tcase_add_loop_test(sizes, absurd_shapes_have_finite_needs, 0, N_TYPES);
     tcase_add_test(sizes, pieces_cost_more);

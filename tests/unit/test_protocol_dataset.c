@@ -66,6 +66,7 @@ static const struct invalid_case invalid_cases[] = {
     {WITH("\"n_channels\":2"), REJECTD_INVALID_VALUE, "n_channels", "has 1 entries"},
     {WITH("\"n_channels\":0"), REJECTD_INVALID_VALUE, "n_channels", "is 0"},
     {WITH("\"dtype\":\"int16\""), REJECTD_INVALID_VALUE, "dtype", "\"float32\" or \"float64\""},
+    {WITH("\"dtype\":\"float16\""), REJECTD_INVALID_VALUE, "dtype", "\"float32\" or \"float64\""},
     {WITH("\"dtype\":4"), REJECTD_INVALID_VALUE, "dtype", "not an integer"},
     {WITH("\"colour\":1"), REJECTD_INVALID_VALUE, "colour", "accepted are \"name\""},
     {WITH("\"name\":7"), REJECTD_INVALID_VALUE, "name", "must be a string"},

@@ -107,7 +107,9 @@ static const struct invalid_case invalid_parameters[] = {
      "0 to 4294967295"},
     {"{\"thresh_method\":\"guess\"}", REJECTD_INVALID_VALUE, "parameters.thresh_method",
      "\"bayesian_optimization\""},
-    {"{\"precision\":\"float16\"}", REJECTD_INVALID_VALUE, "parameters.precision", "\"float32\""},
+    {"{\"precision\":\"float8\"}", REJECTD_INVALID_VALUE, "parameters.precision", "\"float32\""},
+    {"{\"precision\":\"half\"}", REJECTD_INVALID_VALUE, "parameters.precision", "\"bfloat16\""},
+    {"{\"precision\":16}", REJECTD_INVALID_VALUE, "parameters.precision", "integer"},
     {"{\"consensus\":0.5}", REJECTD_INVALID_VALUE, "parameters.consensus", "must be an array"},
     {"{\"consensus\":[]}", REJECTD_INVALID_VALUE, "parameters.consensus", "0 entries"},
     {"{\"consensus\":[0,0.5,1.01]}", REJECTD_INVALID_VALUE, "parameters.consensus[2]", "0 to 1"},
@@ -177,6 +179,24 @@ START_TEST(test_default_parameters)
     ck_assert_int_eq(p.parameters.precision, REJECTD_FLOAT64);
     ck_assert_int_eq(p.parameters.thresh_method, REJECTD_THRESHOLD_BAYESIAN_OPTIMIZATION);
     fit_parameters_clear(&p);
+}
+END_TEST
+
+START_TEST(test_precisions)
+{
+    static const struct {
+        const char *text;
+        enum rejectd_dtype precision;
+    } precisions[] = {{"{\"precision\":\"float32\"}", REJECTD_FLOAT32},
+                      {"{\"precision\":\"float64\"}", REJECTD_FLOAT64},
+                      {"{\"precision\":\"float16\"}", REJECTD_FLOAT16},
+                      {"{\"precision\":\"bfloat16\"}", REJECTD_BFLOAT16},
+                      {"{\"precision\":null}", REJECTD_FLOAT64}};
+    for (size_t i = 0; i < sizeof precisions / sizeof precisions[0]; i++) {
+        struct fit_parameters p = read(precisions[i].text);
+        ck_assert_int_eq(p.parameters.precision, precisions[i].precision);
+        fit_parameters_clear(&p);
+    }
 }
 END_TEST
 
@@ -302,6 +322,7 @@ int main(void)
     tcase_add_test(tests, test_request);
     tcase_add_loop_test(tests, test_invalid_parameters, 0, COUNT(invalid_parameters));
     tcase_add_test(tests, test_default_parameters);
+    tcase_add_test(tests, test_precisions);
     tcase_add_test(tests, test_parameters);
     tcase_add_test(tests, test_picks_by_type);
     tcase_add_loop_test(tests, test_invalid_model, 0, COUNT(invalid_models));

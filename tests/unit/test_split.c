@@ -22,7 +22,7 @@ static struct split *opened(size_t n_shares)
 static void give(size_t index, const char *device, size_t channel, double value)
 {
     double thresholds[CHANNELS], losses[CHANNELS];
-    const struct rejectd_thresholds found = {CHANNELS, thresholds, losses};
+    const struct rejectd_thresholds found = {CHANNELS, thresholds, losses, REJECTD_FLOAT64};
     for (size_t c = 0; c < CHANNELS; c++) {
         thresholds[c] = c == channel ? value : NAN;
         losses[c] = c == channel ? 2.0 * value : NAN;

@@ -40,6 +40,15 @@ struct backend_options fit_backend_options(const struct rejectd_compute_options 
     };
 }
 
+enum rejectd_dtype fit_precision(const struct backend *backend,
+                                 const struct rejectd_compute_options *options,
+                                 enum rejectd_dtype precision)
+{
+    const struct backend_options asked = {.device = device_opened(options->device),
+                                          .precision = precision};
+    return backend->precision(&asked);
+}
+
 void fit_free(struct rejectd_fit *fit)
 {
     if (fit == NULL)
@@ -202,6 +211,7 @@ static enum rejectd_status fit_types(const struct backend *backend,
     if (same == NULL)
         return REJECTD_FAIL_MEMORY(error, n_picks * sizeof *same);
     fit->meg_legendre = parameters->meg_legendre;
+    fit->precision = fit_precision(backend, options, parameters->precision);
     for (size_t i = 0; i < n_picks && status == REJECTD_OK; i++) {
         const enum rejectd_channel_type type = epochs->channels[picks[i]].type;
         if (done[type])

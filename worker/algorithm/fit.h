@@ -32,6 +32,10 @@ int fit_threads(const struct rejectd_compute_options *options);
 /* How a backend is to be opened for options. progress is borrowed, as long as the session. */
 struct backend_options fit_backend_options(const struct rejectd_compute_options *options,
                                            enum rejectd_dtype precision, struct progress *progress);
+/* The precision that those options really mean on the backend. */
+enum rejectd_dtype fit_precision(const struct backend *backend,
+                                 const struct rejectd_compute_options *options,
+                                 enum rejectd_dtype precision);
 
 /* Frees what fit_run() made; NULL is allowed. */
 void fit_free(struct rejectd_fit *fit);

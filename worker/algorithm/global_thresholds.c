@@ -342,6 +342,7 @@ global_thresholds_run(const struct backend *backend, const struct rejectd_epochs
         global_thresholds_free(made);
         return status;
     }
+    made->precision = backend->precision(&backend_options);
     *thresholds = made;
     return REJECTD_OK;
 }

@@ -333,6 +333,7 @@ enum rejectd_status ransac_run(const struct backend *backend, const struct rejec
         ransac_free(made);
         return status;
     }
+    made->precision = backend->precision(&backend_options);
     judge(parameters, made);
     *ransac = made;
     return REJECTD_OK;

@@ -106,6 +106,8 @@ enum rejectd_status thresholds_only_run(const struct backend *backend,
                                  error);
     if (status == REJECTD_OK)
         status = thresholds_new(epochs->n_channels, thresholds, error);
+    if (status == REJECTD_OK)
+        (*thresholds)->precision = fit_precision(backend, options, parameters->precision);
     same = malloc((n_picks + 1) * sizeof *same);
     if (status == REJECTD_OK && same == NULL)
         status = REJECTD_FAIL_MEMORY(error, n_picks * sizeof *same);

@@ -226,6 +226,7 @@ validation_curve_run(const struct backend *backend, const struct rejectd_epochs 
         validation_curve_free(made);
         return status;
     }
+    made->precision = backend->precision(&backend_options);
     *curve = made;
     return REJECTD_OK;
 }

@@ -25,7 +25,7 @@ static enum rejectd_status cpu_open(const struct backend_samples *samples,
 {
     *session = NULL;
     const struct cpu_kernels *kernels =
-        kernels_select(options->instruction_set, options->precision);
+        kernels_select(options->instruction_set, backend_arithmetic(options->precision));
     if (kernels == NULL)
         return REJECTD_FAIL(error, REJECTD_INVALID_VALUE, "instruction_set",
                             "this processor does not have the instruction set \"%s\"",
@@ -39,6 +39,11 @@ static enum rejectd_status cpu_open(const struct backend_samples *samples,
     opened->work_size = kernels->work == REJECTD_FLOAT64 ? sizeof(double) : sizeof(float);
     *session = opened;
     return REJECTD_OK;
+}
+
+static enum rejectd_dtype cpu_precision(const struct backend_options *options)
+{
+    return backend_arithmetic(options->precision);
 }
 
 const struct backend cpu_backend = {
@@ -58,4 +63,5 @@ const struct backend cpu_backend = {
     .local_cv_losses = cpu_local_cv_losses,
     .ransac_correlations = cpu_ransac_correlations,
     .global_losses = cpu_global_losses,
+    .precision = cpu_precision,
 };

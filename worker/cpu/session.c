@@ -156,7 +156,7 @@ struct backend_session cpu_needs_session(const struct backend_samples *samples,
     return (struct backend_session){
         .samples = *samples,
         .options = {.n_threads = n_threads, .precision = precision},
-        .kernels = kernels_select(NULL, precision),
+        .kernels = kernels_select(NULL, backend_arithmetic(precision)),
         .work_size = precision == REJECTD_FLOAT64 ? sizeof(double) : sizeof(float),
     };
 }

@@ -4,11 +4,11 @@
 
 #include "worker/cuda/session.h"
 
-/* ptp[i] = max - min over n_times of row i of rows [n][pitch], queued on a stream; NaN where a
- * sample is. */
-template <typename Work>
+/* ptp[i] = max - min over n_times of row i of rows [n][pitch], in units of the session's samples,
+ * times `unit`, queued on a stream; NaN where a sample is. */
+template <typename Sample>
 enum rejectd_status amplitudes_of_rows(struct backend_device *device, cudaStream_t stream,
-                                       const Work *rows, size_t n, size_t pitch, size_t n_times,
-                                       double *ptp, struct rejectd_error *error);
+                                       const Sample *rows, size_t n, size_t pitch, size_t n_times,
+                                       double unit, double *ptp, struct rejectd_error *error);
 
 #endif

@@ -92,6 +92,11 @@ static enum rejectd_status warm_up(struct backend_device *device, struct rejectd
                           cublasSgemm(device->blas, CUBLAS_OP_N, CUBLAS_OP_N, 64, 64, 64, &onef,
                                       (float *)x, 64, (float *)y, 64, &zerof, (float *)z, 64),
                           "sgemm", error));
+    TRY(device_check_blas(device,
+                          cublasGemmEx(device->blas, CUBLAS_OP_N, CUBLAS_OP_N, 64, 64, 64, &onef, x,
+                                       CUDA_R_16F, 64, y, CUDA_R_16F, 64, &zerof, z, CUDA_R_16F, 64,
+                                       CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
+                          "gemm of halves", error));
     return device_wait(device, error);
 }
 
@@ -108,16 +113,25 @@ static enum rejectd_status choose_budget(struct backend_device *device, size_t b
 static enum rejectd_status open_parts(struct backend_device *device, size_t budget,
                                       struct rejectd_error *error)
 {
-    int shared = 0;
+    int shared = 0, major = 0;
     CUDA_TRY(cudaSetDevice(device->ordinal));
     CUDA_TRY(cudaStreamCreateWithFlags(&device->compute, cudaStreamNonBlocking));
     CUDA_TRY(cudaStreamCreateWithFlags(&device->copy, cudaStreamNonBlocking));
     CUDA_TRY(
         cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device->ordinal));
     device->shared_limit = (size_t)shared;
+    CUDA_TRY(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device->ordinal));
+    device->multiplies_bfloat16 = major >= 8;
     TRY(device_check_blas(device, cublasCreate(&device->blas), "cublasCreate", error));
     TRY(device_check_blas(device, cublasSetStream(device->blas, device->compute), "cublasSetStream",
                           error));
+    /* Parts of a product of 16 bits are added up in float32 as well. */
+    TRY(device_check_blas(
+        device,
+        cublasSetMathMode(
+            device->blas,
+            (cublasMath_t)(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)),
+        "cublasSetMathMode", error));
     TRY(open_slots(device, error));
     TRY(keep_pool(device, error));
     TRY(choose_budget(device, budget, error));

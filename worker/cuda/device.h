@@ -40,6 +40,7 @@ struct backend_device {
     cublasHandle_t blas;
     struct staging_slot slots[STAGING_SLOTS];
     size_t shared_limit;      /* bytes of shared memory that a block may ask for */
+    bool multiplies_bfloat16; /* compute capability 8.0 or higher */
     size_t budget;            /* bytes */
     std::atomic<size_t> used; /* bytes allocated now */
     std::mutex lock;          /* of residents and what others may read of them */

@@ -3,37 +3,26 @@
 #include "worker/cuda/predictions.h"
 #include "worker/cuda/thresholds.h"
 
-template <typename Work>
+template <typename Sample>
 static enum rejectd_status begin_predictions(struct backend_session *session,
                                              struct foresight *foresight,
                                              struct rejectd_error *error)
 {
     const size_t c = session->n_picks;
     const double *weights = session->options.foresight->weights;
-    const std::vector<Work> converted(weights, weights + c * c);
+    const std::vector<Sample> converted = weights_in_parts<Sample>(weights, c * c);
     session->weights.assign(weights, weights + c * c);
     session->first = 0;
     session->count = c;
-    TRY(session->predictions.reserve(session->device,
-                                     session->n_epochs * c * session->pitch * sizeof(Work), error));
+    TRY(session->predictions.reserve(
+        session->device, session->n_epochs * c * session->pitch * sizeof(Sample), error));
     TRY(foresight->weights.upload(session->device, (const unsigned char *)converted.data(),
-                                  c * c * sizeof(Work), error));
+                                  converted.size() * sizeof(Sample), error));
     foresight->predicts = true;
     return device_wait(session->device, error); /* for `converted` */
 }
 
-static struct row_view<double> view_of(const struct backend_session *session, double) {
-    return {(const double *)session->first_sample, session->n_picks * session->pitch, nullptr, 0,
-            (uint32_t)session->n_epochs,           (uint32_t)session->pitch};
-}
-
-static struct row_view<float>
-view_of(const struct backend_session *session, float) {
-    return {(const float *)session->first_sample, session->n_picks * session->pitch, nullptr, 0,
-            (uint32_t)session->n_epochs,          (uint32_t)session->pitch};
-}
-
-template <typename Work>
+template <typename Sample>
 static enum rejectd_status begin_folds(struct backend_session *session, struct foresight *foresight,
                                        struct rejectd_error *error)
 {
@@ -43,9 +32,11 @@ static enum rejectd_status begin_folds(struct backend_session *session, struct f
     for (size_t e = 0; e < n; e++)
         in_fold[foreseen->fold[e] * n + e] = 1;
     TRY(foresight->medians.reserve(
-        session->device, session->n_picks * n_folds * session->pitch * sizeof(Work), error));
+        session->device, session->n_picks * n_folds * session->pitch * session->work_size, error));
     TRY(foresight->tests.open(session->device, in_fold.data(), n_folds, n, error));
-    TRY(foresight->tests.place<Work>(session->device, view_of(session, (Work)0), error));
+    struct row_view<Sample> view;
+    TRY(session_rows<Sample>(session, 0, session->n_picks, &view, error));
+    TRY(foresight->tests.place<Sample>(session->device, view, error));
     foresight->folds = true;
     return REJECTD_OK;
 }
@@ -68,16 +59,16 @@ enum rejectd_status foresight_begin(struct backend_session *session, struct fore
     if (foreseen == nullptr)
         return REJECTD_OK;
     if (foreseen->weights != nullptr && thresholds_fit_at_once(session))
-        TRY(FOR_WORK(session, begin_predictions, session, foresight, error));
+        TRY(FOR_STORAGE(session, begin_predictions, session, foresight, error));
     const size_t medians =
         session->n_picks * foreseen->n_folds * session->pitch * session->work_size;
     if (foreseen->n_folds > 0 && folds_in_order(foreseen, session->n_epochs) &&
         medians <= device_available(session->device) / 8)
-        TRY(FOR_WORK(session, begin_folds, session, foresight, error));
+        TRY(FOR_STORAGE(session, begin_folds, session, foresight, error));
     return REJECTD_OK;
 }
 
-template <typename Work>
+template <typename Sample>
 static enum rejectd_status predict_arrived(struct backend_session *session,
                                            struct foresight *foresight, struct rejectd_error *error)
 {
@@ -87,15 +78,15 @@ static enum rejectd_status predict_arrived(struct backend_session *session,
         if (left < PANEL_EPOCHS && foresight->n_arrived < session->n_epochs)
             break;
         const size_t n = left < PANEL_EPOCHS ? left : (size_t)PANEL_EPOCHS;
-        TRY(predictions_chunk(session, (const Work *)session->first_sample + e * epoch, n,
-                              (const Work *)foresight->weights.get(),
-                              (Work *)session->predictions.get() + e * epoch, error));
+        TRY(predictions_chunk(session, (const Sample *)session->first_sample + e * epoch, n,
+                              (const Sample *)foresight->weights.get(),
+                              (Sample *)session->predictions.get() + e * epoch, error));
         foresight->n_predicted += n;
     }
     return REJECTD_OK;
 }
 
-template <typename Work>
+template <typename Sample>
 static enum rejectd_status finish_folds(struct backend_session *session,
                                         struct foresight *foresight, struct rejectd_error *error)
 {
@@ -105,9 +96,9 @@ static enum rejectd_status finish_folds(struct backend_session *session,
                            ? foreseen->n_folds
                            : foreseen->fold[foresight->n_arrived];
     if (end > first)
-        TRY(foresight->tests.compute_some<Work>(session->device, session->pitch, session->n_picks,
-                                                first, end - first,
-                                                (Work *)foresight->medians.get(), error));
+        TRY(foresight->tests.compute_some<Sample>(
+            session->device, session->pitch, session->n_picks, first, end - first,
+            (work_of<Sample> *)foresight->medians.get(), error));
     foresight->n_folds_done = end;
     return REJECTD_OK;
 }
@@ -117,9 +108,9 @@ enum rejectd_status foresight_arrived(struct backend_session *session, struct fo
 {
     foresight->n_arrived = n;
     if (foresight->predicts)
-        TRY(FOR_WORK(session, predict_arrived, session, foresight, error));
+        TRY(FOR_STORAGE(session, predict_arrived, session, foresight, error));
     if (foresight->folds)
-        TRY(FOR_WORK(session, finish_folds, session, foresight, error));
+        TRY(FOR_STORAGE(session, finish_folds, session, foresight, error));
     return REJECTD_OK;
 }
 

@@ -15,7 +15,7 @@ struct foresight {
     size_t n_folds_done;
     median_sets tests;
     device_array<unsigned char> medians; /* [C][n_folds][pitch] of the work type */
-    device_array<unsigned char> weights; /* [C][C] of the work type */
+    device_array<unsigned char> weights; /* [parts][C][C], as weights_in_parts() */
 };
 
 /* Decides what there is room for, before the first sample arrives. The session's samples have

@@ -61,17 +61,19 @@ static void place_losses(const struct backend_session *session, const struct bac
             const double train = (double)n_train[kept];
             losses[i * global->n_folds + f] =
                 train > 0
-                    ? sqrt(sums[(kept - 1) * PREFIX_FOLDS + f - first] / (train * train) / size)
+                    ? sqrt(sums[(kept - 1) * PREFIX_FOLDS + f - first] / (train * train) / size) *
+                          session->unit
                     : (double)INFINITY;
         }
     }
 }
 
-template <typename Work>
+template <typename Sample>
 static enum rejectd_status
 losses_of_kind(struct backend_session *session, const struct backend_global *global,
                const struct kind *kind, struct global_work *work, struct rejectd_error *error)
 {
+    typedef work_of<Sample> Work;
     struct backend_device *device = session->device;
     const size_t n = session->n_epochs, pitch = session->pitch, n_folds = global->n_folds;
     const size_t parts = prefix_squares_parts(pitch), cells = n * PREFIX_FOLDS;
@@ -82,27 +84,30 @@ losses_of_kind(struct backend_session *session, const struct backend_global *glo
     TRY(work->sets.open(device, in_set.data(), n_folds, n, error));
     TRY(work->order.upload(device, global->order, n, error));
     work->host_sums.resize(cells);
-    const size_t block =
-        session_block(session, n_folds * pitch * sizeof(Work) + parts * cells * sizeof(double));
+    TRY(work->sums.reserve(device, cells, error));
+    /* The lists of the sets count for every pick: they are small beside a pick's samples, and it is
+     * one block that has to have room for them. */
+    const size_t lists = n_folds * n * sizeof(unsigned long long) + n_folds * pitch;
+    const size_t block = session_block(session, n_folds * pitch * sizeof(Work) +
+                                                    parts * cells * sizeof(double) + lists);
     for (size_t f = 0; f < n_folds; f += PREFIX_FOLDS) {
         const size_t left = n_folds - f, folds = left < PREFIX_FOLDS ? left : (size_t)PREFIX_FOLDS;
         const std::vector<uint16_t> bits = fold_bits(global, n, f);
         TRY(work->is_test.upload(device, bits.data(), n, error));
-        TRY(work->sums.reserve(device, cells, error));
         CUDA_TRY(cudaMemsetAsync(work->sums.get(), 0, cells * sizeof(double), device->compute));
         for (size_t i = 0; i < session->n_picks; i += block) {
             const size_t rest = session->n_picks - i, count = rest < block ? rest : block;
-            struct row_view<Work> view;
-            TRY(session_rows<Work>(session, i, count, &view, error));
+            struct row_view<Sample> view;
+            TRY(session_rows<Sample>(session, i, count, &view, error));
             TRY(work->medians.reserve(device, count * n_folds * pitch * sizeof(Work), error));
             TRY(work->squares.reserve(device, count * parts * cells, error));
             Work *medians = (Work *)work->medians.get();
-            TRY(work->sets.compute<Work>(device, view, count, medians, error));
+            TRY(work->sets.compute<Sample>(device, view, count, medians, error));
             const struct prefix_request request = {
                 work->order.get(), 0,     n, work->is_test.get(), medians + f * pitch,
                 n_folds * pitch,   folds,
             };
-            TRY(prefix_squares<Work>(device, view, count, &request, work->squares.get(), error));
+            TRY(prefix_squares<Sample>(device, view, count, &request, work->squares.get(), error));
             CUDA_LAUNCH(add_squares, dim3(blocks_for(cells, THREADS)), dim3(THREADS), 0,
                         device->compute, work->squares.get(), count * parts, cells,
                         work->sums.get());
@@ -123,7 +128,7 @@ enum rejectd_status cuda_global_losses(struct backend_session *session,
     struct global_work work;
     session->block.clear();
     for (int i = 0; i < n; i++) {
-        TRY(FOR_WORK(session, losses_of_kind, session, global, &kinds[i], &work, error));
+        TRY(FOR_STORAGE(session, losses_of_kind, session, global, &kinds[i], &work, error));
         TRY(session_advance(session, (double)(i + 1) / n, error));
     }
     return REJECTD_OK;

@@ -15,11 +15,12 @@
 enum { THREADS = 128, FOLDS = 10 /* of one launch */, CELL_PARTS = 8 };
 
 /* cells[pick][cell][t] = sum of the cell's epochs. */
-template <typename Work>
+template <typename Sample>
 __global__ void __launch_bounds__(THREADS)
-    sum_cells(struct row_view<Work> view, const uint32_t *epochs, const uint32_t *offsets,
-              uint32_t n_cells, Work *cells)
+    sum_cells(struct row_view<Sample> view, const uint32_t *epochs, const uint32_t *offsets,
+              uint32_t n_cells, work_of<Sample> *cells)
 {
+    typedef work_of<Sample> Work;
     const uint32_t t = blockIdx.x * THREADS + threadIdx.x, pick = blockIdx.y;
     if (t >= view.pitch)
         return;
@@ -28,18 +29,19 @@ __global__ void __launch_bounds__(THREADS)
         const uint32_t end = offsets[cell + 1];
 #pragma unroll 8
         for (uint32_t i = offsets[cell]; i < end; i++)
-            sum += view.row(epochs[i], pick)[t];
+            sum += widen(view.row(epochs[i], pick)[t]);
         cells[((size_t)pick * n_cells + cell) * view.pitch + t] = sum;
     }
 }
 
 /* Adds to each cell what a value changes: the new rows less the old ones. rows[i]: where change
  * i's new row lies; old rows likewise. */
-template <typename Work>
+template <typename Sample>
 __global__ void __launch_bounds__(THREADS)
-    change_cells(struct row_view<Work> view, const Work *repaired, const struct change *changes,
-                 const size_t *offsets, size_t base, uint32_t n_cells, Work *cells)
+    change_cells(struct row_view<Sample> view, const Sample *repaired, const struct change *changes,
+                 const size_t *offsets, size_t base, uint32_t n_cells, work_of<Sample> *cells)
 {
+    typedef work_of<Sample> Work;
     const uint32_t t = blockIdx.x * THREADS + threadIdx.x, pick = blockIdx.y;
     if (t >= view.pitch)
         return;
@@ -56,9 +58,9 @@ __global__ void __launch_bounds__(THREADS)
         Work sum = 0;
         for (; i < end && changes[i].cell == cell; i++) {
             const struct change change = changes[i];
-            const Work *old = change.old == NO_ROW ? view.row(change.epoch, pick)
-                                                   : repaired + (size_t)change.old * view.pitch;
-            sum += repaired[(size_t)change.row * view.pitch + t] - old[t];
+            const Sample *old = change.old == NO_ROW ? view.row(change.epoch, pick)
+                                                     : repaired + (size_t)change.old * view.pitch;
+            sum += widen(repaired[(size_t)change.row * view.pitch + t]) - widen(old[t]);
         }
         cells[((size_t)pick * n_cells + cell) * view.pitch + t] += sum;
     }
@@ -183,11 +185,12 @@ static enum rejectd_status open_tests(struct backend_session *session,
 
 /* The medians of a resident's folds, from before or made and kept now; null: there is no room or
  * no resident. */
-template <typename Work>
-static enum rejectd_status kept_medians(struct backend_session *session,
-                                        const struct backend_local_cv *cv, struct grid_work *work,
-                                        const Work **medians, struct rejectd_error *error)
+template <typename Sample>
+static enum rejectd_status
+kept_medians(struct backend_session *session, const struct backend_local_cv *cv,
+             struct grid_work *work, const work_of<Sample> **medians, struct rejectd_error *error)
 {
+    typedef work_of<Sample> Work;
     const size_t n = session->n_picks * cv->n_folds * session->pitch;
     *medians = nullptr;
     if (!session->whole || session->n_epochs != session->shared->n_epochs)
@@ -200,13 +203,13 @@ static enum rejectd_status kept_medians(struct backend_session *session,
     }
     if (n * sizeof(Work) > device_available(session->device) / 4)
         return REJECTD_OK;
-    struct row_view<Work> view;
+    struct row_view<Sample> view;
     device_array<unsigned char> made;
     TRY(open_tests(session, cv, work, error));
     TRY(made.reserve(session->device, n * sizeof(Work), error));
-    TRY(session_rows<Work>(session, 0, session->n_picks, &view, error));
-    TRY(work->tests.compute<Work>(session->device, view, session->n_picks, (Work *)made.get(),
-                                  error));
+    TRY(session_rows<Sample>(session, 0, session->n_picks, &view, error));
+    TRY(work->tests.compute<Sample>(session->device, view, session->n_picks, (Work *)made.get(),
+                                    error));
     const std::lock_guard<std::mutex> guard(session->device->lock);
     memo.medians.swap(made);
     memo.fold.swap(fold);
@@ -219,7 +222,7 @@ static enum rejectd_status kept_medians(struct backend_session *session,
 static enum rejectd_status bring_repaired(struct backend_session *session, struct grid_work *work,
                                           struct rejectd_error *error)
 {
-    const size_t row_bytes = session->pitch * session->work_size;
+    const size_t row_bytes = session->pitch * session->sample_size;
     const unsigned char *host = session->repaired.on_host.data();
     work->rows.clear();
     uint32_t n = 0;
@@ -237,12 +240,13 @@ static enum rejectd_status bring_repaired(struct backend_session *session, struc
 }
 
 /* One value of n_interpolate over a block: changes its cells and adds its squares. */
-template <typename Work>
+template <typename Sample>
 static enum rejectd_status
 grid_value(struct backend_session *session, const struct grid_lists *lists, size_t value,
-           size_t first, size_t count, const struct row_view<Work> &view, const Work *medians,
-           struct grid_work *work, struct rejectd_error *error)
+           size_t first, size_t count, const struct row_view<Sample> &view,
+           const work_of<Sample> *medians, struct grid_work *work, struct rejectd_error *error)
 {
+    typedef work_of<Sample> Work;
     struct backend_device *device = session->device;
     const struct backend_local_cv *cv = lists->cv;
     const size_t *offsets = lists->change_offsets.data() + value * session->n_picks + first;
@@ -251,17 +255,17 @@ grid_value(struct backend_session *session, const struct grid_lists *lists, size
     Work *cells = (Work *)work->cells.get();
     if (n_changes > 0) {
         const struct change *changes = lists->changes.data() + offsets[0];
-        const Work *repaired = (const Work *)session->repaired.on_device.get();
+        const Sample *repaired = (const Sample *)session->repaired.on_device.get();
         if (repaired == nullptr) {
             work->block_changes.assign(changes, changes + n_changes);
             TRY(bring_repaired(session, work, error));
             changes = work->block_changes.data();
-            repaired = (const Work *)work->repaired.get();
+            repaired = (const Sample *)work->repaired.get();
         }
         TRY(work->changes.upload(device, changes, n_changes, error));
         TRY(work->change_offsets.upload(device, offsets, count + 1, error));
         CUDA_LAUNCHED("tables_of_changes");
-        CUDA_LAUNCH((change_cells<Work>), dim3(tiles, (unsigned)count, CELL_PARTS), dim3(THREADS),
+        CUDA_LAUNCH((change_cells<Sample>), dim3(tiles, (unsigned)count, CELL_PARTS), dim3(THREADS),
                     0, device->compute, view, repaired, work->changes.get(),
                     work->change_offsets.get(), offsets[0], (uint32_t)lists->n_cells, cells);
         CUDA_LAUNCHED("change_cells");
@@ -269,7 +273,7 @@ grid_value(struct backend_session *session, const struct grid_lists *lists, size
     for (size_t f = 0; f < cv->n_folds; f += FOLDS) {
         const struct grid_shape shape = {(uint32_t)cv->n_consensus, (uint32_t)cv->n_folds,
                                          (uint32_t)f, (uint32_t)count};
-        CUDA_LAUNCH((sum_squares<Work>), dim3(tiles, (unsigned)count), dim3(THREADS), 0,
+        CUDA_LAUNCH((sum_squares<work_of<Sample>>), dim3(tiles, (unsigned)count), dim3(THREADS), 0,
                     device->compute, cells, medians, work->n_train.get(), shape,
                     (uint32_t)view.pitch, work->squares.get());
         CUDA_LAUNCHED("sum_squares");
@@ -320,11 +324,12 @@ static enum rejectd_status keep_cells(struct backend_session *session,
 }
 
 /* The sums of the cells of a block of picks, before any repair. */
-template <typename Work>
+template <typename Sample>
 static enum rejectd_status
 make_cells(struct backend_session *session, const struct grid_lists *lists, size_t count,
-           const struct row_view<Work> &view, struct grid_work *work, struct rejectd_error *error)
+           const struct row_view<Sample> &view, struct grid_work *work, struct rejectd_error *error)
 {
+    typedef work_of<Sample> Work;
     struct backend_device *device = session->device;
     const size_t n = count * lists->n_cells * session->pitch;
     struct cells_memo *memo = cells_of(session, count);
@@ -335,7 +340,7 @@ make_cells(struct backend_session *session, const struct grid_lists *lists, size
         CUDA_LAUNCHED("recall_cells");
         return REJECTD_OK;
     }
-    CUDA_LAUNCH((sum_cells<Work>),
+    CUDA_LAUNCH((sum_cells<Sample>),
                 dim3(blocks_for(session->pitch, THREADS), (unsigned)count, CELL_PARTS),
                 dim3(THREADS), 0, device->compute, view, work->cell_epochs.get(),
                 work->cell_offsets.get(), (uint32_t)lists->n_cells, (Work *)work->cells.get());
@@ -345,25 +350,27 @@ make_cells(struct backend_session *session, const struct grid_lists *lists, size
                : keep_cells(session, lists->cv, work->cells.get(), n * sizeof(Work), memo, error);
 }
 
-template <typename Work>
-static enum rejectd_status
-grid_block(struct backend_session *session, const struct grid_lists *lists, size_t first,
-           size_t count, const Work *kept, struct grid_work *work, struct rejectd_error *error)
+template <typename Sample>
+static enum rejectd_status grid_block(struct backend_session *session,
+                                      const struct grid_lists *lists, size_t first, size_t count,
+                                      const work_of<Sample> *kept, struct grid_work *work,
+                                      struct rejectd_error *error)
 {
+    typedef work_of<Sample> Work;
     struct backend_device *device = session->device;
     const size_t pitch = session->pitch, n_folds = lists->cv->n_folds;
-    struct row_view<Work> view;
+    struct row_view<Sample> view;
     const Work *medians = kept != nullptr ? kept + first * n_folds * pitch : nullptr;
-    TRY(session_rows<Work>(session, first, count, &view, error));
+    TRY(session_rows<Sample>(session, first, count, &view, error));
     if (kept == nullptr) {
         TRY(work->medians.reserve(device, count * n_folds * pitch * sizeof(Work), error));
-        TRY(work->tests.compute<Work>(device, view, count, (Work *)work->medians.get(), error));
+        TRY(work->tests.compute<Sample>(device, view, count, (Work *)work->medians.get(), error));
         medians = (const Work *)work->medians.get();
     }
     TRY(work->squares.reserve(device, count * blocks_for(pitch, THREADS) * lists->n_cells, error));
-    TRY(make_cells<Work>(session, lists, count, view, work, error));
+    TRY(make_cells<Sample>(session, lists, count, view, work, error));
     for (size_t v = 0; v < lists->n_values; v++)
-        TRY(grid_value<Work>(session, lists, v, first, count, view, medians, work, error));
+        TRY(grid_value<Sample>(session, lists, v, first, count, view, medians, work, error));
     return REJECTD_OK;
 }
 
@@ -373,18 +380,18 @@ static size_t grid_pick_bytes(const struct backend_session *session, const struc
                    blocks_for(session->pitch, THREADS) * lists->n_cells * sizeof(double);
     const size_t changes = lists->changes.size() / session->n_picks + 1;
     if (session->repaired.on_device.get() == nullptr)
-        bytes += 4 * changes * session->pitch * session->work_size;
+        bytes += 4 * changes * session->pitch * session->sample_size;
     return bytes + changes * sizeof(struct change);
 }
 
-template <typename Work>
+template <typename Sample>
 static enum rejectd_status grid_losses(struct backend_session *session,
                                        const struct grid_lists *lists, double *losses,
                                        struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
     struct grid_work work;
-    const Work *kept;
+    const work_of<Sample> *kept;
     const size_t n = lists->n_values * lists->n_cells;
     CUDA_LAUNCHED("lists_of_the_grid");
     TRY(work.cell_epochs.upload(device, lists->cell_epochs.data(), lists->cell_epochs.size(),
@@ -395,13 +402,13 @@ static enum rejectd_status grid_losses(struct backend_session *session,
     TRY(work.sums.reserve(device, n, error));
     CUDA_TRY(cudaMemsetAsync(work.sums.get(), 0, n * sizeof(double), device->compute));
     CUDA_LAUNCHED("tables_of_the_grid");
-    TRY(kept_medians<Work>(session, lists->cv, &work, &kept, error));
+    TRY(kept_medians<Sample>(session, lists->cv, &work, &kept, error));
     if (kept == nullptr)
         TRY(open_tests(session, lists->cv, &work, error));
     const size_t block = session_block(session, grid_pick_bytes(session, lists));
     for (size_t i = 0; i < session->n_picks; i += block) {
         const size_t left = session->n_picks - i, count = left < block ? left : block;
-        TRY(grid_block<Work>(session, lists, i, count, kept, &work, error));
+        TRY(grid_block<Sample>(session, lists, i, count, kept, &work, error));
         TRY(session_advance(session, (double)(i + count) / (double)session->n_picks, error));
     }
     return download(device, losses, work.sums.get(), n, error);
@@ -414,15 +421,16 @@ enum rejectd_status cuda_local_cv_losses(struct backend_session *session,
     struct grid_lists lists;
     grid_list(session, cv, &lists);
     std::vector<double> sums(lists.n_values * lists.n_cells);
-    TRY(FOR_WORK(session, grid_losses, session, &lists, sums.data(), error));
+    TRY(FOR_STORAGE(session, grid_losses, session, &lists, sums.data(), error));
     const double n = (double)session->n_picks * (double)session->n_times;
     for (size_t v = 0; v < lists.n_values; v++)
         for (size_t k = 0; k < cv->n_consensus; k++)
             for (size_t f = 0; f < cv->n_folds; f++) {
                 const size_t cell = k * cv->n_folds + f;
                 losses[(k * lists.n_values + v) * cv->n_folds + f] =
-                    lists.n_train[cell] > 0 ? sqrt(sums[v * lists.n_cells + cell] / n)
-                                            : (double)INFINITY;
+                    lists.n_train[cell] > 0
+                        ? sqrt(sums[v * lists.n_cells + cell] / n) * session->unit
+                        : (double)INFINITY;
             }
     return REJECTD_OK;
 }

@@ -61,6 +61,7 @@ struct loss_tables {
     uint32_t n_folds;     /* of this call */
     uint32_t n_all_folds; /* 0: more calls follow */
     bool first_call;
+    double unit; /* of the samples */
 };
 
 /* Adds the losses of some folds to those of a rank, and after the last of them divides. */
@@ -88,7 +89,7 @@ __global__ void __launch_bounds__(THREADS) add_losses(struct loss_tables tables,
         const double n = (double)n_train[at];
         sum += sqrt(square / (n * n) / (double)tables.n_times);
     }
-    *loss = tables.n_all_folds > 0 ? sum / (double)tables.n_all_folds : sum;
+    *loss = tables.n_all_folds > 0 ? sum / (double)tables.n_all_folds * tables.unit : sum;
 }
 
 enum rejectd_status loss_folds_open(struct backend_device *device,
@@ -117,12 +118,13 @@ size_t loss_pick_bytes(const struct backend_session *session, size_t n_folds, si
            n_rows * PREFIX_FOLDS * sizeof(uint32_t);
 }
 
-template <typename Work>
+template <typename Sample>
 enum rejectd_status
-losses_compute(struct backend_session *session, const struct row_view<Work> &view, size_t count,
+losses_compute(struct backend_session *session, const struct row_view<Sample> &view, size_t count,
                struct loss_folds *folds, const struct ranks *ranks, struct loss_scratch *scratch,
                double *losses, struct rejectd_error *error)
 {
+    typedef work_of<Sample> Work;
     struct backend_device *device = session->device;
     const size_t n_rows = folds->n_rows, parts = prefix_squares_parts(view.pitch);
     const size_t medians_stride = folds->n_folds * view.pitch;
@@ -130,7 +132,7 @@ losses_compute(struct backend_session *session, const struct row_view<Work> &vie
     TRY(scratch->squares.reserve(device, count * parts * n_rows * PREFIX_FOLDS, error));
     TRY(scratch->n_train.reserve(device, count * PREFIX_FOLDS * n_rows, error));
     Work *medians = (Work *)scratch->medians.get();
-    TRY(folds->tests.compute<Work>(device, view, count, medians, error));
+    TRY(folds->tests.compute<Sample>(device, view, count, medians, error));
     for (size_t f = 0; f < folds->n_folds; f += PREFIX_FOLDS) {
         const size_t left = folds->n_folds - f;
         const size_t n_folds = left < PREFIX_FOLDS ? left : (size_t)PREFIX_FOLDS;
@@ -139,7 +141,7 @@ losses_compute(struct backend_session *session, const struct row_view<Work> &vie
             ranks->order.get(),       ranks->capacity, n_rows,  is_test,
             medians + f * view.pitch, medians_stride,  n_folds,
         };
-        TRY(prefix_squares<Work>(device, view, count, &request, scratch->squares.get(), error));
+        TRY(prefix_squares<Sample>(device, view, count, &request, scratch->squares.get(), error));
         CUDA_LAUNCH(count_train_rows, dim3((unsigned)count), dim3(PREFIX_FOLDS * 32), 0,
                     device->compute, ranks->order.get(), ranks->capacity, is_test, (uint32_t)n_rows,
                     scratch->n_train.get());
@@ -155,6 +157,7 @@ losses_compute(struct backend_session *session, const struct row_view<Work> &vie
             (uint32_t)n_folds,
             (uint32_t)(left <= PREFIX_FOLDS ? folds->n_folds : 0),
             f == 0,
+            session->unit,
         };
         CUDA_LAUNCH(add_losses, dim3(blocks_for(n_rows, THREADS), (unsigned)count), dim3(THREADS),
                     0, device->compute, tables, losses);
@@ -163,13 +166,8 @@ losses_compute(struct backend_session *session, const struct row_view<Work> &vie
     return REJECTD_OK;
 }
 
-template enum rejectd_status losses_compute<float>(struct backend_session *,
-                                                   const struct row_view<float> &, size_t,
-                                                   struct loss_folds *, const struct ranks *,
-                                                   struct loss_scratch *, double *,
-                                                   struct rejectd_error *);
-template enum rejectd_status losses_compute<double>(struct backend_session *,
-                                                    const struct row_view<double> &, size_t,
-                                                    struct loss_folds *, const struct ranks *,
-                                                    struct loss_scratch *, double *,
-                                                    struct rejectd_error *);
+#define INSTANCE(Sample)                                                                           \
+    template enum rejectd_status losses_compute<Sample>(                                           \
+        struct backend_session *, const struct row_view<Sample> &, size_t, struct loss_folds *,    \
+        const struct ranks *, struct loss_scratch *, double *, struct rejectd_error *);
+FOR_EACH_STORAGE(INSTANCE)

@@ -27,9 +27,9 @@ enum rejectd_status loss_folds_open(struct backend_device *device,
 size_t loss_pick_bytes(const struct backend_session *session, size_t n_folds, size_t n_rows);
 
 /* losses [count][n_rows] on the device, as backend.h's threshold_losses(). */
-template <typename Work>
+template <typename Sample>
 enum rejectd_status
-losses_compute(struct backend_session *session, const struct row_view<Work> &view, size_t count,
+losses_compute(struct backend_session *session, const struct row_view<Sample> &view, size_t count,
                struct loss_folds *folds, const struct ranks *ranks, struct loss_scratch *scratch,
                double *losses, struct rejectd_error *error);
 

@@ -72,7 +72,7 @@ template <bool ALL, typename Work> struct reader {
 
 /* Reads rows first, first + step, ... of the set, all columns and groups of the block together.
  * rows: where each begins in the first pick; `offset`: from there to the sample. */
-template <bool ALL, typename Work>
+template <bool ALL, typename Sample, typename Work>
 __device__ void read_rows(const unsigned long long *rows, uint32_t n, uint32_t step, size_t offset,
                           struct column_state<Work> *state, Work *list, uint32_t capacity)
 {
@@ -87,13 +87,13 @@ __device__ void read_rows(const unsigned long long *rows, uint32_t n, uint32_t s
         Work x[UNROLL];
 #pragma unroll
         for (uint32_t u = 0; u < UNROLL; u++)
-            x[u] = ((const Work *)rows[i + u * stride])[offset];
+            x[u] = widen(((const Sample *)rows[i + u * stride])[offset]);
 #pragma unroll
         for (uint32_t u = 0; u < UNROLL; u++)
             reader.look_at(x[u]);
     }
     for (; i < n; i += stride)
-        reader.look_at(((const Work *)rows[i])[offset]);
+        reader.look_at(widen(((const Sample *)rows[i])[offset]));
     if (reader.below != 0)
         atomicAdd(&state->below, reader.below);
     if (reader.within != 0)
@@ -202,12 +202,13 @@ __device__ void judge(struct column_state<Work> *state, const Work *list, uint32
         state->below = state->within = state->listed = 0;
 }
 
-template <typename Work>
+template <typename Sample>
 __global__ void __launch_bounds__(THREADS, 3)
     select_medians(const unsigned long long *rows, const uint32_t *offsets, uint32_t pitch,
-                   uint32_t n_sets, uint32_t stride, uint32_t capacity, Work *medians,
+                   uint32_t n_sets, uint32_t stride, uint32_t capacity, work_of<Sample> *medians,
                    uint8_t *unfinished)
 {
+    typedef work_of<Sample> Work;
     enum { COLUMNS = line<Work>::COLUMNS };
     CUDA_DYNAMIC_SHARED(Work, values);
     const struct column_lists<Work> lists = {
@@ -234,10 +235,11 @@ __global__ void __launch_bounds__(THREADS, 3)
     for (uint32_t pass = 0; pass < MOST_PASSES && !all_done; pass++) {
         const bool sampled = pass == 0 && step > 1;
         if (!states[column].done && states[column].every == 1)
-            read_rows<true>(rows, n, sampled ? step : 1, offset, &states[column], lists.of(column),
-                            capacity);
+            read_rows<true, Sample>(rows, n, sampled ? step : 1, offset, &states[column],
+                                    lists.of(column), capacity);
         else if (!states[column].done)
-            read_rows<false>(rows, n, 1, offset, &states[column], lists.of(column), capacity);
+            read_rows<false, Sample>(rows, n, 1, offset, &states[column], lists.of(column),
+                                     capacity);
         __syncthreads();
         for (uint32_t c = warp; c < COLUMNS; c += THREADS / 32)
             if (!states[c].done)
@@ -260,11 +262,13 @@ template <typename Work> struct group_counts {
 };
 
 /* The other way, for what select_medians() did not finish: turns over all rows. */
-template <typename Work>
+template <typename Sample>
 __global__ void __launch_bounds__(THREADS)
     count_medians(const unsigned long long *rows, const uint32_t *offsets, uint32_t pitch,
-                  uint32_t n_sets, uint32_t stride, Work *medians, const uint8_t *unfinished)
+                  uint32_t n_sets, uint32_t stride, work_of<Sample> *medians,
+                  const uint8_t *unfinished)
 {
+    typedef work_of<Sample> Work;
     enum { COLUMNS = line<Work>::COLUMNS, GROUPS = line<Work>::GROUPS };
     __shared__ struct group_counts<Work> counts;
     const uint32_t set = blockIdx.x % n_sets, tile = blockIdx.x / n_sets, pick = blockIdx.y;
@@ -276,7 +280,7 @@ __global__ void __launch_bounds__(THREADS)
     const uint32_t n = offsets[set + 1] - offsets[set];
     rows += offsets[set];
     struct median_search<Work> search;
-    search.begin(((const Work *)rows[n / 2])[offset], 0, n);
+    search.begin(widen(((const Sample *)rows[n / 2])[offset]), 0, n);
     for (;;) {
         if (group == 0)
             counts.pivot[column] = search.pivot;
@@ -285,7 +289,7 @@ __global__ void __launch_bounds__(THREADS)
         uint32_t n_below = 0;
         Work below = (Work)-INFINITY, above = (Work)INFINITY;
         for (uint32_t i = group; i < n; i += GROUPS) {
-            const Work x = ((const Work *)rows[i])[offset];
+            const Work x = widen(((const Sample *)rows[i])[offset]);
             if (x < pivot) {
                 n_below++;
                 below = x > below ? x : below;
@@ -313,9 +317,9 @@ __global__ void __launch_bounds__(THREADS)
 }
 
 /* Where each row begins in the first pick of a view. */
-template <typename Work>
+template <typename Sample>
 __global__ void __launch_bounds__(THREADS)
-    place_rows(struct row_view<Work> view, const uint32_t *rows, uint32_t n,
+    place_rows(struct row_view<Sample> view, const uint32_t *rows, uint32_t n,
                unsigned long long *places)
 {
     const uint32_t i = blockIdx.x * THREADS + threadIdx.x;
@@ -351,23 +355,24 @@ template <typename Work> static size_t list_capacity(const struct backend_device
     return fits < MOST_LISTED ? fits : (size_t)MOST_LISTED;
 }
 
-template <typename Work>
+template <typename Sample>
 enum rejectd_status median_sets::place(struct backend_device *device,
-                                       const struct row_view<Work> &view,
+                                       const struct row_view<Sample> &view,
                                        struct rejectd_error *error)
 {
     TRY(places_.reserve(device, n_listed_, error));
-    CUDA_LAUNCH((place_rows<Work>), dim3(blocks_for(n_listed_, THREADS)), dim3(THREADS), 0,
+    CUDA_LAUNCH((place_rows<Sample>), dim3(blocks_for(n_listed_, THREADS)), dim3(THREADS), 0,
                 device->compute, view, rows_.get(), (uint32_t)n_listed_, places_.get());
     CUDA_LAUNCHED("place_rows");
     return REJECTD_OK;
 }
 
-template <typename Work>
+template <typename Sample>
 enum rejectd_status median_sets::compute_some(struct backend_device *device, size_t pitch,
-                                              size_t count, size_t first, size_t n, Work *medians,
-                                              struct rejectd_error *error)
+                                              size_t count, size_t first, size_t n,
+                                              work_of<Sample> *medians, struct rejectd_error *error)
 {
+    typedef work_of<Sample> Work;
     enum { COLUMNS = line<Work>::COLUMNS };
     const size_t tiles = pitch / COLUMNS, most = list_capacity<Work>(device);
     const size_t capacity = largest_ < most ? largest_ : most;
@@ -376,27 +381,22 @@ enum rejectd_status median_sets::compute_some(struct backend_device *device, siz
     const uint32_t *offsets = offsets_.get() + first;
     Work *out = medians + first * pitch;
     TRY(unfinished_.reserve(device, n * tiles * count, error));
-    CUDA_TRY(cudaFuncSetAttribute((const void *)select_medians<Work>,
+    CUDA_TRY(cudaFuncSetAttribute((const void *)select_medians<Sample>,
                                   cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared));
-    CUDA_LAUNCH((select_medians<Work>), grid, dim3(THREADS), shared, device->compute, places_.get(),
-                offsets, (uint32_t)pitch, (uint32_t)n, (uint32_t)n_sets_, (uint32_t)capacity, out,
-                unfinished_.get());
+    CUDA_LAUNCH((select_medians<Sample>), grid, dim3(THREADS), shared, device->compute,
+                places_.get(), offsets, (uint32_t)pitch, (uint32_t)n, (uint32_t)n_sets_,
+                (uint32_t)capacity, out, unfinished_.get());
     CUDA_LAUNCHED("select_medians");
-    CUDA_LAUNCH((count_medians<Work>), grid, dim3(THREADS), 0, device->compute, places_.get(),
+    CUDA_LAUNCH((count_medians<Sample>), grid, dim3(THREADS), 0, device->compute, places_.get(),
                 offsets, (uint32_t)pitch, (uint32_t)n, (uint32_t)n_sets_, out, unfinished_.get());
     CUDA_LAUNCHED("count_medians");
     return REJECTD_OK;
 }
 
-template enum rejectd_status median_sets::place<float>(struct backend_device *,
-                                                       const struct row_view<float> &,
-                                                       struct rejectd_error *);
-template enum rejectd_status median_sets::compute_some<float>(struct backend_device *, size_t,
-                                                              size_t, size_t, size_t, float *,
-                                                              struct rejectd_error *);
-template enum rejectd_status median_sets::place<double>(struct backend_device *,
-                                                        const struct row_view<double> &,
-                                                        struct rejectd_error *);
-template enum rejectd_status median_sets::compute_some<double>(struct backend_device *, size_t,
-                                                               size_t, size_t, size_t, double *,
-                                                               struct rejectd_error *);
+#define INSTANCE(Sample)                                                                           \
+    template enum rejectd_status median_sets::place<Sample>(                                       \
+        struct backend_device *, const struct row_view<Sample> &, struct rejectd_error *);         \
+    template enum rejectd_status median_sets::compute_some<Sample>(                                \
+        struct backend_device *, size_t, size_t, size_t, size_t, work_of<Sample> *,                \
+        struct rejectd_error *);
+FOR_EACH_STORAGE(INSTANCE)

@@ -17,23 +17,23 @@ class median_sets
     }
 
     /* medians [count][n_sets][pitch]: of each pick of a view, exactly: one of the values, or the
-     * mean of the two middle ones. */
-    template <typename Work>
-    enum rejectd_status compute(struct backend_device *device, const struct row_view<Work> &view,
-                                size_t count, Work *medians, struct rejectd_error *error)
+     * mean of the two middle ones, in the work type. */
+    template <typename Sample>
+    enum rejectd_status compute(struct backend_device *device, const struct row_view<Sample> &view,
+                                size_t count, work_of<Sample> *medians, struct rejectd_error *error)
     {
-        TRY(place<Work>(device, view, error));
-        return compute_some<Work>(device, view.pitch, count, 0, n_sets_, medians, error);
+        TRY(place<Sample>(device, view, error));
+        return compute_some<Sample>(device, view.pitch, count, 0, n_sets_, medians, error);
     }
 
     /* The same in two steps: first all rows are told where they will be, then the medians of sets
      * first..first+n-1 are computed, once their rows are there. medians is that of set 0. */
-    template <typename Work>
-    enum rejectd_status place(struct backend_device *device, const struct row_view<Work> &view,
+    template <typename Sample>
+    enum rejectd_status place(struct backend_device *device, const struct row_view<Sample> &view,
                               struct rejectd_error *error);
-    template <typename Work>
+    template <typename Sample>
     enum rejectd_status compute_some(struct backend_device *device, size_t pitch, size_t count,
-                                     size_t first, size_t n, Work *medians,
+                                     size_t first, size_t n, work_of<Sample> *medians,
                                      struct rejectd_error *error);
 
   private:

@@ -29,7 +29,7 @@ struct guarded<function> {
 
 static const char *describe(void)
 {
-    return "cuda, float64 and float32, cuBLAS";
+    return "cuda, float64, float32, and float16 and bfloat16 with sums in float32, cuBLAS";
 }
 
 static const struct backend cuda_backend = {
@@ -51,6 +51,7 @@ static const struct backend cuda_backend = {
     guarded<cuda_local_cv_losses>::call,
     guarded<cuda_ransac_correlations>::call,
     guarded<cuda_global_losses>::call,
+    cuda_precision,
 };
 
 static size_t count_devices(char *note, size_t note_size)

@@ -3,22 +3,69 @@
 #include "worker/cuda/amplitudes.h"
 #include "worker/cuda/thresholds.h"
 
+/* out = x weights, for a batch of epochs; the parts of the weights are `apart` from each other. */
 static cublasStatus_t multiply(cublasHandle_t blas, int m, int n, int k, const double *x,
-                               long long x_stride, const double *weights, double *out,
+                               long long x_stride, const double *weights, size_t apart, double *out,
                                long long out_stride, int batch)
 {
     const double one = 1.0, zero = 0.0;
+    (void)apart;
     return cublasDgemmStridedBatched(blas, CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, &one, x, m, x_stride,
                                      weights, k, 0, &zero, out, m, out_stride, batch);
 }
 
 static cublasStatus_t multiply(cublasHandle_t blas, int m, int n, int k, const float *x,
-                               long long x_stride, const float *weights, float *out,
+                               long long x_stride, const float *weights, size_t apart, float *out,
                                long long out_stride, int batch)
 {
     const float one = 1.0f, zero = 0.0f;
+    (void)apart;
     return cublasSgemmStridedBatched(blas, CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, &one, x, m, x_stride,
                                      weights, k, 0, &zero, out, m, out_stride, batch);
+}
+
+/* Sums in float32, on tensor cores. The product with the small part comes first: what it loses in
+ * 16 bits is lost of a small number, and the other is added to it before it is rounded. */
+static cublasStatus_t multiply_small(cublasHandle_t blas, cudaDataType type, int m, int n, int k,
+                                     const void *x, long long x_stride, const void *large,
+                                     const void *small, void *out, long long out_stride, int batch)
+{
+    const float one = 1.0f, zero = 0.0f;
+    const cublasStatus_t status = cublasGemmStridedBatchedEx(
+        blas, CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, &one, x, type, m, x_stride, small, type, k, 0,
+        &zero, out, type, m, out_stride, batch, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
+    if (status != CUBLAS_STATUS_SUCCESS)
+        return status;
+    return cublasGemmStridedBatchedEx(blas, CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, &one, x, type, m,
+                                      x_stride, large, type, k, 0, &one, out, type, m, out_stride,
+                                      batch, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
+}
+
+static cublasStatus_t multiply(cublasHandle_t blas, int m, int n, int k, const __half *x,
+                               long long x_stride, const __half *weights, size_t apart, __half *out,
+                               long long out_stride, int batch)
+{
+    return multiply_small(blas, CUDA_R_16F, m, n, k, x, x_stride, weights, weights + apart, out,
+                          out_stride, batch);
+}
+
+static cublasStatus_t multiply(cublasHandle_t blas, int m, int n, int k, const __nv_bfloat16 *x,
+                               long long x_stride, const __nv_bfloat16 *weights, size_t apart,
+                               __nv_bfloat16 *out, long long out_stride, int batch)
+{
+    return multiply_small(blas, CUDA_R_16BF, m, n, k, x, x_stride, weights, weights + apart, out,
+                          out_stride, batch);
+}
+
+template <typename Sample> std::vector<Sample> weights_in_parts(const double *weights, size_t n)
+{
+    std::vector<Sample> parts(weight_parts<Sample>::n * n);
+    for (size_t i = 0; i < n; i++) {
+        parts[i] = narrow<Sample>(weights[i]);
+        if (weight_parts<Sample>::n == 2)
+            parts[n + i] = narrow<Sample>(weights[i] - (double)widen(parts[i]));
+    }
+    return parts;
 }
 
 /* Products of one panel of picks: where it begins, how wide it is, and which of it are wanted. */
@@ -27,32 +74,33 @@ struct panel {
     size_t wanted, n_wanted; /* first of them, from the panel's begin, and how many */
 };
 
-/* The weights of a panel in the work type; of picks that are not predicted they are zero. */
-template <typename Work>
+/* The weights of a panel; of picks that are not predicted they are zero. */
+template <typename Sample>
 static enum rejectd_status upload_panel(struct backend_session *session, const struct panel *panel,
-                                        std::vector<Work> *host, device_array<Work> *weights,
+                                        std::vector<Sample> *host, device_array<Sample> *weights,
                                         struct rejectd_error *error)
 {
     const size_t c = session->n_picks;
-    host->assign(panel->width * c, (Work)0);
+    std::vector<double> rows(panel->width * c, 0.0);
     for (size_t i = 0; i < panel->width; i++) {
         const size_t pick = panel->begin + i;
         if (pick < session->first || pick >= session->first + session->count)
             continue;
         const double *row = session->weights.data() + (pick - session->first) * c;
         for (size_t j = 0; j < c; j++)
-            (*host)[i * c + j] = (Work)row[j];
+            rows[i * c + j] = row[j];
     }
+    *host = weights_in_parts<Sample>(rows.data(), rows.size());
     return weights->upload(session->device, host->data(), host->size(), error);
 }
 
 /* One panel of one chunk of epochs. Where not the whole panel is wanted, it goes through
  * `partial`: the product has its full shape, so that its bits don't depend on the block. */
-template <typename Work>
-static enum rejectd_status multiply_chunk(struct backend_session *session,
-                                          const struct panel *panel, const Work *x, size_t n,
-                                          const Work *weights, device_array<Work> *partial,
-                                          Work *out, size_t out_stride, struct rejectd_error *error)
+template <typename Sample>
+static enum rejectd_status
+multiply_chunk(struct backend_session *session, const struct panel *panel, const Sample *x,
+               size_t n, const Sample *weights, size_t apart, device_array<Sample> *partial,
+               Sample *out, size_t out_stride, struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
     const size_t pitch = session->pitch, x_stride = session->n_picks * pitch;
@@ -62,26 +110,26 @@ static enum rejectd_status multiply_chunk(struct backend_session *session,
         TRY(partial->reserve(device, PANEL_EPOCHS * panel_stride, error));
     TRY(device_check_blas(device,
                           multiply(device->blas, (int)pitch, (int)panel->width,
-                                   (int)session->n_picks, x, (long long)x_stride, weights,
+                                   (int)session->n_picks, x, (long long)x_stride, weights, apart,
                                    all ? out : partial->get(),
                                    (long long)(all ? out_stride : panel_stride), (int)n),
                           "the product of predictions", error));
     CUDA_LAUNCHED("product");
     if (!all)
         CUDA_TRY(cudaMemcpy2DAsync(
-            out, out_stride * sizeof(Work), partial->get() + panel->wanted * pitch,
-            panel_stride * sizeof(Work), panel->n_wanted * pitch * sizeof(Work), n,
+            out, out_stride * sizeof(Sample), partial->get() + panel->wanted * pitch,
+            panel_stride * sizeof(Sample), panel->n_wanted * pitch * sizeof(Sample), n,
             cudaMemcpyDeviceToDevice, device->compute));
     return REJECTD_OK;
 }
 
-template <typename Work>
+template <typename Sample>
 enum rejectd_status predictions_make(struct backend_session *session, size_t first, size_t count,
-                                     Work *out, struct rejectd_error *error)
+                                     Sample *out, struct rejectd_error *error)
 {
     const size_t pitch = session->pitch, out_stride = count * pitch;
-    std::vector<Work> host;
-    device_array<Work> weights, partial;
+    std::vector<Sample> host;
+    device_array<Sample> weights, partial;
     device_array<unsigned char> buffer;
     for (size_t begin = first / PANEL_PICKS * PANEL_PICKS; begin < first + count;
          begin += PANEL_PICKS) {
@@ -95,49 +143,48 @@ enum rejectd_status predictions_make(struct backend_session *session, size_t fir
         for (size_t e = 0; e < session->n_epochs; e += PANEL_EPOCHS) {
             const size_t rest = session->n_epochs - e;
             const size_t n = rest < PANEL_EPOCHS ? rest : (size_t)PANEL_EPOCHS;
-            const Work *x;
+            const Sample *x;
             TRY(session_epochs(session, e, n, &buffer, &x, error));
-            TRY(multiply_chunk(session, &panel, x, n, weights.get(), &partial,
-                               out + e * out_stride + (from - first) * pitch, out_stride, error));
+            TRY(multiply_chunk(session, &panel, x, n, weights.get(), width * session->n_picks,
+                               &partial, out + e * out_stride + (from - first) * pitch, out_stride,
+                               error));
         }
     }
     return REJECTD_OK;
 }
 
-template <typename Work>
-enum rejectd_status predictions_chunk(struct backend_session *session, const Work *x, size_t n,
-                                      const Work *weights, Work *out, struct rejectd_error *error)
+template <typename Sample>
+enum rejectd_status predictions_chunk(struct backend_session *session, const Sample *x, size_t n,
+                                      const Sample *weights, Sample *out,
+                                      struct rejectd_error *error)
 {
     const size_t c = session->n_picks, pitch = session->pitch;
-    device_array<Work> partial; /* not needed: panels are whole */
+    device_array<Sample> partial; /* not needed: panels are whole */
     for (size_t begin = 0; begin < c; begin += PANEL_PICKS) {
         const size_t width = c - begin < PANEL_PICKS ? c - begin : (size_t)PANEL_PICKS;
         const struct panel panel = {begin, width, 0, width};
-        TRY(multiply_chunk(session, &panel, x, n, weights + begin * c, &partial,
+        TRY(multiply_chunk(session, &panel, x, n, weights + begin * c, c * c, &partial,
                            out + begin * pitch, c * pitch, error));
     }
     return REJECTD_OK;
 }
 
-template enum rejectd_status predictions_chunk<float>(struct backend_session *, const float *,
-                                                      size_t, const float *, float *,
-                                                      struct rejectd_error *);
-template enum rejectd_status predictions_chunk<double>(struct backend_session *, const double *,
-                                                       size_t, const double *, double *,
-                                                       struct rejectd_error *);
+#define INSTANCE(Sample)                                                                           \
+    template std::vector<Sample> weights_in_parts<Sample>(const double *, size_t);                 \
+    template enum rejectd_status predictions_chunk<Sample>(struct backend_session *,               \
+                                                           const Sample *, size_t, const Sample *, \
+                                                           Sample *, struct rejectd_error *);      \
+    template enum rejectd_status predictions_make<Sample>(                                         \
+        struct backend_session *, size_t, size_t, Sample *, struct rejectd_error *);
+FOR_EACH_STORAGE(INSTANCE)
 
-template enum rejectd_status predictions_make<float>(struct backend_session *, size_t, size_t,
-                                                     float *, struct rejectd_error *);
-template enum rejectd_status predictions_make<double>(struct backend_session *, size_t, size_t,
-                                                      double *, struct rejectd_error *);
-
-template <typename Work>
+template <typename Sample>
 static enum rejectd_status materialise(struct backend_session *session, struct rejectd_error *error)
 {
     const size_t n = session->n_epochs * session->count * session->pitch;
-    TRY(session->predictions.reserve(session->device, n * sizeof(Work), error));
+    TRY(session->predictions.reserve(session->device, n * sizeof(Sample), error));
     TRY(predictions_make(session, session->first, session->count,
-                         (Work *)session->predictions.get(), error));
+                         (Sample *)session->predictions.get(), error));
     session->materialised = true;
     return REJECTD_OK;
 }
@@ -147,19 +194,19 @@ enum rejectd_status predictions_materialise(struct backend_session *session,
 {
     if (session->materialised || session->weights.empty())
         return REJECTD_OK;
-    return FOR_WORK(session, materialise, session, error);
+    return FOR_STORAGE(session, materialise, session, error);
 }
 
-template <typename Work>
+template <typename Sample>
 static enum rejectd_status predicted_amplitudes(struct backend_session *session, double *ptp,
                                                 struct rejectd_error *error)
 {
     const size_t rows = session->n_epochs * session->count;
     device_array<double> amplitudes;
     TRY(amplitudes.reserve(session->device, rows, error));
-    TRY(amplitudes_of_rows<Work>(session->device, session->device->compute,
-                                 (const Work *)session->predictions.get(), rows, session->pitch,
-                                 session->n_times, amplitudes.get(), error));
+    TRY(amplitudes_of_rows<Sample>(session->device, session->device->compute,
+                                   (const Sample *)session->predictions.get(), rows, session->pitch,
+                                   session->n_times, session->unit, amplitudes.get(), error));
     return download(session->device, ptp, amplitudes.get(), rows, error);
 }
 
@@ -189,25 +236,25 @@ enum rejectd_status cuda_predict(struct backend_session *session, const double *
         return REJECTD_OK;
     }
     TRY(predictions_materialise(session, error));
-    TRY(FOR_WORK(session, predicted_amplitudes, session, ptp, error));
+    TRY(FOR_STORAGE(session, predicted_amplitudes, session, ptp, error));
     return session_advance(session, 1.0, error);
 }
 
-template <typename Work>
+template <typename Sample>
 static enum rejectd_status read_predictions(struct backend_session *session, size_t pick,
                                             double *rows, struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
-    const size_t n_times = session->n_times, row_bytes = session->pitch * sizeof(Work);
-    std::vector<Work> host(session->n_epochs * n_times);
-    const Work *from =
-        (const Work *)session->predictions.get() + (pick - session->first) * session->pitch;
-    CUDA_TRY(cudaMemcpy2DAsync(host.data(), n_times * sizeof(Work), from,
-                               session->count * row_bytes, n_times * sizeof(Work),
+    const size_t n_times = session->n_times, row_bytes = session->pitch * sizeof(Sample);
+    std::vector<Sample> host(session->n_epochs * n_times);
+    const Sample *from =
+        (const Sample *)session->predictions.get() + (pick - session->first) * session->pitch;
+    CUDA_TRY(cudaMemcpy2DAsync(host.data(), n_times * sizeof(Sample), from,
+                               session->count * row_bytes, n_times * sizeof(Sample),
                                session->n_epochs, cudaMemcpyDeviceToHost, device->compute));
     TRY(device_wait(device, error));
     for (size_t i = 0; i < host.size(); i++)
-        rows[i] = (double)host[i];
+        rows[i] = (double)widen(host[i]) * session->unit;
     return REJECTD_OK;
 }
 
@@ -215,10 +262,10 @@ enum rejectd_status cuda_read_predictions(struct backend_session *session, size_
                                           double *rows, struct rejectd_error *error)
 {
     TRY(predictions_materialise(session, error));
-    return FOR_WORK(session, read_predictions, session, pick, rows, error);
+    return FOR_STORAGE(session, read_predictions, session, pick, rows, error);
 }
 
-template <typename Work>
+template <typename Sample>
 static enum rejectd_status streamed_amplitudes(struct backend_session *session,
                                                struct rejectd_error *error)
 {
@@ -228,11 +275,11 @@ static enum rejectd_status streamed_amplitudes(struct backend_session *session,
     TRY(ptp.reserve(session->device, chunk * session->n_picks, error));
     for (size_t e = 0; e < session->n_epochs; e += chunk) {
         const size_t left = session->n_epochs - e, n = left < chunk ? left : chunk;
-        const Work *x;
+        const Sample *x;
         TRY(session_epochs(session, e, n, &buffer, &x, error));
-        TRY(amplitudes_of_rows<Work>(session->device, session->device->compute, x,
-                                     n * session->n_picks, session->pitch, session->n_times,
-                                     ptp.get(), error));
+        TRY(amplitudes_of_rows<Sample>(session->device, session->device->compute, x,
+                                       n * session->n_picks, session->pitch, session->n_times,
+                                       session->unit, ptp.get(), error));
         TRY(download(session->device, session->ptp.data() + e * session->n_picks, ptp.get(),
                      n * session->n_picks, error));
         TRY(session_advance(session, (double)(e + n) / (double)session->n_epochs, error));
@@ -263,7 +310,7 @@ enum rejectd_status cuda_peak_to_peak(struct backend_session *session, double *p
         TRY(resident_amplitudes(session, ptp, error));
     } else {
         session->ptp.resize(session->n_epochs * session->n_picks);
-        TRY(FOR_WORK(session, streamed_amplitudes, session, error));
+        TRY(FOR_STORAGE(session, streamed_amplitudes, session, error));
         memcpy(ptp, session->ptp.data(), session->ptp.size() * sizeof *ptp);
     }
     return session_advance(session, 1.0, error);

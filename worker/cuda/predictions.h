@@ -4,16 +4,29 @@
 
 #include "worker/cuda/session.h"
 
+/*
+ * Weights for products with samples as they are kept. In 16 bits a weight is the sum of two, what
+ * is left of the first in the second: 22 bits of it in float16, 16 in bfloat16. One alone would be
+ * off by as much as the samples, but in the same direction throughout a dataset.
+ *   out [parts][n], the largest part first
+ */
+template <typename Sample> struct weight_parts {
+    static const size_t n = sizeof(Sample) == 2 ? 2 : 1;
+};
+template <typename Sample> std::vector<Sample> weights_in_parts(const double *weights, size_t n);
+
 /* Predicts picks first..first+count-1 of all epochs, which lie within those of the last predict(),
  * into out [E][count][pitch]. */
-template <typename Work>
+template <typename Sample>
 enum rejectd_status predictions_make(struct backend_session *session, size_t first, size_t count,
-                                     Work *out, struct rejectd_error *error);
+                                     Sample *out, struct rejectd_error *error);
 
-/* Predicts all picks of a chunk of n <= PANEL_EPOCHS epochs; weights [C][C] on the device. */
-template <typename Work>
-enum rejectd_status predictions_chunk(struct backend_session *session, const Work *x, size_t n,
-                                      const Work *weights, Work *out, struct rejectd_error *error);
+/* Predicts all picks of a chunk of n <= PANEL_EPOCHS epochs; weights [parts][C][C] on the device.
+ */
+template <typename Sample>
+enum rejectd_status predictions_chunk(struct backend_session *session, const Sample *x, size_t n,
+                                      const Sample *weights, Sample *out,
+                                      struct rejectd_error *error);
 
 /* Makes those of the last predict() that were left for later. */
 enum rejectd_status predictions_materialise(struct backend_session *session,

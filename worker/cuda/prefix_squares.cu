@@ -44,15 +44,15 @@ template <typename Work> __device__ __forceinline__ Work add_up_slots(Work (&val
 }
 
 /* The rows of a group: where they are and in which folds they test. */
-template <typename Work> struct group_rows {
-    const Work *row[2][GROUP_ROWS];
+template <typename Sample> struct group_rows {
+    const Sample *row[2][GROUP_ROWS];
     uint16_t is_test[2][GROUP_ROWS];
 };
 
-template <typename Work>
-__device__ void list_group(const struct row_view<Work> &view, const uint32_t *order,
+template <typename Sample>
+__device__ void list_group(const struct row_view<Sample> &view, const uint32_t *order,
                            const uint16_t *is_test, uint32_t n_rows, uint32_t pick, uint32_t group,
-                           struct group_rows<Work> *rows)
+                           struct group_rows<Sample> *rows)
 {
     if (threadIdx.x >= GROUP_ROWS)
         return;
@@ -63,24 +63,25 @@ __device__ void list_group(const struct row_view<Work> &view, const uint32_t *or
 }
 
 /* The samples of a batch of rows: at `t` and THREADS further on, zero beyond the end. */
-template <typename Work>
-__device__ void load_batch(const struct group_rows<Work> &rows, uint32_t batch, uint32_t t,
+template <typename Sample, typename Work>
+__device__ void load_batch(const struct group_rows<Sample> &rows, uint32_t batch, uint32_t t,
                            bool first, bool second, Work (&x)[BATCH][SAMPLES])
 {
     const uint32_t group = batch / GROUP_BATCHES, at = batch % GROUP_BATCHES * BATCH;
 #pragma unroll
     for (int j = 0; j < BATCH; j++) {
-        const Work *row = rows.row[group % 2][at + (uint32_t)j];
-        x[j][0] = first ? row[t] : (Work)0;
-        x[j][1] = second ? row[t + THREADS] : (Work)0;
+        const Sample *row = rows.row[group % 2][at + (uint32_t)j];
+        x[j][0] = first ? widen(row[t]) : (Work)0;
+        x[j][1] = second ? widen(row[t + THREADS]) : (Work)0;
     }
 }
 
-template <typename Work>
+template <typename Sample>
 __global__ void __launch_bounds__(THREADS)
-    walk_rows(struct row_view<Work> view, struct prefix_request request, double *squares)
+    walk_rows(struct row_view<Sample> view, struct prefix_request request, double *squares)
 {
-    __shared__ struct group_rows<Work> rows;
+    typedef work_of<Sample> Work;
+    __shared__ struct group_rows<Sample> rows;
     __shared__ Work totals[GROUP_BATCHES][THREADS / 32][SLOTS];
     const uint32_t pick = blockIdx.y, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const uint32_t t = blockIdx.x * PART + threadIdx.x;
@@ -153,23 +154,20 @@ size_t prefix_squares_parts(size_t pitch)
     return (pitch + PART - 1) / PART;
 }
 
-template <typename Work>
-enum rejectd_status prefix_squares(struct backend_device *device, const struct row_view<Work> &view,
-                                   size_t count, const struct prefix_request *request,
-                                   double *squares, struct rejectd_error *error)
+template <typename Sample>
+enum rejectd_status
+prefix_squares(struct backend_device *device, const struct row_view<Sample> &view, size_t count,
+               const struct prefix_request *request, double *squares, struct rejectd_error *error)
 {
-    CUDA_LAUNCH((walk_rows<Work>),
+    CUDA_LAUNCH((walk_rows<Sample>),
                 dim3((unsigned)prefix_squares_parts(view.pitch), (unsigned)count), dim3(THREADS), 0,
                 device->compute, view, *request, squares);
     CUDA_LAUNCHED("walk_rows");
     return REJECTD_OK;
 }
 
-template enum rejectd_status prefix_squares<float>(struct backend_device *,
-                                                   const struct row_view<float> &, size_t,
-                                                   const struct prefix_request *, double *,
-                                                   struct rejectd_error *);
-template enum rejectd_status prefix_squares<double>(struct backend_device *,
-                                                    const struct row_view<double> &, size_t,
-                                                    const struct prefix_request *, double *,
-                                                    struct rejectd_error *);
+#define INSTANCE(Sample)                                                                           \
+    template enum rejectd_status prefix_squares<Sample>(                                           \
+        struct backend_device *, const struct row_view<Sample> &, size_t,                          \
+        const struct prefix_request *, double *, struct rejectd_error *);
+FOR_EACH_STORAGE(INSTANCE)

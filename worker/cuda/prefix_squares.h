@@ -28,9 +28,9 @@ size_t prefix_squares_parts(size_t pitch);
  * (the sum over rows of (median of fold f - row))^2; divided by the square of the number of rows
  * it is that of (median - mean)^2.
  */
-template <typename Work>
-enum rejectd_status prefix_squares(struct backend_device *device, const struct row_view<Work> &view,
-                                   size_t count, const struct prefix_request *request,
-                                   double *squares, struct rejectd_error *error);
+template <typename Sample>
+enum rejectd_status
+prefix_squares(struct backend_device *device, const struct row_view<Sample> &view, size_t count,
+               const struct prefix_request *request, double *squares, struct rejectd_error *error);
 
 #endif

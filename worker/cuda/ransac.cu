@@ -4,7 +4,8 @@
  * A thread predicts one sample of PICKS picks by every resample, keeps the predictions in shared
  * memory (or, of very many resamples, in global memory), and finds their medians by counting. A
  * block takes a number of neighbouring samples and picks of one epoch; products with what was
- * measured are added up over its samples, and over blocks in order.
+ * measured are added up over its samples, and over blocks in order. The unit of the samples
+ * cancels.
  */
 #include <cmath>
 
@@ -49,11 +50,12 @@ __device__ Work median_of(const Work *predictions, uint32_t n, uint32_t stride)
 }
 
 /* sums [epoch][part][pick][3] = over a block's samples: x y, x x, y y. */
-template <typename Work>
+template <typename Sample>
 __global__ void __launch_bounds__(THREADS)
-    correlate(const Work *samples, struct resampling resampling, const Work *weights, Work *scratch,
-              double *sums)
+    correlate(const Sample *samples, struct resampling resampling, const work_of<Sample> *weights,
+              work_of<Sample> *scratch, double *sums)
 {
+    typedef work_of<Sample> Work;
     CUDA_DYNAMIC_SHARED(Work, shared);
     __shared__ double totals[THREADS / 32][PICKS][3];
     const uint32_t n = resampling.n_resample, pitch = resampling.pitch;
@@ -64,12 +66,13 @@ __global__ void __launch_bounds__(THREADS)
         (size_t)blockIdx.x + gridDim.x * (blockIdx.y + (size_t)gridDim.y * blockIdx.z);
     Work *predictions =
         (scratch != nullptr ? scratch + block * n * PICKS * THREADS : shared) + threadIdx.x;
-    const Work *x = samples + (size_t)blockIdx.z * resampling.n_picks * pitch;
+    const Sample *x = samples + (size_t)blockIdx.z * resampling.n_picks * pitch;
     for (uint32_t r = 0; r < n; r++) {
         Work sum[PICKS] = {0};
         for (uint32_t j = 0; j < resampling.n_samples; j++) {
             const size_t at = (size_t)r * resampling.n_samples + j;
-            const Work value = inside ? x[(size_t)resampling.subsets[at] * pitch + t] : (Work)0;
+            const Work value =
+                inside ? widen(x[(size_t)resampling.subsets[at] * pitch + t]) : (Work)0;
 #pragma unroll
             for (int p = 0; p < PICKS; p++) {
                 /* Weights of a last, odd pick's neighbour are there, and are zero. */
@@ -82,8 +85,9 @@ __global__ void __launch_bounds__(THREADS)
     }
     for (uint32_t p = 0; p < PICKS; p++) {
         const Work y = median_of(predictions + p * THREADS, n, PICKS * THREADS);
-        const Work measured =
-            inside && first + p < resampling.n_picks ? x[(size_t)(first + p) * pitch + t] : (Work)0;
+        const Work measured = inside && first + p < resampling.n_picks
+                                  ? widen(x[(size_t)(first + p) * pitch + t])
+                                  : (Work)0;
         double product[3] = {(double)measured * (double)y, (double)measured * (double)measured,
                              (double)y * (double)y};
         for (int i = 0; i < 3; i++) {
@@ -138,16 +142,17 @@ static std::vector<Work> turn_weights(const struct backend_mappings *mappings, s
 static size_t chunk_of(struct backend_session *session, size_t epoch_bytes, size_t most)
 {
     if (!session->whole)
-        epoch_bytes += session->n_picks * session->pitch * session->work_size;
+        epoch_bytes += session->n_picks * session->pitch * session->sample_size;
     const size_t fits = device_available(session->device) / 4 * 3 / epoch_bytes;
     return fits > most ? most : (fits > 0 ? fits : 1);
 }
 
-template <typename Work>
+template <typename Sample>
 static enum rejectd_status correlations(struct backend_session *session,
                                         const struct backend_mappings *mappings, double *corr,
                                         struct rejectd_error *error)
 {
+    typedef work_of<Sample> Work;
     struct backend_device *device = session->device;
     const size_t c = session->n_picks, pitch = session->pitch, n_resample = mappings->n_resample;
     const unsigned parts = blocks_for(pitch, THREADS), pairs = blocks_for(c, PICKS);
@@ -165,19 +170,19 @@ static enum rejectd_status correlations(struct backend_session *session,
     /* A grid is no deeper; and scratch in global memory is large. */
     const size_t chunk = chunk_of(session, epoch_bytes, fits ? 32768 : PANEL_EPOCHS);
     if (fits)
-        CUDA_TRY(cudaFuncSetAttribute((const void *)correlate<Work>,
+        CUDA_TRY(cudaFuncSetAttribute((const void *)correlate<Sample>,
                                       cudaFuncAttributeMaxDynamicSharedMemorySize, (int)own));
     for (size_t e = 0; e < session->n_epochs; e += chunk) {
         const size_t left = session->n_epochs - e, n = left < chunk ? left : chunk;
-        const Work *x;
-        TRY(session_epochs<Work>(session, e, n, &buffer, &x, error));
+        const Sample *x;
+        TRY(session_epochs<Sample>(session, e, n, &buffer, &x, error));
         TRY(sums.reserve(device, n * parts * c * 3, error));
         TRY(found.reserve(device, n * c, error));
         if (!fits)
             TRY(scratch.reserve(device, n * parts * pairs * own / sizeof(Work), error));
         const struct resampling resampling = {(uint32_t)n_resample, (uint32_t)mappings->n_samples,
                                               (uint32_t)c, (uint32_t)pitch, subsets.get()};
-        CUDA_LAUNCH((correlate<Work>), dim3(parts, pairs, (unsigned)n), dim3(THREADS),
+        CUDA_LAUNCH((correlate<Sample>), dim3(parts, pairs, (unsigned)n), dim3(THREADS),
                     fits ? own : 0, device->compute, x, resampling, weights.get(),
                     fits ? nullptr : scratch.get(), sums.get());
         CUDA_LAUNCHED("correlate");
@@ -194,5 +199,5 @@ enum rejectd_status cuda_ransac_correlations(struct backend_session *session,
                                              const struct backend_mappings *mappings, double *corr,
                                              struct rejectd_error *error)
 {
-    return FOR_WORK(session, correlations, session, mappings, corr, error);
+    return FOR_STORAGE(session, correlations, session, mappings, corr, error);
 }

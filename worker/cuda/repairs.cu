@@ -70,17 +70,18 @@ __global__ void __launch_bounds__(SOLVE_THREADS)
 
 /* rows[first + i] = weights[numbers[first + i]] . samples of the epoch; without numbers
  * weights[first + i]. */
-template <typename Work>
+template <typename Sample>
 __global__ void __launch_bounds__(APPLY_THREADS)
-    apply_weights(const Work *samples, uint32_t n_picks, uint32_t pitch, const double *weights,
-                  const uint32_t *numbers, const struct task *tasks, Work *rows)
+    apply_weights(const Sample *samples, uint32_t n_picks, uint32_t pitch, const double *weights,
+                  const uint32_t *numbers, const struct task *tasks, Sample *rows)
 {
+    typedef work_of<Sample> Work;
     enum { PANEL = 32 };
     __shared__ Work panel[PANEL][TASK_ROWS];
     const struct task task = tasks[blockIdx.x];
     const uint32_t t = blockIdx.y * APPLY_THREADS * SAMPLES + threadIdx.x;
     const bool first = t < pitch, second = t + APPLY_THREADS < pitch;
-    const Work *x = samples + (size_t)task.epoch * n_picks * pitch;
+    const Sample *x = samples + (size_t)task.epoch * n_picks * pitch;
     Work sum[TASK_ROWS][SAMPLES];
 #pragma unroll
     for (int i = 0; i < TASK_ROWS; i++)
@@ -100,9 +101,9 @@ __global__ void __launch_bounds__(APPLY_THREADS)
         __syncthreads();
         const uint32_t end = n_picks - c0 < PANEL ? n_picks - c0 : (uint32_t)PANEL;
         for (uint32_t c = 0; c < end; c++) {
-            const Work *row = x + (size_t)(c0 + c) * pitch;
-            const Work a = first ? row[t] : (Work)0;
-            const Work b = second ? row[t + APPLY_THREADS] : (Work)0;
+            const Sample *row = x + (size_t)(c0 + c) * pitch;
+            const Work a = first ? widen(row[t]) : (Work)0;
+            const Work b = second ? widen(row[t + APPLY_THREADS]) : (Work)0;
 #pragma unroll
             for (int i = 0; i < TASK_ROWS; i++) {
                 sum[i][0] += panel[c][i] * a;
@@ -114,11 +115,11 @@ __global__ void __launch_bounds__(APPLY_THREADS)
     for (int i = 0; i < TASK_ROWS; i++) {
         if ((uint32_t)i >= task.n)
             continue;
-        Work *out = rows + (size_t)(task.first + (uint32_t)i) * pitch;
+        Sample *out = rows + (size_t)(task.first + (uint32_t)i) * pitch;
         if (first)
-            out[t] = sum[i][0];
+            out[t] = narrow<Sample>(sum[i][0]);
         if (second)
-            out[t + APPLY_THREADS] = sum[i][1];
+            out[t + APPLY_THREADS] = narrow<Sample>(sum[i][1]);
     }
 }
 
@@ -154,10 +155,10 @@ static enum rejectd_status solve_chunk(struct backend_session *session, size_t e
 }
 
 /* Repairs one chunk into rows [of the chunk][pitch]. */
-template <typename Work>
-static enum rejectd_status repair_chunk(struct backend_session *session, const Work *samples,
-                                        const double *weights, struct chunk_work *work, Work *rows,
-                                        struct rejectd_error *error)
+template <typename Sample>
+static enum rejectd_status repair_chunk(struct backend_session *session, const Sample *samples,
+                                        const double *weights, struct chunk_work *work,
+                                        Sample *rows, struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
     const struct repair_lists &lists = work->lists;
@@ -165,7 +166,7 @@ static enum rejectd_status repair_chunk(struct backend_session *session, const W
     TRY(work->tasks.upload(device, lists.tasks.data(), lists.tasks.size(), error));
     if (!lists.numbers.empty())
         TRY(work->numbers.upload(device, lists.numbers.data(), lists.numbers.size(), error));
-    CUDA_LAUNCH((apply_weights<Work>),
+    CUDA_LAUNCH((apply_weights<Sample>),
                 dim3((unsigned)lists.tasks.size(), blocks_for(pitch, APPLY_THREADS * SAMPLES)),
                 dim3(APPLY_THREADS), 0, device->compute, samples, c, pitch, weights,
                 lists.numbers.empty() ? nullptr : work->numbers.get(), work->tasks.get(), rows);
@@ -178,7 +179,7 @@ static size_t plan_chunks(struct backend_session *session, bool *stay)
 {
     const struct repaired_rows &repaired = session->repaired;
     const size_t rows = repaired.first_row.back();
-    const size_t row_bytes = session->pitch * session->work_size;
+    const size_t row_bytes = session->pitch * session->sample_size;
     const size_t weight_bytes = session->n_picks * sizeof(double);
     const size_t per_epoch = rows / session->n_epochs + 1;
     /* Half at most: the grid needs its cells as well. */
@@ -186,7 +187,7 @@ static size_t plan_chunks(struct backend_session *session, bool *stay)
     return session_chunk(session, per_epoch * (weight_bytes + (*stay ? 2 : 3) * row_bytes));
 }
 
-template <typename Work>
+template <typename Sample>
 static enum rejectd_status repair_all(struct backend_session *session, const double *precision,
                                       const struct backend_weights *given,
                                       struct rejectd_error *error)
@@ -207,30 +208,30 @@ static enum rejectd_status repair_all(struct backend_session *session, const dou
         TRY(device_precision.upload(device, precision, c * c, error));
     const size_t chunk = plan_chunks(session, &stay);
     if (stay)
-        TRY(repaired.on_device.reserve(device, n_rows * pitch * sizeof(Work), error));
+        TRY(repaired.on_device.reserve(device, n_rows * pitch * sizeof(Sample), error));
     else
-        repaired.on_host.resize(n_rows * pitch * sizeof(Work));
+        repaired.on_host.resize(n_rows * pitch * sizeof(Sample));
     for (size_t e = 0; e < n_epochs; e += chunk) {
         const size_t left = n_epochs - e, n = left < chunk ? left : chunk;
         const size_t first = repaired.first_row[e], rows = repaired.first_row[e + n] - first;
-        const Work *samples;
+        const Sample *samples;
         if (rows == 0)
             continue;
         repairs_list(session, e, n, given, &work.lists);
         CUDA_LAUNCHED("lists_of_repairs");
-        TRY(session_epochs<Work>(session, e, n, &work.samples, &samples, error));
-        Work *out = (Work *)repaired.on_device.get() + first * pitch;
+        TRY(session_epochs<Sample>(session, e, n, &work.samples, &samples, error));
+        Sample *out = (Sample *)repaired.on_device.get() + first * pitch;
         if (!stay) {
-            TRY(work.rows.reserve(device, rows * pitch * sizeof(Work), error));
-            out = (Work *)work.rows.get();
+            TRY(work.rows.reserve(device, rows * pitch * sizeof(Sample), error));
+            out = (Sample *)work.rows.get();
         }
         if (given == nullptr)
             TRY(solve_chunk(session, e, n, device_precision.get(), &work, error));
         const double *weights = given != nullptr ? device_weights.get() : work.weights.get();
-        TRY(repair_chunk<Work>(session, samples, weights, &work, out, error));
+        TRY(repair_chunk<Sample>(session, samples, weights, &work, out, error));
         if (!stay)
-            TRY(download(device, (Work *)repaired.on_host.data() + first * pitch, out, rows * pitch,
-                         error));
+            TRY(download(device, (Sample *)repaired.on_host.data() + first * pitch, out,
+                         rows * pitch, error));
         TRY(device_wait(device, error));
         TRY(session_advance(session, (double)(e + n) / (double)n_epochs, error));
     }
@@ -253,7 +254,7 @@ enum rejectd_status cuda_interpolate_epochs(struct backend_session *session,
 {
     forget_predictions(session);
     repairs_take(session, repairs);
-    return FOR_WORK(session, repair_all, session, precision, nullptr, error);
+    return FOR_STORAGE(session, repair_all, session, precision, nullptr, error);
 }
 
 enum rejectd_status cuda_weigh_epochs(struct backend_session *session,
@@ -263,17 +264,18 @@ enum rejectd_status cuda_weigh_epochs(struct backend_session *session,
 {
     forget_predictions(session);
     repairs_take(session, repairs);
-    return FOR_WORK(session, repair_all, session, nullptr, weights, error);
+    return FOR_STORAGE(session, repair_all, session, nullptr, weights, error);
 }
 
-template <typename Work>
+template <typename Sample>
 static void copy_repaired(const struct backend_session *session, size_t first, size_t n,
                           double *rows)
 {
-    const Work *from = (const Work *)session->repaired.on_host.data() + first * session->pitch;
+    const Sample *from = (const Sample *)session->repaired.on_host.data() + first * session->pitch;
     for (size_t i = 0; i < n; i++)
         for (size_t t = 0; t < session->n_times; t++)
-            rows[i * session->n_times + t] = (double)from[i * session->pitch + t];
+            rows[i * session->n_times + t] =
+                (double)widen(from[i * session->pitch + t]) * session->unit;
 }
 
 enum rejectd_status cuda_read_repaired(struct backend_session *session, size_t epoch, size_t value,
@@ -285,16 +287,13 @@ enum rejectd_status cuda_read_repaired(struct backend_session *session, size_t e
         return REJECTD_OK;
     if (repaired.on_host.empty()) {
         /* Whoever reads one epoch reads the others, too. */
-        repaired.on_host.resize(repaired.first_row.back() * session->pitch * session->work_size);
+        repaired.on_host.resize(repaired.first_row.back() * session->pitch * session->sample_size);
         TRY(download(session->device, repaired.on_host.data(), repaired.on_device.get(),
                      repaired.on_host.size(), error));
     }
     size_t first = repaired.first_row[epoch];
     for (size_t v = 0; v < value; v++)
         first += repairs_prefix(repaired, v, epoch);
-    if (session->work == REJECTD_FLOAT32)
-        copy_repaired<float>(session, first, n, rows);
-    else
-        copy_repaired<double>(session, first, n, rows);
+    FOR_STORAGE(session, copy_repaired, session, first, n, rows);
     return REJECTD_OK;
 }

@@ -11,9 +11,9 @@ static size_t bytes_of(const struct resident &one)
 }
 
 static bool has_samples_of(const struct resident &one, const struct backend_samples *samples,
-                           enum rejectd_dtype work)
+                           enum rejectd_dtype storage)
 {
-    return one.work == work && one.dtype == samples->dtype &&
+    return one.storage == storage && one.dtype == samples->dtype &&
            one.n_epochs == samples->content_epochs && one.n_times == samples->n_times &&
            one.picks.size() == samples->n_picks &&
            memcmp(one.picks.data(), samples->picks, samples->n_picks * sizeof(size_t)) == 0 &&
@@ -22,11 +22,11 @@ static bool has_samples_of(const struct resident &one, const struct backend_samp
 
 std::shared_ptr<resident> residents_take(struct backend_device *device,
                                          const struct backend_samples *samples,
-                                         enum rejectd_dtype work)
+                                         enum rejectd_dtype storage)
 {
     const locked guard(device->lock);
     for (auto at = device->residents.begin(); at != device->residents.end(); ++at) {
-        if (!has_samples_of(**at, samples, work))
+        if (!has_samples_of(**at, samples, storage))
             continue;
         const std::shared_ptr<resident> found = *at;
         device->residents.splice(device->residents.begin(), device->residents, at);

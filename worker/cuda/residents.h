@@ -38,10 +38,11 @@ struct cells_memo {
 struct resident {
     char content[REJECTD_CONTENT_SIZE]; /* "": unlisted */
     enum rejectd_dtype dtype;           /* of the content: equal bytes may be either */
-    enum rejectd_dtype work;
+    enum rejectd_dtype storage;         /* what samples are kept as */
+    double unit;                        /* a sample is the value kept times this */
     size_t n_epochs, n_times, pitch;
     std::vector<size_t> picks;
-    device_array<unsigned char> samples; /* [E][C][pitch] of the work type, zero beyond n_times */
+    device_array<unsigned char> samples; /* [E][C][pitch], zero beyond n_times */
     device_array<double> ptp;            /* [E][C] */
     std::vector<double> host_ptp;        /* the same; empty until asked for */
     std::vector<search_memo> searches;   /* the latest last */
@@ -56,7 +57,7 @@ struct resident {
  * there is none. */
 std::shared_ptr<resident> residents_take(struct backend_device *device,
                                          const struct backend_samples *samples,
-                                         enum rejectd_dtype work);
+                                         enum rejectd_dtype storage);
 /* Lists a resident that the session is filling; it must be complete before another session opens.
  */
 void residents_add(struct backend_device *device, const std::shared_ptr<resident> &added);

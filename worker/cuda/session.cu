@@ -2,7 +2,7 @@
  * Opening a session, and the way of samples from the host to the device.
  *
  * Samples go through pinned staging buffers: while one is copied to the device, host threads fill
- * the next, and a kernel spreads the one before into rows of the work type. On the way in the
+ * the next, and a kernel spreads the one before into rows, rounding them. On the way in the
  * amplitudes of whole sessions are taken, while the rows are in the cache.
  */
 #include "worker/cuda/session.h"
@@ -13,6 +13,7 @@
 
 #include "worker/cuda/amplitudes.h"
 #include "worker/cuda/foresight.h"
+#include "worker/cuda/units.h"
 
 enum { SPREAD_THREADS = 256, COPY_THREADS = 16 };
 
@@ -25,16 +26,26 @@ enum rejectd_status session_advance(const struct backend_session *session, doubl
     return REJECTD_OK;
 }
 
-/* to [rows][pitch] = from [rows][n_times], zero beyond. */
-template <typename Work, typename Sample>
+/* A sample of a dataset, as it is kept: rounded once. */
+template <typename Sample, typename From> __device__ Sample keep(From x, double scale)
+{
+    if constexpr (sizeof(Sample) == 2)
+        return narrow<Sample>((double)x * scale);
+    else
+        return (Sample)x;
+}
+
+/* to [rows][pitch] = from [rows][n_times] times scale, zero beyond. */
+template <typename Sample, typename From>
 __global__ void __launch_bounds__(SPREAD_THREADS)
-    spread(const Sample *from, size_t n_rows, uint32_t n_times, uint32_t pitch, Work *to)
+    spread(const From *from, size_t n_rows, uint32_t n_times, uint32_t pitch, double scale,
+           Sample *to)
 {
     const size_t n = n_rows * pitch, step = (size_t)gridDim.x * blockDim.x;
     for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
         const size_t row = i / pitch;
         const uint32_t t = (uint32_t)(i - row * pitch);
-        to[i] = t < n_times ? (Work)from[row * n_times + t] : (Work)0;
+        to[i] = keep<Sample>(t < n_times ? from[row * n_times + t] : (From)0, scale);
     }
 }
 
@@ -68,35 +79,40 @@ static void fill_slot(const struct backend_session *session, const struct transf
     }
 }
 
-template <typename Work>
+template <typename Sample>
 static enum rejectd_status spread_slot(struct backend_session *session, const void *slot, size_t n,
                                        void *to, struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
     const unsigned blocks = blocks_for(n * session->pitch, 4 * SPREAD_THREADS);
     const uint32_t n_times = (uint32_t)session->n_times, pitch = (uint32_t)session->pitch;
+    const double scale = 1.0 / session->unit;
     if (session->samples.dtype == REJECTD_FLOAT32)
-        CUDA_LAUNCH((spread<Work, float>), dim3(blocks), dim3(SPREAD_THREADS), 0, device->compute,
-                    (const float *)slot, n, n_times, pitch, (Work *)to);
+        CUDA_LAUNCH((spread<Sample, float>), dim3(blocks), dim3(SPREAD_THREADS), 0, device->compute,
+                    (const float *)slot, n, n_times, pitch, scale, (Sample *)to);
     else
-        CUDA_LAUNCH((spread<Work, double>), dim3(blocks), dim3(SPREAD_THREADS), 0, device->compute,
-                    (const double *)slot, n, n_times, pitch, (Work *)to);
+        CUDA_LAUNCH((spread<Sample, double>), dim3(blocks), dim3(SPREAD_THREADS), 0,
+                    device->compute, (const double *)slot, n, n_times, pitch, scale, (Sample *)to);
     CUDA_LAUNCHED("spread");
     return REJECTD_OK;
+}
+
+template <typename Sample>
+static enum rejectd_status amplitudes_there(struct backend_session *session, const void *rows,
+                                            size_t n, double *ptp, struct rejectd_error *error)
+{
+    return amplitudes_of_rows<Sample>(session->device, session->device->compute,
+                                      (const Sample *)rows, n, session->pitch, session->n_times,
+                                      session->unit, ptp, error);
 }
 
 /* Takes the amplitudes of rows that are there, if somebody wants them. */
 static enum rejectd_status take_amplitudes(struct backend_session *session, const void *rows,
                                            size_t n, double *ptp, struct rejectd_error *error)
 {
-    struct backend_device *device = session->device;
     if (ptp == nullptr)
         return REJECTD_OK;
-    if (session->work == REJECTD_FLOAT32)
-        return amplitudes_of_rows<float>(device, device->compute, (const float *)rows, n,
-                                         session->pitch, session->n_times, ptp, error);
-    return amplitudes_of_rows<double>(device, device->compute, (const double *)rows, n,
-                                      session->pitch, session->n_times, ptp, error);
+    return FOR_STORAGE(session, amplitudes_there, session, rows, n, ptp, error);
 }
 
 /* Sends rows of a transfer to `to`, through one slot after the other. The copy stream does nothing
@@ -108,11 +124,11 @@ static enum rejectd_status send_rows(struct backend_session *session,
 {
     struct backend_device *device = session->device;
     const size_t per_slot = STAGING_BYTES / transfer->row_bytes;
-    const size_t work_row = session->pitch * session->work_size;
+    const size_t row_bytes = session->pitch * session->sample_size;
     for (size_t first = 0, turn = 0; first < n_rows; first += per_slot, turn++) {
         const size_t n = n_rows - first < per_slot ? n_rows - first : per_slot;
         struct staging_slot *slot = &device->slots[turn % STAGING_SLOTS];
-        char *rows = (char *)to + first * work_row;
+        char *rows = (char *)to + first * row_bytes;
         CUDA_TRY(cudaEventSynchronize(slot->copied));
         fill_slot(session, transfer, first_epoch, first, n, (char *)slot->host);
         CUDA_TRY(cudaStreamWaitEvent(device->copy, slot->taken, 0));
@@ -120,7 +136,7 @@ static enum rejectd_status send_rows(struct backend_session *session,
                                  cudaMemcpyHostToDevice, device->copy));
         CUDA_TRY(cudaEventRecord(slot->copied, device->copy));
         CUDA_TRY(cudaStreamWaitEvent(device->compute, slot->copied, 0));
-        TRY(FOR_WORK(session, spread_slot, session, slot->device, n, rows, error));
+        TRY(FOR_STORAGE(session, spread_slot, session, slot->device, n, rows, error));
         CUDA_TRY(cudaEventRecord(slot->taken, device->compute));
         TRY(take_amplitudes(session, rows, n, ptp != nullptr ? ptp + first : nullptr, error));
         if (foresight != nullptr)
@@ -145,8 +161,8 @@ static enum rejectd_status send_long_rows(struct backend_session *session,
         const size_t at = epoch * s->n_channels + session->picks[pick];
         CUDA_TRY(cudaMemcpyAsync(raw.get(), (const char *)s->data + at * transfer->row_bytes,
                                  transfer->row_bytes, cudaMemcpyHostToDevice, device->compute));
-        char *place = (char *)to + row * session->pitch * session->work_size;
-        TRY(FOR_WORK(session, spread_slot, session, raw.get(), 1, place, error));
+        char *place = (char *)to + row * session->pitch * session->sample_size;
+        TRY(FOR_STORAGE(session, spread_slot, session, raw.get(), 1, place, error));
         TRY(take_amplitudes(session, place, 1, ptp != nullptr ? ptp + row : nullptr, error));
     }
     return device_wait(device, error);
@@ -179,7 +195,7 @@ enum rejectd_status session_fetch(struct backend_session *session, size_t e, siz
 /* What a session needs beside its samples to get anywhere: a block of one panel or so. */
 static size_t working_bytes(const struct backend_session *session, size_t sample_bytes)
 {
-    const size_t pick = 3 * session->n_epochs * session->pitch * session->work_size;
+    const size_t pick = 3 * session->n_epochs * session->pitch * session->sample_size;
     const size_t some = PANEL_PICKS / 4;
     return session->n_picks > some ? some * pick : session->n_picks * pick + sample_bytes / 8;
 }
@@ -194,12 +210,14 @@ static enum rejectd_status bring_samples(struct backend_session *session,
     if (!made)
         return REJECTD_FAIL_MEMORY(error, sizeof(resident));
     made->dtype = s->dtype;
-    made->work = session->work;
+    made->storage = session->storage;
+    made->unit = session->unit;
     made->n_epochs = session->n_epochs;
     made->n_times = session->n_times;
     made->pitch = session->pitch;
     made->picks = session->picks;
-    TRY(made->samples.reserve(session->device, rows * session->pitch * session->work_size, error));
+    TRY(made->samples.reserve(session->device, rows * session->pitch * session->sample_size,
+                              error));
     TRY(made->ptp.reserve(session->device, rows, error));
     const bool complete = s->content_first == 0 && s->n_epochs == s->content_epochs;
     const bool listed = s->content != nullptr && complete;
@@ -223,15 +241,18 @@ static enum rejectd_status place_samples(struct backend_session *session,
                                          struct rejectd_error *error)
 {
     const struct backend_samples *s = &session->samples;
-    const size_t epoch_bytes = session->n_picks * session->pitch * session->work_size;
+    const size_t epoch_bytes = session->n_picks * session->pitch * session->sample_size;
     const size_t bytes = session->n_epochs * epoch_bytes;
     if (s->content != nullptr)
-        session->shared = residents_take(session->device, s, session->work);
+        session->shared = residents_take(session->device, s, session->storage);
     if (session->shared) {
         session->first_sample = session->shared->samples.get() + s->content_first * epoch_bytes;
+        session->unit = session->shared->unit;
         session->whole = session->reused = true;
         return REJECTD_OK;
     }
+    if (session->storage == REJECTD_FLOAT16)
+        session->unit = unit_for_float16(s, session->options.n_threads);
     if (bytes + working_bytes(session, bytes) > device_available(session->device))
         return REJECTD_OK;
     const enum rejectd_status status = bring_samples(session, error);
@@ -242,6 +263,14 @@ static enum rejectd_status place_samples(struct backend_session *session,
     session->predictions.clear();
     session->shared.reset();
     return REJECTD_OK;
+}
+
+/* cuBLAS multiplies bfloat16 from compute capability 8.0 on; elsewhere float32 is better still. */
+enum rejectd_dtype cuda_precision(const struct backend_options *options)
+{
+    return options->precision == REJECTD_BFLOAT16 && !options->device->multiplies_bfloat16
+               ? REJECTD_FLOAT32
+               : options->precision;
 }
 
 enum rejectd_status session_open(const struct backend_samples *samples,
@@ -261,8 +290,10 @@ enum rejectd_status session_open(const struct backend_samples *samples,
     made->samples = *samples;
     made->picks.assign(samples->picks, samples->picks + samples->n_picks);
     made->options = *options;
-    made->work = options->precision;
-    made->work_size = made->work == REJECTD_FLOAT64 ? sizeof(double) : sizeof(float);
+    made->storage = cuda_precision(options);
+    made->sample_size = storage_bytes(made->storage);
+    made->work_size = arithmetic_bytes(made->storage);
+    made->unit = 1.0;
     made->n_epochs = samples->n_epochs;
     made->n_picks = samples->n_picks;
     made->n_times = samples->n_times;
@@ -302,7 +333,7 @@ static size_t fitting(size_t available, size_t item_bytes, size_t n, size_t pane
 size_t session_block(struct backend_session *session, size_t pick_bytes)
 {
     size_t available = device_available(session->device);
-    const size_t row_bytes = session->n_epochs * session->pitch * session->work_size;
+    const size_t row_bytes = session->n_epochs * session->pitch * session->sample_size;
     if (!session->whole) {
         pick_bytes += row_bytes;
         available += session->block.bytes();
@@ -314,7 +345,7 @@ size_t session_block(struct backend_session *session, size_t pick_bytes)
 size_t session_chunk(struct backend_session *session, size_t epoch_bytes)
 {
     if (!session->whole)
-        epoch_bytes += session->n_picks * session->pitch * session->work_size;
+        epoch_bytes += session->n_picks * session->pitch * session->sample_size;
     /* Some is left for the tables that go with a chunk. */
     const size_t available = device_available(session->device) / 4 * 3;
     const size_t n = fitting(available, epoch_bytes, session->n_epochs, PANEL_EPOCHS);

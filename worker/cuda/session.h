@@ -1,9 +1,13 @@
 /*
  * What the files of the cuda backend share: the session and the ways into its samples.
  *
- * Samples live on the device as [E][C][pitch] of the work type (float64 or float32, the precision
- * of the arithmetic): the picks alone, rows padded with zeros to a multiple of 32 samples, so that
- * every warp reads whole lines and zero columns add nothing to any sum of squares.
+ * Samples live on the device as [E][C][pitch] of the type that the precision keeps them as
+ * (storage.h): the picks alone, rows padded with zeros to a multiple of 32 samples, so that every
+ * warp reads whole lines and zero columns add nothing to any sum of squares.
+ *
+ * float16 has no range for volts or tesla: there a sample is the value kept times the session's
+ * unit, a power of two, so that nothing is rounded by it. What is reckoned stays in that unit;
+ * amplitudes, losses and rows that leave are multiplied by it. Elsewhere the unit is 1.
  *
  * Where they fit, a session holds them all ("whole"). Where they don't, they stay on the host and
  * pass through the device in pieces: blocks of picks for what is done channel by channel, chunks
@@ -20,6 +24,7 @@
 #include "worker/cuda/device.h"
 #include "worker/cuda/residents.h"
 #include "worker/cuda/sizes.h"
+#include "worker/cuda/storage.h"
 
 /* Repaired rows, value by value, epoch by epoch, in the order of the lists. */
 struct repaired_rows {
@@ -28,7 +33,7 @@ struct repaired_rows {
     std::vector<uint16_t> prefix; /* [n_values][E] */
     size_t n_values;
     std::vector<size_t> first_row;         /* [E + 1] first row of each epoch, of all values */
-    device_array<unsigned char> on_device; /* [rows][pitch] of the work type, or empty */
+    device_array<unsigned char> on_device; /* [rows][pitch] as samples are kept, or empty */
     std::vector<unsigned char> on_host;    /* the same, where there was no room or it was read */
 };
 
@@ -37,8 +42,9 @@ struct backend_session {
     struct backend_samples samples;
     std::vector<size_t> picks;
     struct backend_options options;
-    enum rejectd_dtype work;
-    size_t work_size;
+    enum rejectd_dtype storage; /* what samples, predictions and repaired rows are kept as */
+    double unit;
+    size_t sample_size, work_size; /* bytes of what is kept, and of what is reckoned with */
     size_t n_epochs, n_picks, n_times, pitch;
     std::shared_ptr<resident> shared; /* has the samples, unless streamed */
     bool whole;
@@ -59,15 +65,15 @@ struct backend_session {
 
 /* The rows of a block of picks, for kernels: row r < n_epochs is an epoch, the others predictions.
  */
-template <typename Work> struct row_view {
-    const Work *samples;   /* of the block's first pick in the first epoch */
+template <typename Sample> struct row_view {
+    const Sample *samples; /* of the block's first pick in the first epoch */
     size_t samples_stride; /* from epoch to epoch, in samples */
-    const Work *predictions;
+    const Sample *predictions;
     size_t predictions_stride;
     uint32_t n_epochs;
     uint32_t pitch;
 
-    __device__ const Work *row(uint32_t row, uint32_t pick) const
+    __device__ const Sample *row(uint32_t row, uint32_t pick) const
     {
         return row < n_epochs
                    ? samples + row * samples_stride + (size_t)pick * pitch
@@ -83,9 +89,11 @@ enum rejectd_status session_open(const struct backend_samples *samples,
                                  const struct backend_options *options,
                                  struct backend_session **session, struct rejectd_error *error);
 void session_close(struct backend_session *session);
+/* What samples are kept as where these options ask for a precision. */
+enum rejectd_dtype cuda_precision(const struct backend_options *options);
 
 /* Copies picks first..first+count-1 of epochs e..e+n-1 from the host to `to` [n][count][pitch] of
- * the work type. They are there for what is queued on the compute stream next. */
+ * what samples are kept as. They are there for what is queued on the compute stream next. */
 enum rejectd_status session_fetch(struct backend_session *session, size_t e, size_t n, size_t first,
                                   size_t count, void *to, struct rejectd_error *error);
 
@@ -98,52 +106,55 @@ size_t session_block(struct backend_session *session, size_t pick_bytes);
 size_t session_chunk(struct backend_session *session, size_t epoch_bytes);
 
 /* The samples of a block of picks, brought here if need be; valid until the next call. */
-template <typename Work>
+template <typename Sample>
 enum rejectd_status session_rows(struct backend_session *session, size_t first, size_t count,
-                                 struct row_view<Work> *view, struct rejectd_error *error)
+                                 struct row_view<Sample> *view, struct rejectd_error *error)
 {
     const size_t n = session->n_epochs;
     if (session->whole) {
-        *view = row_view<Work>{(const Work *)session->first_sample + first * session->pitch,
-                               session->n_picks * session->pitch,
-                               nullptr,
-                               0,
-                               (uint32_t)n,
-                               (uint32_t)session->pitch};
+        *view = row_view<Sample>{(const Sample *)session->first_sample + first * session->pitch,
+                                 session->n_picks * session->pitch,
+                                 nullptr,
+                                 0,
+                                 (uint32_t)n,
+                                 (uint32_t)session->pitch};
         return REJECTD_OK;
     }
-    TRY(session->block.reserve(session->device, n * count * session->pitch * sizeof(Work), error));
+    TRY(session->block.reserve(session->device, n * count * session->pitch * sizeof(Sample),
+                               error));
     TRY(session_fetch(session, 0, n, first, count, session->block.get(), error));
-    *view = row_view<Work>{(const Work *)session->block.get(),
-                           count * session->pitch,
-                           nullptr,
-                           0,
-                           (uint32_t)n,
-                           (uint32_t)session->pitch};
+    *view = row_view<Sample>{(const Sample *)session->block.get(),
+                             count * session->pitch,
+                             nullptr,
+                             0,
+                             (uint32_t)n,
+                             (uint32_t)session->pitch};
     return REJECTD_OK;
 }
 
 /* All picks of a chunk of epochs [n][C][pitch]: in place, or brought to `buffer`. */
-template <typename Work>
+template <typename Sample>
 enum rejectd_status session_epochs(struct backend_session *session, size_t e, size_t n,
-                                   device_array<unsigned char> *buffer, const Work **samples,
+                                   device_array<unsigned char> *buffer, const Sample **samples,
                                    struct rejectd_error *error)
 {
     const size_t epoch = session->n_picks * session->pitch;
     if (session->whole) {
-        *samples = (const Work *)session->first_sample + e * epoch;
+        *samples = (const Sample *)session->first_sample + e * epoch;
         return REJECTD_OK;
     }
-    TRY(buffer->reserve(session->device, n * epoch * sizeof(Work), error));
+    TRY(buffer->reserve(session->device, n * epoch * sizeof(Sample), error));
     TRY(session_fetch(session, e, n, 0, session->n_picks, buffer->get(), error));
-    *samples = (const Work *)buffer->get();
+    *samples = (const Sample *)buffer->get();
     return REJECTD_OK;
 }
 
-/* Calls a template of the work type. */
-#define FOR_WORK(session, function, ...)                                                           \
-    ((session)->work == REJECTD_FLOAT32 ? function<float>(__VA_ARGS__)                             \
-                                        : function<double>(__VA_ARGS__))
+/* Calls a template of what samples are kept as. */
+#define FOR_STORAGE(session, function, ...)                                                        \
+    ((session)->storage == REJECTD_FLOAT64   ? function<double>(__VA_ARGS__)                       \
+     : (session)->storage == REJECTD_FLOAT32 ? function<float>(__VA_ARGS__)                        \
+     : (session)->storage == REJECTD_FLOAT16 ? function<__half>(__VA_ARGS__)                       \
+                                             : function<__nv_bfloat16>(__VA_ARGS__))
 
 /* The operations of backend.h, one file each. */
 enum rejectd_status cuda_peak_to_peak(struct backend_session *session, double *ptp,

@@ -2,6 +2,8 @@
 #ifndef WORKER_CUDA_SIZES_H
 #define WORKER_CUDA_SIZES_H
 
+#include <rejectd/types.h>
+
 /* Products are made of this many picks and epochs at a time, from the first on, because cuBLAS may
  * add up another shape in another order. Blocks and chunks are multiples. */
 enum { PANEL_PICKS = 128, PANEL_EPOCHS = 64 };
@@ -12,5 +14,15 @@ enum { PITCH_SAMPLES = 32 };
 /* Buffers through which samples go to the device. Small enough that what host threads write is
  * still in their caches when the device fetches it. */
 enum { STAGING_SLOTS = 4, STAGING_BYTES = 8 << 20 };
+
+/* Bytes of a sample that is kept, and of one that is reckoned with. */
+static inline size_t storage_bytes(enum rejectd_dtype precision)
+{
+    return precision == REJECTD_FLOAT64 ? 8 : (precision == REJECTD_FLOAT32 ? 4 : 2);
+}
+static inline size_t arithmetic_bytes(enum rejectd_dtype precision)
+{
+    return precision == REJECTD_FLOAT64 ? 8 : 4;
+}
 
 #endif

@@ -16,7 +16,7 @@ struct block_work {
 };
 
 /* What losses were made of before: the losses of the last predict(), ranks given by the host. */
-template <typename Work>
+template <typename Sample>
 static enum rejectd_status
 given_losses(struct backend_session *session, const struct backend_splits *splits,
              const uint32_t *order, const double *ptp, double *losses, struct rejectd_error *error)
@@ -31,14 +31,14 @@ given_losses(struct backend_session *session, const struct backend_splits *split
     const size_t block = session_block(session, pick_bytes);
     for (size_t i = 0; i < session->count; i += block) {
         const size_t left = session->count - i, count = left < block ? left : block;
-        struct row_view<Work> view;
-        TRY(session_rows<Work>(session, session->first + i, count, &view, error));
-        view.predictions = (const Work *)session->predictions.get() + i * session->pitch;
+        struct row_view<Sample> view;
+        TRY(session_rows<Sample>(session, session->first + i, count, &view, error));
+        view.predictions = (const Sample *)session->predictions.get() + i * session->pitch;
         view.predictions_stride = session->count * session->pitch;
         TRY(ranks_take(session, order + i * m, ptp + i * m, count, m, &work.ranks, error));
         TRY(work.losses.reserve(session->device, count * m, error));
-        TRY(losses_compute<Work>(session, view, count, &folds, &work.ranks, &work.scratch,
-                                 work.losses.get(), error));
+        TRY(losses_compute<Sample>(session, view, count, &folds, &work.ranks, &work.scratch,
+                                   work.losses.get(), error));
         TRY(download(session->device, losses + i * m, work.losses.get(), count * m, error));
         TRY(session_advance(session, (double)(i + count) / (double)session->count, error));
     }
@@ -50,10 +50,10 @@ enum rejectd_status cuda_threshold_losses(struct backend_session *session,
                                           const uint32_t *order, const double *ptp, double *losses,
                                           struct rejectd_error *error)
 {
-    return FOR_WORK(session, given_losses, session, splits, order, ptp, losses, error);
+    return FOR_STORAGE(session, given_losses, session, splits, order, ptp, losses, error);
 }
 
-template <typename Work>
+template <typename Sample>
 static enum rejectd_status search_block(struct backend_session *session, struct loss_folds *folds,
                                         const double *ptp, size_t first, size_t count,
                                         const struct backend_search *search,
@@ -63,29 +63,30 @@ static enum rejectd_status search_block(struct backend_session *session, struct 
     struct backend_device *device = session->device;
     const size_t n = session->n_epochs, pitch = session->pitch;
     const bool predicted = !session->weights.empty();
-    struct row_view<Work> view;
-    const Work *rows = nullptr;
+    struct row_view<Sample> view;
+    const Sample *rows = nullptr;
     if (predicted) {
         TRY(work->predicted_ptp.reserve(device, n * count, error));
         if (session->materialised) {
-            rows = (const Work *)session->predictions.get();
+            rows = (const Sample *)session->predictions.get();
         } else {
-            TRY(work->predictions.reserve(device, n * count * pitch * sizeof(Work), error));
-            rows = (const Work *)work->predictions.get();
-            TRY(predictions_make<Work>(session, first, count, (Work *)work->predictions.get(),
-                                       error));
+            TRY(work->predictions.reserve(device, n * count * pitch * sizeof(Sample), error));
+            rows = (const Sample *)work->predictions.get();
+            TRY(predictions_make<Sample>(session, first, count, (Sample *)work->predictions.get(),
+                                         error));
         }
-        TRY(amplitudes_of_rows<Work>(device, device->compute, rows, n * count, pitch,
-                                     session->n_times, work->predicted_ptp.get(), error));
+        TRY(amplitudes_of_rows<Sample>(device, device->compute, rows, n * count, pitch,
+                                       session->n_times, session->unit, work->predicted_ptp.get(),
+                                       error));
     }
-    TRY(session_rows<Work>(session, first, count, &view, error));
+    TRY(session_rows<Sample>(session, first, count, &view, error));
     view.predictions = rows;
     view.predictions_stride = count * pitch;
     TRY(ranks_make(session, ptp, predicted ? work->predicted_ptp.get() : nullptr, first, count,
                    &work->ranks, error));
     TRY(work->losses.reserve(device, count * folds->n_rows, error));
-    TRY(losses_compute<Work>(session, view, count, folds, &work->ranks, &work->scratch,
-                             work->losses.get(), error));
+    TRY(losses_compute<Sample>(session, view, count, folds, &work->ranks, &work->scratch,
+                               work->losses.get(), error));
     return search_picks(session, &work->ranks, count, work->losses.get(), search, thresholds,
                         losses, error);
 }
@@ -99,7 +100,7 @@ static size_t search_block_bytes(const struct backend_session *session, size_t n
     size_t bytes = loss_pick_bytes(session, n_folds, n_rows) + ranks_pick_bytes(n_rows) +
                    n_rows * sizeof(double) + search_pick_bytes(search, n_rows) + n * sizeof(double);
     if (predictions)
-        bytes += n * session->pitch * session->work_size;
+        bytes += n * session->pitch * session->sample_size;
     return bytes;
 }
 
@@ -114,7 +115,7 @@ bool thresholds_fit_at_once(struct backend_session *session)
 /* What a block takes however many picks it has: the chunks that products are made of. */
 static size_t search_fixed_bytes(const struct backend_session *session)
 {
-    const size_t panel = PANEL_EPOCHS * session->pitch * session->work_size;
+    const size_t panel = PANEL_EPOCHS * session->pitch * session->sample_size;
     const size_t width = session->n_picks < PANEL_PICKS ? session->n_picks : (size_t)PANEL_PICKS;
     return panel * width + (session->whole ? 0 : panel * session->n_picks);
 }
@@ -146,7 +147,7 @@ static bool make_room(struct backend_session *session, size_t count, struct bloc
     return count > 1;
 }
 
-template <typename Work>
+template <typename Sample>
 static enum rejectd_status search_all(struct backend_session *session,
                                       const struct backend_splits *splits,
                                       const struct backend_search *search, double *thresholds,
@@ -180,8 +181,8 @@ static enum rejectd_status search_all(struct backend_session *session,
         const size_t left = session->count - i;
         count = left < block ? left : block;
         const enum rejectd_status status =
-            search_block<Work>(session, &folds, ptp, session->first + i, count, search, &work,
-                               thresholds + i, losses + i, error);
+            search_block<Sample>(session, &folds, ptp, session->first + i, count, search, &work,
+                                 thresholds + i, losses + i, error);
         if (status == REJECTD_DEVICE_MEMORY && make_room(session, count, &work, &block)) {
             count = 0;
             continue;
@@ -255,7 +256,7 @@ enum rejectd_status cuda_search_thresholds(struct backend_session *session,
                                            const struct backend_search *search, double *thresholds,
                                            double *losses, struct rejectd_error *error)
 {
-    TRY(FOR_WORK(session, search_all, session, splits, search, thresholds, losses, error));
+    TRY(FOR_STORAGE(session, search_all, session, splits, search, thresholds, losses, error));
     if (remembers(session))
         remember(session, search, thresholds, losses);
     return REJECTD_OK;

@@ -176,6 +176,12 @@ static enum rejectd_status reference_read_repaired(struct backend_session *sessi
     return REJECTD_OK;
 }
 
+static enum rejectd_dtype reference_precision(const struct backend_options *options)
+{
+    (void)options;
+    return REJECTD_FLOAT64;
+}
+
 const struct backend reference_backend = {
     .version = BACKEND_VERSION,
     .name = "reference",
@@ -192,4 +198,5 @@ const struct backend reference_backend = {
     .local_cv_losses = reference_local_cv_losses,
     .ransac_correlations = reference_ransac_correlations,
     .global_losses = reference_global_losses,
+    .precision = reference_precision,
 };

@@ -4,6 +4,7 @@
  * Environment, read at the first use of a device and at control_reset():
  *   REJECTD_EMULATED_DEVICES       how many devices there are: 0.., default 1
  *   REJECTD_EMULATED_MEMORY        bytes of memory of each, default 2 GiB
+ *   REJECTD_EMULATED_CAPABILITY    compute capability, ten times: default 80
  *   REJECTD_EMULATED_THREADS       operating system threads that share the blocks of a launch,
  *                                  default 1; always 1 with AddressSanitizer
  *   REJECTD_EMULATED_LAUNCH_LIMIT  launches (of the process) that succeed; the next one is lost,
