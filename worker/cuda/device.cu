@@ -6,9 +6,10 @@
 #include <cstring>
 #include <new>
 
+#include "worker/cuda/map_sets.h"
 #include "worker/cuda/residents.h"
 
-/* Of the free memory, what a budget of 0 leaves to the driver and to cuBLAS. */
+/* Of the free memory, what a budget of 0 leaves to the driver, to cuBLAS and to cuSOLVER. */
 static const double share_of_free = 0.92;
 
 static uint64_t fault_from_environment(void)
@@ -47,6 +48,15 @@ enum rejectd_status device_check_blas(struct backend_device *device, cublasStatu
                         what, error);
 }
 
+enum rejectd_status device_check_solver(struct backend_device *device, cusolverStatus_t result,
+                                        const char *what, struct rejectd_error *error)
+{
+    if (result == CUSOLVER_STATUS_ALLOC_FAILED)
+        return device_check(device, cudaErrorMemoryAllocation, what, error);
+    return device_check(device, result == CUSOLVER_STATUS_SUCCESS ? cudaSuccess : cudaErrorUnknown,
+                        what, error);
+}
+
 enum rejectd_status device_launched(struct backend_device *device, const char *what,
                                     struct rejectd_error *error)
 {
@@ -75,7 +85,8 @@ static enum rejectd_status keep_pool(struct backend_device *device, struct rejec
     return REJECTD_OK;
 }
 
-/* What the first product and the first large allocation of a process cost, paid now. */
+/* What the first product, the first eigenvectors and the first large allocation of a process cost,
+ * paid now. */
 static enum rejectd_status warm_up(struct backend_device *device, struct rejectd_error *error)
 {
     const double one = 1.0, zero = 0.0;
@@ -92,7 +103,9 @@ static enum rejectd_status warm_up(struct backend_device *device, struct rejectd
                           cublasSgemm(device->blas, CUBLAS_OP_N, CUBLAS_OP_N, 64, 64, 64, &onef,
                                       (float *)x, 64, (float *)y, 64, &zerof, (float *)z, 64),
                           "sgemm", error));
-    return device_wait(device, error);
+    TRY(device_wait(device, error));
+    a.clear();
+    return map_sets_warm_up(device, error);
 }
 
 static enum rejectd_status choose_budget(struct backend_device *device, size_t budget,
@@ -118,6 +131,11 @@ static enum rejectd_status open_parts(struct backend_device *device, size_t budg
     TRY(device_check_blas(device, cublasCreate(&device->blas), "cublasCreate", error));
     TRY(device_check_blas(device, cublasSetStream(device->blas, device->compute), "cublasSetStream",
                           error));
+    TRY(device_check_solver(device, cusolverDnCreate(&device->solver), "cusolverDnCreate", error));
+    TRY(device_check_solver(device, cusolverDnSetStream(device->solver, device->compute),
+                            "cusolverDnSetStream", error));
+    TRY(device_check_solver(device, cusolverDnCreateParams(&device->solver_parameters),
+                            "cusolverDnCreateParams", error));
     TRY(open_slots(device, error));
     TRY(keep_pool(device, error));
     TRY(choose_budget(device, budget, error));
@@ -164,6 +182,10 @@ void device_close(struct backend_device *device)
         if (slot.taken != nullptr)
             cudaEventDestroy(slot.taken);
     }
+    if (device->solver_parameters != nullptr)
+        cusolverDnDestroyParams(device->solver_parameters);
+    if (device->solver != nullptr)
+        cusolverDnDestroy(device->solver);
     if (device->blas != nullptr)
         cublasDestroy(device->blas);
     if (device->copy != nullptr)

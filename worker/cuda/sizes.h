@@ -13,4 +13,8 @@ enum { PITCH_SAMPLES = 32 };
  * still in their caches when the device fetches it. */
 enum { STAGING_SLOTS = 4, STAGING_BYTES = 8 << 20 };
 
+/* Matrices of field maps are solved in sizes that are multiples of this, padded with zeros, so that
+ * sets of about the same size share a batch; and so many of them at once at most. */
+enum { MAP_RUNG = 8, MAP_BATCH = 1024 };
+
 #endif
