@@ -28,7 +28,7 @@
 
 #include <rejectd/compute.h>
 
-enum { BACKEND_VERSION = 5 };
+enum { BACKEND_VERSION = 6 };
 
 /* The samples a session works on: a view, valid as long as the session. */
 struct backend_samples {
@@ -110,6 +110,22 @@ struct backend_weights {
     const double *rows;  /* [n_rows][C]; 0 at the sensors that are repaired together */
     const uint32_t *row; /* [n_values][offsets[n_epochs]]: the row for channels[i], where it lies
                             within the prefix of the value */
+};
+
+/*
+ * Picks to predict from the others by parts of one symmetric matrix S, a set of picks left out at a
+ * time: those of a field map (worker/meg/field_map.h). Every set has its own signal-space
+ * projection P = I - basis' basis.
+ */
+struct backend_map_sets {
+    const double *matrix; /* [C][C]: S */
+    const double *scale;  /* [C]: W, above 0 */
+    double miss;          /* share of the eigenvalues' magnitudes that is left out, in (0, 1) */
+    size_t n_sets;
+    const size_t *offsets;    /* [n_sets + 1] */
+    const uint16_t *left_out; /* [offsets[n_sets]] picks, ascending in a set; 1 to C - 1 of them */
+    size_t n_basis;           /* 0: no projection */
+    const double *basis; /* [n_sets][n_basis][C]: orthonormal rows or zeros; 0 at those left out */
 };
 
 /* The folds of the local cross-validation and which epochs each consensus value keeps. */
@@ -265,6 +281,26 @@ struct backend {
                                         const struct backend_weights *weights,
                                         const struct backend_repairs *repairs,
                                         struct rejectd_error *error);
+
+    /*
+     * Optional; NULL where the host does it: the weights of every set, as mapping_solve() makes
+     * them (worker/meg/mapping.h): for b left out and R the other picks
+     *   S_bR P (W K+ W),   K = W P S_RR P W,
+     * K+ being the pseudo-inverse over the eigenvalues of largest magnitude, with their signs,
+     * until they add up to 1 - miss of all magnitudes. In float64, whatever the precision. The
+     * predictions of the last predict() are gone after it.
+     *   rows   [offsets[n_sets]][C], in the order of left_out; 0 at the picks of the set
+     *   solved [n_sets] 1, or 0 where the caller has to solve the set: the sum is so close to
+     *          1 - miss, or two eigenvalues on either side of the cut are so close in magnitude,
+     *          that rounding would decide what is kept; or no eigenvalues were found, or all are
+     *          zero. Rows of such a set are undefined.
+     * What is found for a set does not depend on the sets beside it, as far as the device's library
+     * solves a matrix of a batch alike in every batch. A call tells no fraction of itself: sets
+     * come some at a time, and what they are a part of is the caller's to know.
+     */
+    enum rejectd_status (*map_sets)(struct backend_session *session,
+                                    const struct backend_map_sets *sets, double *rows,
+                                    uint8_t *solved, struct rejectd_error *error);
 
     /* Copies repaired rows of one epoch for repairs value v, in the order of its list:
      * rows [prefix[v][epoch]][T]. */

@@ -67,6 +67,17 @@ static double cleaning_bytes(const struct needs_shape *shape, const struct needs
     return bytes.tables + 2.0 * (double)PANEL_EPOCHS * bytes.epoch;
 }
 
+/* One set of a field map, with its rows: worker/cuda/map_sets.cu. What cuSOLVER works with is taken
+ * for two matrices; it is asked for when the sets are solved. */
+static double map_bytes(const struct needs_shape *shape, const struct needs_part *part)
+{
+    if (part->kind != INTERPOLATION_FIELD_MAP || !(shape->validates || shape->cleans))
+        return 0.0;
+    const double n = (double)part->n, side = n + (double)MAP_RUNG;
+    const double rows = needs_most_set(shape, part);
+    return (3.0 * side * side + (rows + 40.0) * 3.0 * side) * (double)sizeof(double);
+}
+
 void needs_count_device(const struct needs_shape *shape, double budget, struct task_needs *needs)
 {
     static const double share_of_chunks = 0.75; /* session_chunk() */
@@ -78,13 +89,14 @@ void needs_count_device(const struct needs_shape *shape, double budget, struct t
         const double some = PANEL_PICKS / 4, n = (double)part->n;
         const double working =
             n > some ? 3.0 * some * bytes.row : 3.0 * n * bytes.row + bytes.samples / 8.0;
-        const double whole = bytes.samples + bytes.tables + working;
+        const double map = map_bytes(shape, part);
+        const double whole = bytes.samples + bytes.tables + greater(working, map);
         /* A chunk of epochs (a whole one, however few there are) with a product of it, or a block
          * of one pick. */
         const double chunk = 2.0 * (double)PANEL_EPOCHS * bytes.epoch / share_of_chunks;
         const double cleaning = cleaning_bytes(shape, part) / share_of_chunks;
-        const double least =
-            greater(bytes.tables + greater(chunk, pick_bytes(shape, &bytes, &samples)), cleaning);
+        const double step = greater(map, greater(chunk, pick_bytes(shape, &bytes, &samples)));
+        const double least = greater(bytes.tables + step, cleaning);
         needs->device_bytes =
             greater(needs->device_bytes,
                     greater(greater(whole, bytes.samples + bytes.tables + cleaning), least));

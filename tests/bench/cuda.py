@@ -8,11 +8,12 @@
 Runs bench_cuda (tests/bench/bench_cuda.c: from the host's memory, resident, and again with other
 consensus and n_interpolate) twice for each number of epochs and either precision: once for the
 times, with a fit on the processor to compare, and once with REJECTD_CUDA_TRACE for its kernels; and
-cuda_limits for what the card can do. cuda_work.py says what each kernel has to do. Beside the JSON
+cuda_limits for what the card can do. bench_maps
+maps MEG sensors on both. cuda_work.py says what each kernel has to do. Beside the JSON
 go cuda_CARD_kernels.svg (each kernel and its bound) and cuda_CARD_fits.svg (GPU and processor).
 
-Needs a GPU, the two programs and the module, Python with matplotlib, and no build tree: --folder has
-bench_cuda, cuda_limits and, unless --module says where it is, rejectd_cuda.so; the folders of a
+Needs a GPU, the three programs and the module, Python with matplotlib, and no build tree: --folder has
+bench_cuda, bench_maps, cuda_limits and, unless --module says where it is, rejectd_cuda.so; the folders of a
 build are looked through too.
 """
 
@@ -79,6 +80,20 @@ def measure_fits(program, module, arguments):
             yield fit
 
 
+def measure_maps(program, module, limits, sets):
+    """MEG: sets of sensors a second, on the GPU and on the processor, beside what a model allows."""
+    for sensors in (102, 204, 306):
+        for left_out, projectors in ((1, 0), (4, 0), (32, 0), (4, 8)):
+            command = [program, "--module", module, "--sensors", sensors, "--sets", sets,
+                       "--left-out", left_out, "--projectors", projectors]  # fmt: skip
+            maps = json.loads(run(command).stdout)
+            predicted = cuda_work.predicted_sets_per_s(sensors, left_out, limits, projectors)
+            maps["model_sets_per_s"] = round(predicted, 1)
+            print(f"maps of {sensors} without {left_out}, {projectors} projectors: "
+                  f"{maps['device_sets_per_s']} sets/s, processor {maps['host_sets_per_s']}", flush=True)  # fmt: skip
+            yield maps
+
+
 def driver():
     try:
         asked = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
@@ -94,6 +109,7 @@ def measure(arguments):
                                       "worker/cuda/rejectd_cuda.so")  # fmt: skip
     program = find(folder, "bench_cuda", "tests/bench/bench_cuda")
     limits = json.loads(run([find(folder, "cuda_limits", "tests/bench/cuda_limits")]).stdout)
+    maps = find(folder, "bench_maps", "tests/bench/bench_maps")
     return {
         "date": time.strftime("%Y-%m-%d"),
         "commit": arguments.commit or report.revision(),
@@ -102,6 +118,7 @@ def measure(arguments):
         "machine": report.machine(),
         "limits": limits,
         "fits": list(measure_fits(program, module, arguments)),
+        "maps": list(measure_maps(maps, module, limits, arguments.sets)),
     }
 
 
@@ -149,6 +166,7 @@ def main():
     parser.add_argument("--epochs", type=int, nargs="+", default=[300, 1000, 6000])
     parser.add_argument("--channels", type=int, default=128)
     parser.add_argument("--times", type=int, default=1000)
+    parser.add_argument("--sets", type=int, default=4096, help="of MEG sensors that are mapped")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--no-cpu", action="store_true", help="no fit on the processor")
     parser.add_argument("--again", type=Path, help="figures of before, instead of measuring")

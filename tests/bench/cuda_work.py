@@ -18,7 +18,7 @@ GRID_PART = 128  # and of one that sums the squares of the grid
 
 # What a mark in a trace is about that no kernel is.
 HOST = ("until_the_search", "tables_of_the_folds", "until_the_repairs", "lists_of_repairs",
-        "lists_of_the_grid", "tables_of_the_grid", "tables_of_changes", "open")  # fmt: skip
+        "lists_of_the_grid", "tables_of_the_grid", "tables_of_changes", "open", "until_the_maps")  # fmt: skip
 
 
 def cost(fit):
@@ -73,6 +73,32 @@ def cost(fit):
             "change_cells": (2 * r * row, 2 * r * p),
         }
     return costs
+
+
+def map_model(sensors, left_out, sets, vectors=0):
+    """{kernel: (bytes, flops)} of field maps of sets, each without `left_out` sensors. A model, not a
+    measurement: of the eigenvectors the operations that tridiagonal form, divide and conquer, and the
+    vectors' way back take (4/3, 8/3 and 2 n^3), and three passes over the matrices; a third of the
+    eigenvalues taken for kept. Half of the work on the tridiagonal form is products with one vector,
+    which caches bound: expect fewer."""
+    side = -(-(sensors - left_out) // 8) * 8
+    kept, square, rows = side / 3, 8.0 * side * side, -(-left_out // 8)
+    return {
+        "multiply_basis": (sets * vectors * 16.0 * sensors, 2.0 * sets * vectors * sensors**2),
+        "finish_rest": (sets * vectors * 24.0 * sensors, 4.0 * sets * vectors**2 * sensors),
+        "gather_matrices": (sets * (square + vectors * 16.0 * sensors), sets * side**2 * (4.0 * vectors + 2)),
+        "gather_columns": (sets * left_out * 8.0 * side, sets * left_out * sensors * (4.0 * vectors + 1)),
+        "eigenvectors": (sets * 3 * square, sets * 6.0 * side**3),
+        "choose_values": (sets * 16.0 * side, sets * 3.0 * side),
+        "apply_vectors": (sets * rows * 2 * 8.0 * kept * side, sets * left_out * 4.0 * kept * side),
+    }  # fmt: skip
+
+
+def predicted_sets_per_s(sensors, left_out, limits, vectors=0):
+    """At most, by map_model(): every kernel at the limits of the card."""
+    model = map_model(sensors, left_out, 1, vectors).values()
+    return 1.0 / sum(max(moved / limits["copy_bytes_per_s"], flops / limits["dgemm_flop_per_s"])
+                     for moved, flops in model)  # fmt: skip
 
 
 def table(fit, limits):

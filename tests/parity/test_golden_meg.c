@@ -191,6 +191,80 @@ static void compare_leave_one_out(const struct golden_case *golden, const struct
     free(from);
 }
 
+/* The worst difference between a device's rows of one set and the host's, of the largest weight. */
+static double map_difference(const struct field_map *map, size_t n, const uint16_t *out,
+                             size_t n_out, const double *rows)
+{
+    size_t *from = need(malloc(n * sizeof *from)), *to = need(malloc(n * sizeof *to)), at = 0;
+    double *weights = need(malloc(n_out * n * sizeof *weights)), worst = 0.0, largest = 0.0;
+    struct rejectd_error error = {0};
+    for (size_t i = 0; i < n; i++)
+        if (at < n_out && out[at] == i)
+            to[at++] = i;
+        else
+            from[i - at] = i;
+    if (field_map_between(map, from, n - n_out, to, n_out, weights, &error) != REJECTD_OK)
+        worst = INFINITY;
+    for (size_t b = 0; b < n_out; b++)
+        for (size_t i = 0; i < n - n_out; i++) {
+            const double weight = weights[b * (n - n_out) + i];
+            largest = fmax(largest, fabs(weight));
+            worst = fmax(worst, fabs(rows[b * n + from[i]] - weight));
+        }
+    free(from);
+    free(to);
+    free(weights);
+    return worst / largest;
+}
+
+/* Sets of 1 to 16 sensors, by a backend that solves many at a time. */
+static void compare_map_sets(const struct golden_case *golden, const struct way *way,
+                             const struct golden_backend *on, const size_t *picks, size_t n)
+{
+    enum { SETS = 24, MOST = 16 };
+    const struct backend_samples samples = {.data = golden->epochs.samples,
+                                            .dtype = golden->epochs.dtype,
+                                            .n_epochs = 1,
+                                            .n_channels = golden->epochs.n_channels,
+                                            .n_times = golden->epochs.n_times,
+                                            .picks = picks,
+                                            .n_picks = n};
+    const struct backend_options options = {
+        .device = on->opened, .n_threads = 1, .precision = REJECTD_FLOAT64};
+    size_t offsets[SETS + 1] = {0}, n_solved = 0;
+    uint16_t left_out[SETS * MOST];
+    uint8_t solved[SETS];
+    struct backend_session *session = NULL;
+    struct rejectd_error error = {0};
+    double worst = 0.0;
+    if (on->backend->map_sets == NULL || n < 2)
+        return;
+    for (size_t s = 0; s < SETS; s++) {
+        const size_t most = n - 1 < MOST ? n - 1 : MOST, count = s % most + 1;
+        for (size_t b = 0; b < count; b++)
+            left_out[offsets[s] + b] = (uint16_t)(b * (n / count) + s % (n / count));
+        offsets[s + 1] = offsets[s] + count;
+    }
+    double *rows = need(malloc(offsets[SETS] * n * sizeof *rows));
+    struct field_map *map = open_map(golden, way, picks, n);
+    bool ok = map != NULL &&
+              on->backend->open(&samples, &options, &session, &error) == REJECTD_OK &&
+              field_map_sets(map, on->backend, session, offsets, left_out, SETS, 1, rows, solved,
+                             &error) == REJECTD_OK;
+    for (size_t s = 0; ok && s < SETS; s++) {
+        n_solved += solved[s];
+        if (solved[s] != 0)
+            worst = fmax(worst, map_difference(map, n, left_out + offsets[s],
+                                               offsets[s + 1] - offsets[s], rows + offsets[s] * n));
+    }
+    report(golden, on->name, way, "maps of many sets", ok && worst < 1e-9 && 2 * n_solved > SETS,
+           "%zu sensors: %zu of %d sets, largest difference %.1e%s", n, n_solved, SETS, worst,
+           error.message);
+    on->backend->close(session);
+    field_map_close(map);
+    free(rows);
+}
+
 /* Peak-to-peak of the leave-one-out predictions of one type. */
 static void compare_augmented(const struct golden_case *golden, const struct way *way,
                               const struct golden_backend *on, const size_t *picks,
@@ -556,8 +630,10 @@ static void compare_case(const char *folder)
                 }
             if (n > 0 && is_meg(&golden, picks[0])) {
                 compare_leave_one_out(&golden, &ways[w], picks, n);
-                for (size_t b = 0; golden_backend_at(b) != NULL; b++)
+                for (size_t b = 0; golden_backend_at(b) != NULL; b++) {
                     compare_augmented(&golden, &ways[w], golden_backend_at(b), picks, positions, n);
+                    compare_map_sets(&golden, &ways[w], golden_backend_at(b), picks, n);
+                }
             }
             free(picks);
             free(positions);

@@ -122,7 +122,8 @@ enum rejectd_status interpolation_repair(const struct interpolation *interpolati
     if (interpolation->kind == INTERPOLATION_SPLINE)
         return backend->interpolate_epochs(session, interpolation->precision, repairs, error);
     struct repair_sets sets;
-    enum rejectd_status status = repair_sets_make(interpolation, repairs, progress, &sets, error);
+    enum rejectd_status status =
+        repair_sets_make(interpolation, backend, session, repairs, progress, &sets, error);
     if (status == REJECTD_OK)
         status = backend->weigh_epochs(session, &sets.weights, repairs, error);
     repair_sets_free(&sets);

@@ -112,13 +112,27 @@ struct set_scratch {
     double *weights;   /* [n][n] at most: [n_to][n_from] */
 };
 
+/* Sets that each thread of the host would have to solve before a device is asked: it solves many in
+ * the time of one, a few no sooner than the host. A guess, until a card has been measured
+ * (tests/bench/bench_maps.c). */
+enum { HOST_ROUNDS = 8 };
+
+/* Projectors with more vectors than this, of which there are none, are the host's. */
+enum { DEVICE_VECTORS = 256 };
+
+/* Whether the host has the row of a set already. */
+static bool is_known(const struct interpolation *interpolation, const struct use *use)
+{
+    return use->n == 1 && interpolation->leave_one_out != NULL;
+}
+
 /* Solves one set into its rows. */
 static enum rejectd_status solve_set(const struct interpolation *interpolation,
                                      const struct use *use, struct set_scratch *scratch,
                                      double *rows, struct rejectd_error *error)
 {
     const size_t n = interpolation->n;
-    if (use->n == 1 && interpolation->leave_one_out != NULL) {
+    if (is_known(interpolation, use)) {
         memcpy(rows, interpolation->leave_one_out + use->sensors[0] * n, n * sizeof *rows);
         return REJECTD_OK;
     }
@@ -138,10 +152,78 @@ static enum rejectd_status solve_set(const struct interpolation *interpolation,
     return status;
 }
 
+/* Sets on their way to a device: as backend_map_sets has them. */
+struct device_sets {
+    size_t *offsets;
+    uint16_t *left_out;
+};
+
+static enum rejectd_status list_slice(const struct uses *uses, const size_t *first_uses,
+                                      size_t n_sets, struct device_sets *slice,
+                                      struct rejectd_error *error)
+{
+    size_t n = 0;
+    for (size_t s = 0; s < n_sets; s++)
+        n += uses->items[first_uses[s]].n;
+    slice->offsets = malloc((n_sets + 1) * sizeof *slice->offsets);
+    slice->left_out = malloc((n + 1) * sizeof *slice->left_out);
+    if (slice->offsets == NULL || slice->left_out == NULL)
+        return REJECTD_FAIL_MEMORY(error, n * sizeof *slice->left_out);
+    slice->offsets[0] = 0;
+    for (size_t s = 0; s < n_sets; s++) {
+        const struct use *use = &uses->items[first_uses[s]];
+        memcpy(slice->left_out + slice->offsets[s], use->sensors, use->n * sizeof *use->sensors);
+        slice->offsets[s + 1] = slice->offsets[s] + use->n;
+    }
+    return REJECTD_OK;
+}
+
+/* Has a device solve what it can, where that is worth it; done[s] tells what has rows. This is the
+ * one place that decides between the two. */
+static enum rejectd_status solve_on_device(const struct interpolation *interpolation,
+                                           const struct backend *backend,
+                                           struct backend_session *session, const struct uses *uses,
+                                           const size_t *first_uses, size_t n_sets,
+                                           struct progress *progress, double *rows, uint8_t *done,
+                                           struct rejectd_error *error)
+{
+    const size_t most = field_map_slice(interpolation->field);
+    size_t first = 0;
+    /* Sets are in the order of their sizes. */
+    while (first < n_sets && is_known(interpolation, &uses->items[first_uses[first]]))
+        first++;
+    if (backend->map_sets == NULL ||
+        n_sets - first < HOST_ROUNDS * (size_t)interpolation->n_threads ||
+        field_map_vectors(interpolation->field) > DEVICE_VECTORS)
+        return REJECTD_OK;
+    enum rejectd_status status = REJECTD_OK;
+    const int blas_threads_before = blas_threads_pin();
+    while (first < n_sets && status == REJECTD_OK) {
+        const size_t count = n_sets - first < most ? n_sets - first : most;
+        struct device_sets slice = {0};
+        status = list_slice(uses, first_uses + first, count, &slice, error);
+        if (status == REJECTD_OK)
+            status =
+                field_map_sets(interpolation->field, backend, session, slice.offsets,
+                               slice.left_out, count, interpolation->n_threads,
+                               rows + uses->items[first_uses[first]].first_row * interpolation->n,
+                               done + first, error);
+        free(slice.offsets);
+        free(slice.left_out);
+        first += count;
+        if (status == REJECTD_OK &&
+            !progress_advance(progress, 0.9 * (double)first / (double)n_sets))
+            status = REJECTD_FAIL(error, REJECTD_CANCELLED, "", "the work was cancelled");
+    }
+    blas_threads_restore(blas_threads_before);
+    return status;
+}
+
+/* Solves the sets that are not done. */
 static enum rejectd_status solve_sets(const struct interpolation *interpolation,
                                       const struct uses *uses, const size_t *first_uses,
-                                      size_t n_sets, struct progress *progress, double *rows,
-                                      struct rejectd_error *error)
+                                      size_t n_sets, const uint8_t *done, struct progress *progress,
+                                      double *rows, struct rejectd_error *error)
 {
     const size_t n = interpolation->n;
     enum rejectd_status status = REJECTD_OK;
@@ -158,7 +240,7 @@ static enum rejectd_status solve_sets(const struct interpolation *interpolation,
             bool stopped;
 #pragma omp atomic read
             stopped = stop;
-            if (stopped)
+            if (stopped || done[s])
                 continue;
             /* The largest sets are the last ones and cost the least: any order is as good. */
             const struct use *use = &uses->items[first_uses[s]];
@@ -212,6 +294,7 @@ void repair_sets_free(struct repair_sets *sets)
 }
 
 enum rejectd_status repair_sets_make(const struct interpolation *interpolation,
+                                     const struct backend *backend, struct backend_session *session,
                                      const struct backend_repairs *repairs,
                                      struct progress *progress, struct repair_sets *sets,
                                      struct rejectd_error *error)
@@ -220,6 +303,7 @@ enum rejectd_status repair_sets_make(const struct interpolation *interpolation,
     size_t *first_uses = NULL, bytes;
     double *rows = NULL;
     uint32_t *row = NULL;
+    uint8_t *done = NULL;
     *sets = (struct repair_sets){0};
     enum rejectd_status status = uses_init(&uses, repairs, error);
     if (status != REJECTD_OK)
@@ -234,12 +318,17 @@ enum rejectd_status repair_sets_make(const struct interpolation *interpolation,
         bytes = SIZE_MAX;
     rows = malloc(bytes);
     row = calloc(repairs->n_values * repairs->offsets[repairs->n_epochs] + 1, sizeof *row);
-    if (rows == NULL || row == NULL) {
+    done = calloc(sets->n_sets + 1, sizeof *done);
+    if (rows == NULL || row == NULL || done == NULL) {
         status = REJECTD_FAIL_MEMORY(error, bytes);
         goto cleanup;
     }
     sets->weights = (struct backend_weights){n_rows, rows, row};
-    status = solve_sets(interpolation, &uses, first_uses, sets->n_sets, progress, rows, error);
+    status = solve_on_device(interpolation, backend, session, &uses, first_uses, sets->n_sets,
+                             progress, rows, done, error);
+    if (status == REJECTD_OK)
+        status =
+            solve_sets(interpolation, &uses, first_uses, sets->n_sets, done, progress, rows, error);
     fill_row_numbers(&uses, repairs, row);
 cleanup:
     if (sets->weights.rows == NULL) {
@@ -250,5 +339,6 @@ cleanup:
         repair_sets_free(sets);
     uses_free(&uses);
     free(first_uses);
+    free(done);
     return status;
 }

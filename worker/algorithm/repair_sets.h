@@ -14,9 +14,11 @@ struct repair_sets {
     size_t n_sets;                  /* distinct ones */
 };
 
-/* Finds the distinct sets of the repairs and solves them, several at once. All-zero on failure;
- * repair_sets_free(). The interpolation is a field map. */
+/* Finds the distinct sets of the repairs and solves them, several at once: by the backend where it
+ * has map_sets() and there are enough of them, else on the host. All-zero on failure;
+ * repair_sets_free(). The interpolation is a field map, the session's picks are its own. */
 enum rejectd_status repair_sets_make(const struct interpolation *interpolation,
+                                     const struct backend *backend, struct backend_session *session,
                                      const struct backend_repairs *repairs,
                                      struct progress *progress, struct repair_sets *sets,
                                      struct rejectd_error *error);

@@ -6,9 +6,10 @@
 #include <cstring>
 #include <new>
 
+#include "worker/cuda/map_sets.h"
 #include "worker/cuda/residents.h"
 
-/* Of the free memory, what a budget of 0 leaves to the driver and to cuBLAS. */
+/* Of the free memory, what a budget of 0 leaves to the driver, to cuBLAS and to cuSOLVER. */
 static const double share_of_free = 0.92;
 
 static uint64_t fault_from_environment(void)
@@ -47,6 +48,15 @@ enum rejectd_status device_check_blas(struct backend_device *device, cublasStatu
                         what, error);
 }
 
+enum rejectd_status device_check_solver(struct backend_device *device, cusolverStatus_t result,
+                                        const char *what, struct rejectd_error *error)
+{
+    if (result == CUSOLVER_STATUS_ALLOC_FAILED)
+        return device_check(device, cudaErrorMemoryAllocation, what, error);
+    return device_check(device, result == CUSOLVER_STATUS_SUCCESS ? cudaSuccess : cudaErrorUnknown,
+                        what, error);
+}
+
 enum rejectd_status device_launched(struct backend_device *device, const char *what,
                                     struct rejectd_error *error)
 {
@@ -75,7 +85,8 @@ static enum rejectd_status keep_pool(struct backend_device *device, struct rejec
     return REJECTD_OK;
 }
 
-/* What the first product and the first large allocation of a process cost, paid now. */
+/* What the first product, the first eigenvectors and the first large allocation of a process cost,
+ * paid now. */
 static enum rejectd_status warm_up(struct backend_device *device, struct rejectd_error *error)
 {
     const double one = 1.0, zero = 0.0;
@@ -97,7 +108,9 @@ static enum rejectd_status warm_up(struct backend_device *device, struct rejectd
                                        CUDA_R_16F, 64, y, CUDA_R_16F, 64, &zerof, z, CUDA_R_16F, 64,
                                        CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
                           "gemm of halves", error));
-    return device_wait(device, error);
+    TRY(device_wait(device, error));
+    a.clear();
+    return map_sets_warm_up(device, error);
 }
 
 static enum rejectd_status choose_budget(struct backend_device *device, size_t budget,
@@ -132,6 +145,11 @@ static enum rejectd_status open_parts(struct backend_device *device, size_t budg
             device->blas,
             (cublasMath_t)(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)),
         "cublasSetMathMode", error));
+    TRY(device_check_solver(device, cusolverDnCreate(&device->solver), "cusolverDnCreate", error));
+    TRY(device_check_solver(device, cusolverDnSetStream(device->solver, device->compute),
+                            "cusolverDnSetStream", error));
+    TRY(device_check_solver(device, cusolverDnCreateParams(&device->solver_parameters),
+                            "cusolverDnCreateParams", error));
     TRY(open_slots(device, error));
     TRY(keep_pool(device, error));
     TRY(choose_budget(device, budget, error));
@@ -178,6 +196,10 @@ void device_close(struct backend_device *device)
         if (slot.taken != nullptr)
             cudaEventDestroy(slot.taken);
     }
+    if (device->solver_parameters != nullptr)
+        cusolverDnDestroyParams(device->solver_parameters);
+    if (device->solver != nullptr)
+        cusolverDnDestroy(device->solver);
     if (device->blas != nullptr)
         cublasDestroy(device->blas);
     if (device->copy != nullptr)

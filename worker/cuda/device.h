@@ -11,6 +11,7 @@
 
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
+#include <cusolverDn.h>
 
 #include <atomic>
 #include <list>
@@ -23,6 +24,9 @@
 #include "worker/cuda/sizes.h"
 #include "worker/cuda/trace.h"
 #include "worker/module.h"
+
+/* Whether cuSOLVER finds the eigenvectors of many matrices at once: from CUDA 12.6.2 on. */
+#define CUDA_HAS_BATCHED_EIGENVECTORS (CUSOLVER_VERSION >= 11701)
 
 struct resident;
 
@@ -38,6 +42,8 @@ struct backend_device {
     int ordinal;
     cudaStream_t compute, copy;
     cublasHandle_t blas;
+    cusolverDnHandle_t solver;
+    cusolverDnParams_t solver_parameters;
     struct staging_slot slots[STAGING_SLOTS];
     size_t shared_limit;      /* bytes of shared memory that a block may ask for */
     bool multiplies_bfloat16; /* compute capability 8.0 or higher */
@@ -54,13 +60,15 @@ struct backend_device {
 
 /*
  * What became of a call: REJECTD_OK, REJECTD_DEVICE_MEMORY, or REJECTD_DEVICE_FAILED, which stays.
- * Every call of the runtime and of cuBLAS goes through here; REJECTD_FAULT=cuda:N in the
- * environment makes the Nth fail.
+ * Every call of the runtime, of cuBLAS and of cuSOLVER goes through here; REJECTD_FAULT=cuda:N in
+ * the environment makes the Nth fail.
  */
 enum rejectd_status device_check(struct backend_device *device, cudaError_t result,
                                  const char *what, struct rejectd_error *error);
 enum rejectd_status device_check_blas(struct backend_device *device, cublasStatus_t result,
                                       const char *what, struct rejectd_error *error);
+enum rejectd_status device_check_solver(struct backend_device *device, cusolverStatus_t result,
+                                        const char *what, struct rejectd_error *error);
 
 /* What became of the launch just made, and a mark of it for a trace. */
 enum rejectd_status device_launched(struct backend_device *device, const char *what,

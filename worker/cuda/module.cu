@@ -29,7 +29,8 @@ struct guarded<function> {
 
 static const char *describe(void)
 {
-    return "cuda, float64, float32, and float16 and bfloat16 with sums in float32, cuBLAS";
+    return "cuda, float64, float32, and float16 and bfloat16 with sums in float32, cuBLAS, "
+           "cuSOLVER";
 }
 
 static const struct backend cuda_backend = {
@@ -47,6 +48,11 @@ static const struct backend cuda_backend = {
     cuda_recall_thresholds,
     guarded<cuda_interpolate_epochs>::call,
     guarded<cuda_weigh_epochs>::call,
+#if CUDA_HAS_BATCHED_EIGENVECTORS
+    guarded<cuda_map_sets>::call,
+#else
+    nullptr, /* map_sets: a toolkit of before 12.6.2 */
+#endif
     guarded<cuda_read_repaired>::call,
     guarded<cuda_local_cv_losses>::call,
     guarded<cuda_ransac_correlations>::call,

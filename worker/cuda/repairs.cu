@@ -238,21 +238,12 @@ static enum rejectd_status repair_all(struct backend_session *session, const dou
     return REJECTD_OK;
 }
 
-/* Predictions are not asked for any more: their memory is for the repaired rows. */
-static void forget_predictions(struct backend_session *session)
-{
-    session->predictions.clear();
-    session->block.clear();
-    session->materialised = session->foreseen = false;
-    session->count = 0;
-}
-
 enum rejectd_status cuda_interpolate_epochs(struct backend_session *session,
                                             const double *precision,
                                             const struct backend_repairs *repairs,
                                             struct rejectd_error *error)
 {
-    forget_predictions(session);
+    session_forget_predictions(session);
     repairs_take(session, repairs);
     return FOR_STORAGE(session, repair_all, session, precision, nullptr, error);
 }
@@ -262,7 +253,7 @@ enum rejectd_status cuda_weigh_epochs(struct backend_session *session,
                                       const struct backend_repairs *repairs,
                                       struct rejectd_error *error)
 {
-    forget_predictions(session);
+    session_forget_predictions(session);
     repairs_take(session, repairs);
     return FOR_STORAGE(session, repair_all, session, nullptr, weights, error);
 }

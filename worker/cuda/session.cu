@@ -321,6 +321,14 @@ void session_close(struct backend_session *session)
     delete session;
 }
 
+void session_forget_predictions(struct backend_session *session)
+{
+    session->predictions.clear();
+    session->block.clear();
+    session->materialised = session->foreseen = false;
+    session->count = 0;
+}
+
 /* The largest count of whole panels, or else of picks, that fits. */
 static size_t fitting(size_t available, size_t item_bytes, size_t n, size_t panel)
 {

@@ -97,6 +97,9 @@ enum rejectd_dtype cuda_precision(const struct backend_options *options);
 enum rejectd_status session_fetch(struct backend_session *session, size_t e, size_t n, size_t first,
                                   size_t count, void *to, struct rejectd_error *error);
 
+/* Predictions are not asked for any more: their memory is for what follows. */
+void session_forget_predictions(struct backend_session *session);
+
 /* How many picks to work on at a time when each takes `pick_bytes` of the device beside its
  * samples: all, or a multiple of PANEL_PICKS where that fits, else what fits. At least 1. */
 size_t session_block(struct backend_session *session, size_t pick_bytes);
@@ -182,6 +185,9 @@ enum rejectd_status cuda_weigh_epochs(struct backend_session *session,
                                       const struct backend_weights *weights,
                                       const struct backend_repairs *repairs,
                                       struct rejectd_error *error);
+enum rejectd_status cuda_map_sets(struct backend_session *session,
+                                  const struct backend_map_sets *sets, double *rows,
+                                  uint8_t *solved, struct rejectd_error *error);
 enum rejectd_status cuda_read_repaired(struct backend_session *session, size_t epoch, size_t value,
                                        double *rows, struct rejectd_error *error);
 enum rejectd_status cuda_local_cv_losses(struct backend_session *session,

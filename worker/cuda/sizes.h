@@ -25,4 +25,8 @@ static inline size_t arithmetic_bytes(enum rejectd_dtype precision)
     return precision == REJECTD_FLOAT64 ? 8 : 4;
 }
 
+/* Matrices of field maps are solved in sizes that are multiples of this, padded with zeros, so that
+ * sets of about the same size share a batch; and so many of them at once at most. */
+enum { MAP_RUNG = 8, MAP_BATCH = 1024 };
+
 #endif

@@ -25,6 +25,11 @@ const double *field_map_products(const struct field_map *map)
     return map->products;
 }
 
+size_t field_map_vectors(const struct field_map *map)
+{
+    return map->n_vectors;
+}
+
 /* The projectors' vectors over the picks, those that are zero there left out. */
 static void pick_vectors(struct field_map *map, const struct rejectd_epochs *epochs,
                          const size_t *picks)

@@ -18,6 +18,8 @@
 #include <rejectd/error.h>
 #include <rejectd/types.h>
 
+struct backend;
+struct backend_session;
 struct field_map;
 
 /* The map among the channels picks [n] (mag and grad, their coils checked: checks.h) of a dataset.
@@ -29,6 +31,8 @@ void field_map_close(struct field_map *map); /* NULL is allowed */
 
 /* The products of the lead fields, [n][n]; as long as the map. */
 const double *field_map_products(const struct field_map *map);
+/* How many vectors its projectors have. */
+size_t field_map_vectors(const struct field_map *map);
 
 /* weights [n][n]: row b predicts sensor b from all the others; its own weight is 0. n >= 2. */
 enum rejectd_status field_map_leave_one_out(const struct field_map *map, int n_threads,
@@ -39,5 +43,21 @@ enum rejectd_status field_map_leave_one_out(const struct field_map *map, int n_t
 enum rejectd_status field_map_between(const struct field_map *map, const size_t *from,
                                       size_t n_from, const size_t *to, size_t n_to, double *weights,
                                       struct rejectd_error *error);
+
+/*
+ * The same for many sets of sensors at a time, each predicted from all the others, by a backend
+ * that has map_sets(), on a session whose picks are those of the map. Set s leaves out
+ * left_out[offsets[s] .. offsets[s + 1] - 1], ascending; offsets[0] is 0. Call with BLAS pinned.
+ *   rows   [offsets[n_sets]][n], 0 at the sensors of the set
+ *   solved [n_sets] 0 where the set is left to field_map_between(): backend.h says when. Such a
+ *          set's rows are undefined.
+ */
+enum rejectd_status field_map_sets(const struct field_map *map, const struct backend *backend,
+                                   struct backend_session *session, const size_t *offsets,
+                                   const uint16_t *left_out, size_t n_sets, int n_threads,
+                                   double *rows, uint8_t *solved, struct rejectd_error *error);
+
+/* How many sets to ask field_map_sets() for at a time, for what it keeps of each on the host. */
+size_t field_map_slice(const struct field_map *map);
 
 #endif

@@ -9,6 +9,8 @@
 
 #include "cublas_v2.h"
 
+#define CUSOLVER_VERSION 12000 /* what the emulated toolkit has */
+
 typedef struct cusolverDnContext *cusolverDnHandle_t;
 typedef struct syevjInfo *syevjInfo_t;
 typedef struct cusolverDnParams *cusolverDnParams_t;
