@@ -2,13 +2,14 @@
  * Times complete fits on a GPU: from host memory, of a resident dataset, and again with other
  * consensus and n_interpolate; compared with the processor where asked.
  *
- *   bench_cuda [--epochs N] [--channels C] [--times T] [--precision float64|float32]
+ *   bench_cuda [--epochs N] [--channels C] [--times T] [--precision NAME]
  *              [--repeat N] [--compare] [--refits] [--module PATH] [--device ID]
  *
- * --refits: with given thresholds, so that nothing is searched; of few samples this runs on
- * emulated devices, too, and their marks "until_..." and "lists_of_..." tell the host's own work.
- * Prints one JSON object. With REJECTD_CUDA_TRACE=1 in the environment the module adds lines about
- * its kernels to stderr, of the fit that the line before ("fit KIND") names.
+ * --precision: float64, float32, float16 or bfloat16; samples are float64 for the first, float32
+ * for the others. --refits: with given thresholds, so that nothing is searched; of few samples this
+ * runs on emulated devices, too, and their marks "until_..." and "lists_of_..." tell the host's own
+ * work. Prints one JSON object. With REJECTD_CUDA_TRACE=1 in the environment the module adds lines
+ * about its kernels to stderr, of the fit that the line before ("fit KIND") names.
  */
 #include <getopt.h>
 #include <math.h>
@@ -41,6 +42,28 @@ static size_t parse_count(const char *text)
     return value;
 }
 
+static const char *const precisions[] = {
+    [REJECTD_FLOAT32] = "float32",
+    [REJECTD_FLOAT64] = "float64",
+    [REJECTD_FLOAT16] = "float16",
+    [REJECTD_BFLOAT16] = "bfloat16",
+};
+
+static enum rejectd_dtype parse_precision(const char *text)
+{
+    for (size_t i = 0; i < sizeof precisions / sizeof precisions[0]; i++)
+        if (strcmp(text, precisions[i]) == 0)
+            return (enum rejectd_dtype)i;
+    fprintf(stderr, "bench_cuda: there is no precision \"%s\"\n", text);
+    exit(2);
+}
+
+/* What samples are made in. */
+static enum rejectd_dtype sample_type(const struct settings *s)
+{
+    return s->precision == REJECTD_FLOAT64 ? REJECTD_FLOAT64 : REJECTD_FLOAT32;
+}
+
 static struct settings parse_arguments(int argc, char **argv)
 {
     struct settings s = {
@@ -64,7 +87,7 @@ static struct settings parse_arguments(int argc, char **argv)
             s.n_times = parse_count(optarg);
             break;
         case 'p':
-            s.precision = strcmp(optarg, "float32") == 0 ? REJECTD_FLOAT32 : REJECTD_FLOAT64;
+            s.precision = parse_precision(optarg);
             break;
         case 'r':
             s.repeat = (int)parse_count(optarg);
@@ -100,7 +123,7 @@ static struct rejectd_epochs make_epochs(const struct settings *s, struct simula
                                              .n_times = s->n_times,
                                              .sfreq = 500.0,
                                              .tmin = -0.2,
-                                             .dtype = s->precision,
+                                             .dtype = sample_type(s),
                                              .seed = 1};
     struct rejectd_error error;
     if (simulate_epochs(&request, made, &error) != REJECTD_OK) {
@@ -282,8 +305,7 @@ static void run(const struct settings *s, struct rejectd_device *device)
     double from_host[MOST_REPEATS], resident[MOST_REPEATS], again[MOST_REPEATS];
     printf("{\"epochs\": %zu, \"channels\": %zu, \"times\": %zu, \"precision\": \"%s\", "
            "\"device\": \"%s\", \"bytes\": %zu",
-           s->n_epochs, s->n_channels, s->n_times,
-           s->precision == REJECTD_FLOAT64 ? "float64" : "float32",
+           s->n_epochs, s->n_channels, s->n_times, precisions[s->precision],
            rejectd_device_info(device)->name,
            s->n_epochs * s->n_channels * s->n_times *
                (s->precision == REJECTD_FLOAT64 ? sizeof(double) : sizeof(float)));

@@ -33,7 +33,7 @@ import report
 # Milliseconds of device work in a complete fit of 128 channels x 1000 samples on an H200, from a
 # model of its memory and arithmetic that was made before there was a kernel.
 ROOFLINE_H200 = {(300, "float64"): 4, (300, "float32"): 3, (6000, "float64"): 62, (6000, "float32"): 37}
-PRECISIONS = ("float64", "float32")
+PRECISIONS = ("float64", "float32", "float16", "bfloat16")
 
 
 def find(folder, *names):

@@ -24,10 +24,12 @@ HOST = ("until_the_search", "tables_of_the_folds", "until_the_repairs", "lists_o
 def cost(fit):
     """{kernel: (bytes, flops)} of a fit that bench_cuda printed."""
     e, c, t = fit["epochs"], fit["channels"], fit["times"]
-    w = 8 if fit["precision"] == "float64" else 4  # bytes of a sample
+    # Bytes of a sample as it is kept, and of one that is reckoned with.
+    kept, w = {"float64": (8, 8), "float32": (4, 4)}.get(fit["precision"], (2, 4))
     p = (t + 31) // 32 * 32  # samples of a row as it lies in memory
     m = 2 * e  # rows of a pick: its epochs and their predictions
-    row, x = p * w, e * c * p * w  # bytes of a row, and of all samples
+    row, x = p * kept, e * c * p * kept  # bytes of a row, and of all samples
+    made = p * w  # and of a row that is neither a sample nor a prediction
     capacity = 1 << (m - 1).bit_length()  # rows that are sorted: a power of two
     parts, grid_parts = -(-p // PART), -(-p // GRID_PART)
     cells = CONSENSUS * CV_FOLDS
@@ -36,8 +38,9 @@ def cost(fit):
         "spread": (2 * x, 0),
         # Of the predictions; those of the samples were taken when they came.
         "amplitudes": (x, 2 * e * c * t),
-        # All samples once for 128 picks, all predictions.
-        "product": ((-(-c // 128) + 1) * x, 2.0 * e * c * c * p),
+        # All samples once for 128 picks, all predictions. Of 16 bits it is not the arithmetic that
+        # cuda_limits measures.
+        "product": ((-(-c // 128) + 1) * x, 2.0 * e * c * c * p if kept == w else 0),
         "gather_amplitudes": (c * (m * 8 + capacity * 12), 0),
         # At least once there and back; a bitonic network goes over them log^2 / 2 times, in cache.
         "sort_rows": (2 * c * capacity * 12, c * capacity / 2 * math.log2(capacity) ** 2 / 2),
@@ -45,7 +48,7 @@ def cost(fit):
         "place_rows": ((FOLDS * math.ceil(m / 5) + e) * 8, 0),
         # Every row that tests in some fold (all but 0.8^10 of them) once; the folds of the
         # cross-validation likewise; a comparison with either bound for each value of each set.
-        "select_medians": ((1 - 0.8**FOLDS) * 2 * x + x + c * (FOLDS + CV_FOLDS) * row,
+        "select_medians": ((1 - 0.8**FOLDS) * 2 * x + x + c * (FOLDS + CV_FOLDS) * made,
                            2.0 * (FOLDS * math.ceil(m / 5) + e) * c * p),
         "count_train_rows": (c * m * (4 + 2 + FOLDS * 4), 0),
         # Every row once; per fold that it trains a difference and a sum, per fold a square.
@@ -56,9 +59,11 @@ def cost(fit):
         "search": (c * m * 8 * (sum(range(0, START, 8)) + START + 3 + sum(range(START, POINTS)) + (POINTS - START) * 8),
                    2.0 * c * m * (POINTS * POINTS / 2 + 4 * POINTS)),
         # Epochs into cells.
-        "sum_cells": (x + c * cells * row, e * c * p),
+        "sum_cells": (x + c * cells * made, e * c * p),
+        # What was kept of them, for another fit with the same votes.
+        "recall_cells": (2 * c * cells * made, 0),
         # Cells and medians, for each value of n_interpolate; every fold leaves one cell out.
-        "sum_squares": (VALUES * c * (cells + CV_FOLDS) * row,
+        "sum_squares": (VALUES * c * (cells + CV_FOLDS) * made,
                         VALUES * c * p * CONSENSUS * CV_FOLDS * (CV_FOLDS + 4.0)),
         "add_picks": (VALUES * c * grid_parts * cells * 8, VALUES * c * grid_parts * cells),
     }  # fmt: skip
