@@ -561,6 +561,8 @@ START_TEST(test_mixed_precisions_are_near)
         for (size_t i = 0; i < N_MIXED; i++) {
             const struct backend_options options = {
                 .device = every_backend(b).device, .n_threads = 2, .precision = mixed[i].precision};
+            if (options.device == NULL)
+                continue;
             run_backend(&f, every_backend(b).backend, &options, f.shape->n_picks, &expected,
                         &found);
             compare_within(&f, &found, &expected, 1.01 * 4.0 * mixed[i].unit * rows);
@@ -613,6 +615,8 @@ START_TEST(test_mixed_precisions_round_once)
         for (size_t b = 0; every_backend(b).backend != NULL; b++) {
             const struct backend_options options = {
                 .device = every_backend(b).device, .n_threads = 2, .precision = mixed[i].precision};
+            if (options.device == NULL)
+                continue;
             run_backend(&f, every_backend(b).backend, &options, f.shape->n_picks, &expected,
                         &found);
             assert_near("ptp", found.ptp, expected.ptp, n, single);
@@ -812,11 +816,16 @@ int main(void)
     tcase_set_timeout(operations, 300);
     tcase_add_loop_test(operations, test_every_backend_equals_the_reference, 0, N_SHAPES);
     tcase_add_loop_test(operations, test_float32_arithmetic_is_near, 0, N_SHAPES);
-    tcase_add_loop_test(operations, test_mixed_precisions_are_near, 0, N_SHAPES);
-    tcase_add_loop_test(operations, test_mixed_precisions_round_once, 0, N_SHAPES);
     tcase_add_loop_test(operations, test_searches_on_a_device_are_the_hosts, 0, N_SHAPES);
     tcase_add_test(operations, test_a_cancelled_call_ends);
     suite_add_tcase(suite, operations);
+    /* Apart from the rest: what they add is the rounding of loads and stores, for which some of the
+     * shapes and one order of threads will do. */
+    TCase *mixed_case = tcase_create("mixed");
+    tcase_set_timeout(mixed_case, 300);
+    tcase_add_loop_test(mixed_case, test_mixed_precisions_are_near, 1, 5);
+    tcase_add_loop_test(mixed_case, test_mixed_precisions_round_once, 1, 5);
+    suite_add_tcase(suite, mixed_case);
     TCase *processor = tcase_create("processor");
     tcase_set_timeout(processor, 300);
     tcase_add_loop_test(processor, test_every_instruction_set_equals_the_reference, 0, N_SHAPES);
