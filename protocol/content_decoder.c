@@ -99,10 +99,13 @@ static enum rejectd_status write_zstd(struct content_decoder *decoder, const voi
 {
     ZSTD_inBuffer in = {.src = bytes, .size = count};
     bool full = false;
-    while (in.pos < in.size || (full && !decoder->at_end)) {
+    while (in.pos < count || (full && !decoder->at_end)) {
         ZSTD_outBuffer out = {.dst = decoder->out, .size = OUT_BYTES};
         if (!decoder->in_frame && !begins_frame(((const unsigned char *)bytes)[in.pos]))
             return fail_damaged(decoder, "it doesn't begin as a frame does", error);
+        /* A frame that is there as a whole would be decoded by another way of the library, which
+         * refuses some that this one takes: the first byte goes alone. */
+        in.size = decoder->in_frame ? count : in.pos + 1;
         const size_t left = ZSTD_decompressStream(decoder->zstd, &out, &in);
         if (ZSTD_isError(left))
             return fail_damaged(decoder, ZSTD_getErrorName(left), error);

@@ -220,6 +220,25 @@ START_TEST(test_damage)
 }
 END_TEST
 
+/* A frame that promises more bytes than it has is taken, or not, whatever the pieces. */
+START_TEST(test_a_promise_in_pieces)
+{
+    static const unsigned char frame[25] = {0x28, 0xb5, 0x2f, 0xfd,    0x90,
+                                            0x65, 0x70, 0x73, [22] = 1};
+    struct rejectd_error error;
+    struct buffer out;
+    enum rejectd_status first = REJECTD_OK;
+    for (size_t piece = 1; piece <= sizeof frame; piece++) {
+        buffer_init(&out, PLAIN_BYTES);
+        const enum rejectd_status status =
+            decode(HTTP_ZSTD, frame, sizeof frame, piece, PLAIN_BYTES, &out, &error);
+        first = piece == 1 ? status : first;
+        ck_assert_int_eq(status, first);
+        buffer_free(&out);
+    }
+}
+END_TEST
+
 START_TEST(test_sink_fails)
 {
     struct rejectd_error error;
@@ -250,6 +269,7 @@ int main(void)
     tcase_add_test(tests, test_bombs);
     tcase_add_test(tests, test_window);
     tcase_add_test(tests, test_damage);
+    tcase_add_test(tests, test_a_promise_in_pieces);
     tcase_add_test(tests, test_sink_fails);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
