@@ -21,38 +21,41 @@
 #include "worker/algorithm/folds.h"
 
 /*
- * A sample is off by a unit round-off u, and a loss, a mean over many, by less than 2 u of the
- * largest samples: of losses, which are smaller than the artefacts by an order of magnitude, 8 u
- * leaves room where u counts, and 1e-5 where the sums in float32 do. Thresholds that a mode chooses
- * may be others: a search decides between losses that differ by less than that. Shares of labels
- * and of epochs that may differ for that: what was measured, and as much again.
+ * With unit round-off u a sample is off by u of itself, a prediction, a weighed mean, by about u of
+ * the largest sample X of its type, medians and means of such rows too, and a loss, of differences
+ * of the two, by 2 u X. (An offset counts for X, and not for the loss: relative errors are the
+ * larger for it, and only reported.) The rest is for sums in float32. A mode may choose another
+ * threshold: a search decides between losses that differ by less than that. How many labels and
+ * epochs may differ for it no theory tells: less than twice what was measured, and one per cent
+ * where little was.
  */
 static struct mode {
     const char *name;
     enum rejectd_dtype precision;
-    double most_loss;   /* relative error of the losses at the thresholds, of an exact search */
+    double most_loss;   /* error of the losses of an exact search, as a share of X */
     double most_labels; /* share of labels that differ, over all fits */
     double most_epochs; /* share of epochs that are bad in one and not in the other */
     /* Measured: */
-    double loss, grid, threshold;
-    size_t thresholds_equal, n_thresholds, labels_differ, n_labels, epochs_differ, n_epochs;
+    double loss_of_largest;       /* error of a loss, as a share of X */
+    double loss, grid, threshold; /* relative errors */
+    size_t thresholds_near, n_thresholds, labels_differ, n_labels, epochs_differ, n_epochs;
     size_t choices_differ, n_choices;
 } modes[] = {
     {.name = "float32",
      .precision = REJECTD_FLOAT32,
-     .most_loss = 1e-5,
+     .most_loss = 0x1p-20,
      .most_labels = 0.01,
      .most_epochs = 0.01},
     {.name = "float16",
      .precision = REJECTD_FLOAT16,
-     .most_loss = 8 * 0x1p-11,
+     .most_loss = 2 * 0x1p-11 + 0x1p-20,
      .most_labels = 0.02,
-     .most_epochs = 0.02},
+     .most_epochs = 0.01},
     {.name = "bfloat16",
      .precision = REJECTD_BFLOAT16,
-     .most_loss = 8 * 0x1p-8,
+     .most_loss = 2 * 0x1p-8 + 0x1p-20,
      .most_labels = 0.04,
-     .most_epochs = 0.04},
+     .most_epochs = 0.01},
 };
 
 enum { N_MODES = sizeof modes / sizeof modes[0] };
@@ -77,23 +80,51 @@ static struct rejectd_fit *fit(const struct rejectd_epochs *epochs,
 
 /* What one fit differs in. */
 struct differences {
-    double loss, grid, threshold;
+    double loss_of_largest, loss, grid, threshold;
     size_t thresholds, n_thresholds, labels, n_labels, epochs, n_epochs, choices, n_choices;
 };
 
-static struct differences compare(const struct rejectd_fit *found, const struct rejectd_fit *right)
+static double largest_of_channel(const struct rejectd_epochs *epochs, size_t channel)
+{
+    double largest = 0.0;
+    for (size_t e = 0; e < epochs->n_epochs; e++)
+        for (size_t t = 0; t < epochs->n_times; t++) {
+            const size_t at = (e * epochs->n_channels + channel) * epochs->n_times + t;
+            largest = fmax(largest, epochs->dtype == REJECTD_FLOAT64
+                                        ? fabs(((const double *)epochs->samples)[at])
+                                        : fabs((double)((const float *)epochs->samples)[at]));
+        }
+    return largest;
+}
+
+/* Of the channels with a threshold that have the type of this one. */
+static double largest_sample(const struct rejectd_epochs *epochs, const struct rejectd_fit *fit,
+                             size_t channel)
+{
+    double largest = 0.0;
+    for (size_t c = 0; c < epochs->n_channels; c++)
+        if (!isnan(fit->thresholds[c]) &&
+            epochs->channels[c].type == epochs->channels[channel].type)
+            largest = fmax(largest, largest_of_channel(epochs, c));
+    return largest;
+}
+
+static struct differences compare(const struct rejectd_fit *found, const struct rejectd_fit *right,
+                                  const struct rejectd_epochs *epochs)
 {
     struct differences d = {.n_epochs = right->log.n_epochs, .n_choices = right->n_types};
     for (size_t c = 0; c < right->n_channels; c++) {
         if (isnan(right->thresholds[c]))
             continue;
+        const double a = found->threshold_losses[c], b = right->threshold_losses[c];
         const double off = golden_relative(found->thresholds[c], right->thresholds[c]);
         d.n_thresholds++;
-        /* Of the same row: in float64 rows differ by more than 16 bits of any type hold. */
-        d.thresholds += off > 0x1p-6;
+        d.thresholds += off > 0.01;
         d.threshold = fmax(d.threshold, off);
-        d.loss =
-            fmax(d.loss, golden_relative(found->threshold_losses[c], right->threshold_losses[c]));
+        d.loss = fmax(d.loss, golden_relative(a, b));
+        if (a != b)
+            d.loss_of_largest =
+                fmax(d.loss_of_largest, fabs(a - b) / largest_sample(epochs, right, c));
     }
     for (size_t i = 0; i < right->n_types; i++) {
         const struct rejectd_type_fit *a = &found->types[i], *b = &right->types[i];
@@ -113,11 +144,13 @@ static struct differences compare(const struct rejectd_fit *found, const struct 
 
 static void add(struct mode *mode, const struct differences *d, bool exact)
 {
-    if (exact)
+    if (exact) {
+        mode->loss_of_largest = fmax(mode->loss_of_largest, d->loss_of_largest);
         mode->loss = fmax(mode->loss, d->loss);
+    }
     mode->grid = fmax(mode->grid, d->grid);
     mode->threshold = fmax(mode->threshold, d->threshold);
-    mode->thresholds_equal += d->n_thresholds - d->thresholds;
+    mode->thresholds_near += d->n_thresholds - d->thresholds;
     mode->n_thresholds += d->n_thresholds;
     mode->labels_differ += d->labels;
     mode->n_labels += d->n_labels;
@@ -137,7 +170,7 @@ static void measure(const char *name, const struct rejectd_epochs *epochs,
     for (size_t i = 0; i < N_MODES; i++) {
         parameters.precision = modes[i].precision;
         struct rejectd_fit *found = fit(epochs, &parameters, device);
-        const struct differences d = compare(found, right);
+        const struct differences d = compare(found, right, epochs);
         printf("%s, %s, %s: losses %.1e, grid %.1e; %zu of %zu thresholds, %zu of %zu labels, %zu "
                "of %zu epochs, %zu of %zu choices differ\n",
                name, methods[method], modes[i].name, d.loss, d.grid, d.thresholds, d.n_thresholds,
@@ -210,15 +243,16 @@ static bool judge(const struct mode *mode)
 {
     const double labels = share(mode->labels_differ, mode->n_labels);
     const double epochs = share(mode->epochs_differ, mode->n_epochs);
-    const bool ok = mode->n_thresholds > 0 && mode->loss <= mode->most_loss &&
+    const bool ok = mode->n_thresholds > 0 && mode->loss_of_largest <= mode->most_loss &&
                     labels <= mode->most_labels && epochs <= mode->most_epochs;
     printf("| %s | %.1e | %.1e | %zu of %zu | %.1e | %zu of %zu | %zu of %zu | %zu of %zu |\n",
-           mode->name, mode->loss, mode->grid, mode->thresholds_equal, mode->n_thresholds,
+           mode->name, mode->loss, mode->grid, mode->thresholds_near, mode->n_thresholds,
            mode->threshold, mode->labels_differ, mode->n_labels, mode->epochs_differ,
            mode->n_epochs, mode->choices_differ, mode->n_choices);
-    printf("%s %s: losses of an exact search to %.1e (at most %.1e), %.2f %% of labels (%.2f), "
+    printf("%s %s: losses of an exact search to %.1e of the largest sample (at most %.1e), %.2f %% "
+           "of labels (%.2f), "
            "%.2f %% of epochs (%.2f)\n",
-           ok ? "ok  " : "FAIL", mode->name, mode->loss, mode->most_loss, 100 * labels,
+           ok ? "ok  " : "FAIL", mode->name, mode->loss_of_largest, mode->most_loss, 100 * labels,
            100 * mode->most_labels, 100 * epochs, 100 * mode->most_epochs);
     return ok;
 }
@@ -232,7 +266,8 @@ int main(int argc, char **argv)
     for (uint64_t seed = 1; seed <= 3; seed++)
         measure_simulated(60, 12, seed);
     measure_simulated(150, 8, 4);
-    printf("| precision | losses | grid | thresholds equal | thresholds | labels differ | bad "
+    printf("| precision | losses | grid | thresholds within 1 %% | largest error of one | labels "
+           "differ | bad "
            "epochs differ | choices differ |\n|---|---|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < N_MODES; i++)
         n_failed += !judge(&modes[i]);

@@ -123,3 +123,17 @@ def test_little_memory(emulated):
     _, result = run(api, dataset, "cuda:0", cv=4)
     assert result["labels"] == expected["labels"]
     assert result["device"] == "cuda:0" or [w["code"] for w in result["warnings"]] == ["device-memory"]
+
+
+@pytest.mark.parametrize("capability", [75, 80])
+def test_results_say_what_precision_was_used(emulated, capability):
+    """cuBLAS multiplies bfloat16 from 8.0 on; before, and on the processor, it is float32."""
+    api = ready(emulated(REJECTD_EMULATED_CAPABILITY=str(capability)))
+    dataset = api.upload(description(**SHAPE), noise(**SHAPE))
+    for asked in ("float64", "float32", "float16", "bfloat16"):
+        on_gpu = "float32" if asked == "bfloat16" and capability < 80 else asked
+        assert run(api, dataset, "cuda:0", cv=4, precision=asked)[1]["precision"] == on_gpu
+        on_cpu = "float32" if asked.endswith("16") else asked
+        assert run(api, dataset, "cpu", cv=4, precision=asked)[1]["precision"] == on_cpu
+    for kind in JOBS:
+        assert run(api, dataset, "cuda:0", kind, precision="float16")[1]["precision"] == "float16"
