@@ -480,6 +480,14 @@ START_TEST(test_every_instruction_set_equals_the_reference)
 }
 END_TEST
 
+/* Options for backend b in a precision; false for those of the processor. */
+static bool device_options(size_t b, enum rejectd_dtype precision, struct backend_options *options)
+{
+    *options = (struct backend_options){
+        .device = every_backend(b).device, .n_threads = 2, .precision = precision};
+    return options->device != NULL;
+}
+
 /* float32 arithmetic is what was asked for: 24 bits, and sums of a few hundred rows. */
 START_TEST(test_float32_arithmetic_is_near)
 {
@@ -489,9 +497,8 @@ START_TEST(test_float32_arithmetic_is_near)
     if (f.shape->flavour != OFFSET) {
         run_reference(&f, &expected);
         for (size_t b = 0; every_backend(b).backend != NULL; b++) {
-            const struct backend_options options = {
-                .device = every_backend(b).device, .n_threads = 2, .precision = REJECTD_FLOAT32};
-            if (options.device == NULL)
+            struct backend_options options;
+            if (!device_options(b, REJECTD_FLOAT32, &options))
                 continue;
             run_backend(&f, every_backend(b).backend, &options, f.shape->n_picks, &expected,
                         &found);
@@ -559,9 +566,8 @@ START_TEST(test_mixed_precisions_are_near)
     const double rows = fmax(1.0, largest_row(&f)) * largest_sample(&f);
     for (size_t b = 0; every_backend(b).backend != NULL; b++)
         for (size_t i = 0; i < N_MIXED; i++) {
-            const struct backend_options options = {
-                .device = every_backend(b).device, .n_threads = 2, .precision = mixed[i].precision};
-            if (options.device == NULL)
+            struct backend_options options;
+            if (!device_options(b, mixed[i].precision, &options))
                 continue;
             run_backend(&f, every_backend(b).backend, &options, f.shape->n_picks, &expected,
                         &found);
@@ -613,9 +619,8 @@ START_TEST(test_mixed_precisions_round_once)
         const double rest = 4.0 * (u * u + 0x1p-22) * largest_row(&f) * largest_sample(&f);
         const size_t n = f.shape->n_epochs * f.shape->n_picks, t = f.shape->n_times;
         for (size_t b = 0; every_backend(b).backend != NULL; b++) {
-            const struct backend_options options = {
-                .device = every_backend(b).device, .n_threads = 2, .precision = mixed[i].precision};
-            if (options.device == NULL)
+            struct backend_options options;
+            if (!device_options(b, mixed[i].precision, &options))
                 continue;
             run_backend(&f, every_backend(b).backend, &options, f.shape->n_picks, &expected,
                         &found);

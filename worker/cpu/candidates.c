@@ -21,17 +21,15 @@ struct plan {
     const struct backend_session *session;
     const struct backend_candidate_search *search;
     struct fold_table table;
-    size_t *test_offsets; /* [n_folds + 1]; owned */
-    uint32_t *test_rows;  /* owned */
-    size_t n_lists;       /* 1 + n_folds: all rows, and the test rows of each fold */
+    struct fold_rows test;
+    size_t n_lists; /* 1 + n_folds: all rows, and the test rows of each fold */
     size_t most_stops;
     size_t keep_every; /* sums are kept at every so many stops */
 };
 
 static void plan_free(struct plan *plan)
 {
-    free(plan->test_offsets);
-    free(plan->test_rows);
+    fold_rows_free(&plan->test);
 }
 
 /* Sums that are kept take as long as rows that are added; ten searches add half of the rows between
@@ -52,15 +50,12 @@ static enum rejectd_status plan_init(struct plan *plan, const struct backend_ses
         .session = session,
         .search = search,
         .table = {n_folds, m, splits->is_test},
-        .test_offsets = malloc((n_folds + 1) * sizeof(size_t)),
-        .test_rows = malloc((n_folds * m + 1) * sizeof(uint32_t)),
         .n_lists = 1 + n_folds,
         .most_stops = search->n_likely + n_folds,
         .keep_every = stops_between_sums(m, search->n_likely),
     };
-    if (plan->test_offsets == NULL || plan->test_rows == NULL)
+    if (!fold_rows_init(&plan->test, &plan->table, true))
         return REJECTD_FAIL_MEMORY(error, n_folds * m * sizeof(uint32_t));
-    fold_rows_list(&plan->table, true, plan->test_offsets, plan->test_rows);
     return REJECTD_OK;
 }
 
@@ -71,7 +66,7 @@ struct channel {
     const uint32_t *order; /* [M] */
     const double *ptp;     /* [M] ascending */
     struct channel_rows rows;
-    uint32_t *test_ranks; /* [test_offsets[n_folds]] ascending in each fold */
+    uint32_t *test_ranks; /* [test.offsets[n_folds]] ascending in each fold */
     size_t *fallbacks;    /* [n_folds] the least stop that keeps a train row, with its ties */
     size_t n_stops;
     size_t *stops;         /* [most_stops] ascending */
@@ -111,7 +106,7 @@ static bool channel_init(struct channel *channel, const struct plan *plan)
     const size_t columns = session_groups(session) * session->kernels->group;
     *channel = (struct channel){
         .plan = plan,
-        .test_ranks = scratch_alloc(plan->test_offsets[n_folds] * sizeof(uint32_t)),
+        .test_ranks = scratch_alloc(plan->test.offsets[n_folds] * sizeof(uint32_t)),
         .fallbacks = scratch_alloc(n_folds * sizeof(size_t)),
         .stops = scratch_alloc(stops * sizeof(size_t)),
         .kept = scratch_alloc(stops * n_folds * sizeof(double)),
@@ -143,8 +138,7 @@ double cpu_search_candidates_bytes(const struct backend_session *session, size_t
     const double stops = (double)n_likely + folds;
     const double kept_sums = stops / (double)stops_between_sums(n_rows, n_likely);
     const double columns = (double)(session_groups(session) * session->kernels->group);
-    const double plan =
-        (folds * m + 1.0) * (double)sizeof(uint32_t) + lists * (double)sizeof(size_t);
+    const double plan = fold_rows_bytes(folds, folds * m);
     const double channel =
         channel_rows_bytes(session, m) + (folds + lists) * m * (double)sizeof(uint32_t) +
         stops * (lists * (double)sizeof(uint32_t) + (2.0 * folds + 1.0) * (double)sizeof(double)) +
@@ -166,7 +160,7 @@ static size_t end_of_tie(const struct channel *channel, size_t rank)
 /* Test rows of a fold among the ranks below `stop`. */
 static size_t tested_below(const struct channel *channel, size_t fold, size_t stop)
 {
-    const size_t *offsets = channel->plan->test_offsets;
+    const size_t *offsets = channel->plan->test.offsets;
     size_t low = offsets[fold], high = offsets[fold + 1];
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
@@ -188,7 +182,7 @@ static void list_test_ranks(struct channel *channel)
     const struct fold_table *table = &channel->plan->table;
     const size_t m = table->n_rows;
     for (size_t f = 0; f < table->n_folds; f++) {
-        uint32_t *ranks = channel->test_ranks + channel->plan->test_offsets[f];
+        uint32_t *ranks = channel->test_ranks + channel->plan->test.offsets[f];
         size_t n = 0, first_train = m;
         for (size_t rank = 0; rank < m; rank++) {
             if (table->is_test[f * m + channel->order[rank]])
@@ -235,8 +229,8 @@ static void list_rows(struct channel *channel)
     const struct plan *plan = channel->plan;
     memcpy(channel->listed, channel->order, plan->table.n_rows * sizeof *channel->listed);
     for (size_t f = 0; f < plan->table.n_folds; f++) {
-        const uint32_t *ranks = channel->test_ranks + plan->test_offsets[f];
-        const size_t n = plan->test_offsets[f + 1] - plan->test_offsets[f];
+        const uint32_t *ranks = channel->test_ranks + plan->test.offsets[f];
+        const size_t n = plan->test.offsets[f + 1] - plan->test.offsets[f];
         for (size_t i = 0; i < n; i++)
             channel->listed[channel->offsets[1 + f] + i] = channel->order[ranks[i]];
     }
@@ -268,7 +262,6 @@ static void open_channel(struct channel *channel)
     const struct plan *plan = channel->plan;
     const struct cpu_kernels *kernels = plan->session->kernels;
     const size_t n_folds = plan->table.n_folds, n_times = plan->session->samples.n_times;
-    const struct fold_rows test = {n_folds, plan->test_offsets, plan->test_rows};
     list_test_ranks(channel);
     find_stops(channel);
     list_rows(channel);
@@ -278,10 +271,11 @@ static void open_channel(struct channel *channel)
     memset(channel->squares, 0, channel->n_stops * n_folds * sizeof *channel->squares);
     for (size_t at = 0, loaded = 0; at < n_times; at += kernels->group) {
         if (at >= loaded)
-            loaded += channel_rows_load(&channel->rows, channel->pick, at);
+            loaded += channel_rows_load(&channel->rows, channel->pick,
+                                        channel_rows_offset(plan->session, channel->pick), at);
         const void *group = channel_rows_group(&channel->rows, channel->pick, at);
         void *medians = medians_at(channel, at);
-        kernels->medians(group, plan->table.n_rows, &test, channel->rows.keys, medians);
+        kernels->medians(group, plan->table.n_rows, &plan->test, channel->rows.keys, medians);
         kernels->walk(group, &walk, NULL, medians, channel->squares, sums_at(channel, at));
     }
 }
@@ -322,7 +316,7 @@ static void copy_predictions(const struct channel *channel, size_t first, size_t
     const size_t row_bytes = session->kernels->group * session->work_size;
     if (!session->predicted)
         return;
-    const char *predictions = channel_rows_predictions(session, channel->pick, at);
+    const char *predictions = session_predictions(session, channel->pick, at);
     for (size_t rank = first; rank < last; rank++)
         if (channel->order[rank] >= n_epochs) {
             memcpy(to, predictions + (channel->order[rank] - n_epochs) * row_bytes, row_bytes);

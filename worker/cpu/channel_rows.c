@@ -38,15 +38,7 @@ double channel_rows_offset(const struct backend_session *session, size_t pick)
     return offsets != NULL ? (double)offsets[pick - session->first] : 0.0;
 }
 
-const char *channel_rows_predictions(const struct backend_session *session, size_t pick, size_t at)
-{
-    const size_t group = session->kernels->group;
-    const size_t groups_before = (pick - session->first) * session_groups(session) + at / group;
-    return (const char *)session->rows.data +
-           groups_before * session->samples.n_epochs * group * session->work_size;
-}
-
-size_t channel_rows_load(struct channel_rows *rows, size_t pick, size_t start)
+size_t channel_rows_load(struct channel_rows *rows, size_t pick, double offset, size_t start)
 {
     const struct backend_session *session = rows->session;
     const struct backend_samples *s = &session->samples;
@@ -54,7 +46,7 @@ size_t channel_rows_load(struct channel_rows *rows, size_t pick, size_t start)
     for (size_t e = 0; e < s->n_epochs; e++)
         rows->sources[e] = session_row(session, e, s->picks[pick]);
     session->kernels->load(rows->groups, rows->n_rows, rows->sources, s->n_epochs, start, length,
-                           channel_rows_offset(session, pick));
+                           offset);
     return length;
 }
 
@@ -65,8 +57,8 @@ const void *channel_rows_group(struct channel_rows *rows, size_t pick, size_t at
     const size_t n_epochs = session->samples.n_epochs;
     const size_t number = at % rows->strip / session->kernels->group;
     char *group = (char *)rows->groups + number * rows->n_rows * row_bytes;
-    if (session->predicted)
-        memcpy(group + n_epochs * row_bytes, channel_rows_predictions(session, pick, at),
+    if (rows->n_rows > n_epochs)
+        memcpy(group + n_epochs * row_bytes, session_predictions(session, pick, at),
                n_epochs * row_bytes);
     return group;
 }

@@ -1,4 +1,4 @@
-/* The rows of one channel on their way into the cache: its epochs, then their predictions. */
+/* The rows of one channel on their way into the cache: its epochs, then any predictions. */
 #ifndef WORKER_CPU_CHANNEL_ROWS_H
 #define WORKER_CPU_CHANNEL_ROWS_H
 
@@ -20,18 +20,15 @@ bool channel_rows_init(struct channel_rows *rows, const struct backend_session *
 void channel_rows_free(struct channel_rows *rows);
 double channel_rows_bytes(const struct backend_session *session, double n_rows);
 
-/* Loads the epochs of a pick of the last predict(): samples start .. start + strip - 1, or up to
- * the last; start is a multiple of the strip. Returns how many samples that are. */
-size_t channel_rows_load(struct channel_rows *rows, size_t pick, size_t start);
+/* Loads the epochs of a pick, less `offset`: samples start .. start + strip - 1, or up to the last;
+ * start is a multiple of the strip. Returns how many samples that are. */
+size_t channel_rows_load(struct channel_rows *rows, size_t pick, double offset, size_t start);
 
-/* The group of the strip that begins at sample `at`, with the predictions of the pick. */
+/* The group of the strip that begins at sample `at`: the epochs and, where there are more rows than
+ * those, the predictions of the pick. */
 const void *channel_rows_group(struct channel_rows *rows, size_t pick, size_t at);
 
-/* What is taken off the samples of a pick of the last predict(). */
+/* What is taken off the predictions of a pick of the last predict(), and so off its epochs. */
 double channel_rows_offset(const struct backend_session *session, size_t pick);
-
-/* Where the predictions of a pick of the last predict() are, in the group that begins at sample
- * `at`: [E][group] of the work type. */
-const char *channel_rows_predictions(const struct backend_session *session, size_t pick, size_t at);
 
 #endif

@@ -8,19 +8,46 @@ static size_t chunks_of(size_t n_rows)
     return (n_rows + KERNELS_CHUNK - 1) / KERNELS_CHUNK;
 }
 
-size_t fold_rows_list(const struct fold_table *table, bool test, size_t *offsets, uint32_t *rows)
+static size_t count_rows(const struct fold_table *table, bool test)
 {
+    size_t n = 0;
+    for (size_t i = 0; i < table->n_folds * table->n_rows; i++)
+        n += (table->is_test[i] != 0) == test;
+    return n;
+}
+
+bool fold_rows_init(struct fold_rows *rows, const struct fold_table *table, bool test)
+{
+    *rows = (struct fold_rows){
+        .n_folds = table->n_folds,
+        .offsets = malloc((table->n_folds + 1) * sizeof(size_t)),
+        /* One more: every row is written, and overwritten unless it counts. */
+        .rows = malloc((count_rows(table, test) + 1) * sizeof(uint32_t)),
+    };
+    if (rows->offsets == NULL || rows->rows == NULL)
+        return false;
     size_t n = 0;
     for (size_t f = 0; f < table->n_folds; f++) {
         const uint8_t *is_test = table->is_test + f * table->n_rows;
-        offsets[f] = n;
+        rows->offsets[f] = n;
         for (size_t row = 0; row < table->n_rows; row++) {
-            rows[n] = (uint32_t)row;
+            rows->rows[n] = (uint32_t)row;
             n += (is_test[row] != 0) == test;
         }
     }
-    offsets[table->n_folds] = n;
-    return n;
+    rows->offsets[table->n_folds] = n;
+    return true;
+}
+
+void fold_rows_free(struct fold_rows *rows)
+{
+    free(rows->offsets);
+    free(rows->rows);
+}
+
+double fold_rows_bytes(double n_folds, double n_listed)
+{
+    return (n_folds + 1.0) * (double)sizeof(size_t) + (n_listed + 1.0) * (double)sizeof(uint32_t);
 }
 
 bool train_ranks_init(struct train_ranks *train, size_t n_folds, size_t n_rows)

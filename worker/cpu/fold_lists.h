@@ -10,9 +10,12 @@ struct fold_table {
     const uint8_t *is_test;
 };
 
-/* Lists the rows that are test rows, or (test false) those that are not, ascending: offsets
- * [n_folds + 1], rows [n_folds * n_rows + 1], one more than there may be. Returns how many. */
-size_t fold_rows_list(const struct fold_table *table, bool test, size_t *offsets, uint32_t *rows);
+/* Lists the rows that are test rows, or (test false) those that are not; false without memory.
+ * fold_rows_free(). */
+bool fold_rows_init(struct fold_rows *rows, const struct fold_table *table, bool test);
+void fold_rows_free(struct fold_rows *rows);
+/* Of lists with n_listed rows in all. */
+double fold_rows_bytes(double n_folds, double n_listed);
 
 /* Makes room for the train rows of a table of that shape; false without memory. train_ranks_free().
  */

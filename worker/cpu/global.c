@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "worker/cpu/channel_rows.h"
 #include "worker/cpu/fold_lists.h"
 #include "worker/cpu/needs.h"
 #include "worker/cpu/session.h"
@@ -25,8 +26,6 @@ enum {
 struct plan {
     const struct backend_global *global;
     uint8_t *is_test; /* [n_folds][E]; owned */
-    size_t *offsets;  /* [2][n_folds + 1] test, train; owned */
-    uint32_t *rows;   /* [n_folds * E + 1] test rows, then train rows; owned */
     struct fold_rows test, train;
     struct train_ranks ranks;
     size_t n_train;
@@ -37,17 +36,15 @@ struct plan {
 
 /* One thread's scratch. */
 struct scratch {
-    struct row_source *sources; /* [E] */
-    void *groups;               /* one strip */
-    int16_t *keys;              /* [2][E][group] */
-    void *medians;              /* [n_folds][group] */
+    struct channel_rows rows;
+    void *medians; /* [n_folds][group] */
 };
 
 static void plan_free(struct plan *plan)
 {
     free(plan->is_test);
-    free(plan->offsets);
-    free(plan->rows);
+    fold_rows_free(&plan->test);
+    fold_rows_free(&plan->train);
     train_ranks_free(&plan->ranks);
     free(plan->weights);
 }
@@ -59,24 +56,19 @@ static enum rejectd_status plan_init(struct plan *plan, const struct backend_glo
     *plan = (struct plan){
         .global = global,
         .is_test = malloc(n_folds * n_epochs),
-        .offsets = malloc(2 * (n_folds + 1) * sizeof(size_t)),
-        .rows = malloc((n_folds * n_epochs + 1) * sizeof(uint32_t)),
         .weights = malloc(n_epochs * sizeof(double)),
         .wants_train = wants_train,
     };
     if (!train_ranks_init(&plan->ranks, n_folds, n_epochs) || plan->is_test == NULL ||
-        plan->offsets == NULL || plan->rows == NULL || plan->weights == NULL)
+        plan->weights == NULL)
         return REJECTD_FAIL_MEMORY(error, n_folds * n_epochs * sizeof(uint32_t));
     for (size_t f = 0; f < n_folds; f++)
         for (size_t e = 0; e < n_epochs; e++)
             plan->is_test[f * n_epochs + e] = global->fold[e] == f;
     const struct fold_table table = {n_folds, n_epochs, plan->is_test};
-    size_t *train_offsets = plan->offsets + n_folds + 1;
-    const size_t n_test = fold_rows_list(&table, true, plan->offsets, plan->rows);
-    uint32_t *train_rows = plan->rows + n_test;
-    plan->n_train = fold_rows_list(&table, false, train_offsets, train_rows);
-    plan->test = (struct fold_rows){n_folds, plan->offsets, plan->rows};
-    plan->train = (struct fold_rows){n_folds, train_offsets, train_rows};
+    if (!fold_rows_init(&plan->test, &table, true) || !fold_rows_init(&plan->train, &table, false))
+        return REJECTD_FAIL_MEMORY(error, n_folds * n_epochs * sizeof(uint32_t));
+    plan->n_train = plan->train.offsets[n_folds];
     train_ranks_list(&plan->ranks, &table, global->order);
     plan->n_sums = wants_train ? 2 * plan->n_train : plan->n_train;
     for (size_t i = 0; i < n_epochs; i++)
@@ -87,14 +79,9 @@ static enum rejectd_status plan_init(struct plan *plan, const struct backend_glo
 static bool scratch_init(struct scratch *scratch, const struct backend_session *session,
                          const struct plan *plan)
 {
-    const size_t n = session->samples.n_epochs, group = session->kernels->group;
-    *scratch = (struct scratch){
-        .sources = malloc(n * sizeof(struct row_source)),
-        .groups = scratch_alloc(n * session_strip(session, n) * session->work_size),
-        .keys = scratch_alloc(2 * n * group * sizeof(int16_t)),
-        .medians = scratch_alloc(plan->test.n_folds * group * session->work_size),
-    };
-    return scratch->sources != NULL && scratch->groups != NULL && scratch->keys != NULL &&
+    scratch->medians =
+        scratch_alloc(plan->test.n_folds * session->kernels->group * session->work_size);
+    return channel_rows_init(&scratch->rows, session, session->samples.n_epochs) &&
            scratch->medians != NULL;
 }
 
@@ -108,20 +95,16 @@ double cpu_global_bytes(const struct backend_session *session, size_t n_folds, b
     const double sum_bytes = n_sums * (double)sizeof(double);
     double block = sum_bytes > 0.0 ? (double)BLOCK_BYTES / sum_bytes : 1.0;
     block = block < 1.0 ? 1.0 : block > BLOCK_CHANNELS ? BLOCK_CHANNELS : block;
-    const double plan = folds * e * (double)(sizeof(uint32_t) + sizeof(uint8_t)) +
-                        train_ranks_bytes(folds, e) + e * (double)sizeof(double);
-    const double scratch =
-        e * ((double)sizeof(struct row_source) + session_strip_bytes(session, e) / e +
-             2.0 * group * (double)sizeof(int16_t)) +
-        folds * group * work;
+    const double plan = folds * e * (double)sizeof(uint8_t) + fold_rows_bytes(folds, e) +
+                        fold_rows_bytes(folds, n_train) + train_ranks_bytes(folds, e) +
+                        e * (double)sizeof(double);
+    const double scratch = channel_rows_bytes(session, e) + folds * group * work;
     return plan + (block + 1.0) * sum_bytes + (double)session->options.n_threads * scratch;
 }
 
 static void scratch_free(struct scratch *scratch)
 {
-    free(scratch->sources);
-    free(scratch->groups);
-    free(scratch->keys);
+    channel_rows_free(&scratch->rows);
     free(scratch->medians);
 }
 
@@ -141,25 +124,21 @@ static void channel_sums(const struct backend_session *session, const struct pla
 {
     const struct cpu_kernels *kernels = session->kernels;
     const struct backend_samples *s = &session->samples;
-    const size_t n = s->n_epochs, group = kernels->group, strip = session_strip(session, n);
-    for (size_t e = 0; e < n; e++)
-        scratch->sources[e] = session_row(session, e, s->picks[pick]);
-    const double offset = channel_offset(session, &scratch->sources[plan->global->order[n / 2]]);
+    struct channel_rows *rows = &scratch->rows;
+    const struct row_source middle =
+        session_row(session, plan->global->order[s->n_epochs / 2], s->picks[pick]);
+    const double offset = channel_offset(session, &middle);
     memset(sums, 0, plan->n_sums * sizeof *sums);
-    for (size_t start = 0; start < s->n_times; start += strip) {
-        const size_t length = s->n_times - start < strip ? s->n_times - start : strip;
-        kernels->load(scratch->groups, n, scratch->sources, n, start, length, offset);
-        for (size_t g = 0; g * group < length; g++) {
-            const char *samples =
-                (const char *)scratch->groups + g * n * group * session->work_size;
-            kernels->medians(samples, n, &plan->test, scratch->keys, scratch->medians);
-            kernels->losses(samples, &plan->ranks, scratch->medians, plan->weights, sums);
-            if (!plan->wants_train)
-                continue;
-            kernels->medians(samples, n, &plan->train, scratch->keys, scratch->medians);
-            kernels->losses(samples, &plan->ranks, scratch->medians, plan->weights,
-                            sums + plan->n_train);
-        }
+    for (size_t at = 0, loaded = 0; at < s->n_times; at += kernels->group) {
+        if (at >= loaded)
+            loaded += channel_rows_load(rows, pick, offset, at);
+        const void *group = channel_rows_group(rows, pick, at);
+        kernels->medians(group, s->n_epochs, &plan->test, rows->keys, scratch->medians);
+        kernels->losses(group, &plan->ranks, scratch->medians, plan->weights, sums);
+        if (!plan->wants_train)
+            continue;
+        kernels->medians(group, s->n_epochs, &plan->train, rows->keys, scratch->medians);
+        kernels->losses(group, &plan->ranks, scratch->medians, plan->weights, sums + plan->n_train);
     }
 }
 

@@ -20,8 +20,8 @@ enum {
 /* For each fold the rows of a set, concatenated: rows[offsets[f]] .. rows[offsets[f + 1] - 1]. */
 struct fold_rows {
     size_t n_folds;
-    const size_t *offsets; /* [n_folds + 1] */
-    const uint32_t *rows;  /* ascending in each fold */
+    size_t *offsets; /* [n_folds + 1] */
+    uint32_t *rows;  /* ascending in each fold */
 };
 
 /* The rows of a channel in ascending order of amplitude, and which of them train each fold. Ranks

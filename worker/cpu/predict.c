@@ -47,13 +47,6 @@ static size_t samples_of_a_pick(const struct backend_session *session)
     return session_groups(session) * session->kernels->group * session->samples.n_epochs;
 }
 
-/* Where the predictions of one pick begin. */
-static char *prediction_groups(const struct backend_session *session, size_t pick)
-{
-    return (char *)session->rows.data +
-           (pick - session->first) * samples_of_a_pick(session) * session->work_size;
-}
-
 /* Predicts the picks of this block in one epoch, and takes their ptp. */
 static void predict_epoch(struct backend_session *session, const void *weights, size_t epoch,
                           void *scratch, double *ptp)
@@ -182,7 +175,7 @@ enum rejectd_status cpu_read_predictions(struct backend_session *session, size_t
     const size_t n_epochs = session->samples.n_epochs, n_times = session->samples.n_times;
     const size_t group = session->kernels->group;
     const float *offsets = session->offsets;
-    const char *from = prediction_groups(session, pick);
+    const char *from = session_predictions(session, pick, 0);
     for (size_t t = 0; t < n_times; t += group)
         for (size_t e = 0; e < n_epochs; e++, from += group * session->work_size) {
             double *to = rows + e * n_times + t;

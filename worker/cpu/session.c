@@ -126,6 +126,14 @@ size_t session_groups(const struct backend_session *session)
     return (session->samples.n_times + group - 1) / group;
 }
 
+const char *session_predictions(const struct backend_session *session, size_t pick, size_t at)
+{
+    const size_t group = session->kernels->group;
+    const size_t groups_before = (pick - session->first) * session_groups(session) + at / group;
+    return (const char *)session->rows.data +
+           groups_before * session->samples.n_epochs * group * session->work_size;
+}
+
 void session_weights(const struct backend_session *session, const double *weights, size_t n,
                      void *out)
 {

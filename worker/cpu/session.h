@@ -71,6 +71,10 @@ size_t session_product_bytes(const struct backend_session *session, size_t n_out
 /* Groups that the samples of a row fill. */
 size_t session_groups(const struct backend_session *session);
 
+/* Where the predictions of a pick of the last predict() are, in the group that begins at sample
+ * `at`: [E][group]. */
+const char *session_predictions(const struct backend_session *session, size_t pick, size_t at);
+
 /* Converts float64 weights to the work type. */
 void session_weights(const struct backend_session *session, const double *weights, size_t n,
                      void *out);

@@ -18,15 +18,13 @@
 /* What is the same for every channel. */
 struct plan {
     struct fold_table table;
-    size_t *test_offsets; /* [n_folds + 1]; owned */
-    uint32_t *test_rows;  /* owned */
-    double *weights;      /* [M] 1 / (i + 1)^2; owned */
+    struct fold_rows test;
+    double *weights; /* [M] 1 / (i + 1)^2; owned */
 };
 
 static void plan_free(struct plan *plan)
 {
-    free(plan->test_offsets);
-    free(plan->test_rows);
+    fold_rows_free(&plan->test);
     free(plan->weights);
 }
 
@@ -36,13 +34,10 @@ static enum rejectd_status plan_init(struct plan *plan, const struct backend_spl
     const size_t m = splits->n_rows, n_folds = splits->n_folds;
     *plan = (struct plan){
         .table = {n_folds, m, splits->is_test},
-        .test_offsets = malloc((n_folds + 1) * sizeof(size_t)),
-        .test_rows = malloc((n_folds * m + 1) * sizeof(uint32_t)),
         .weights = malloc(m * sizeof(double)),
     };
-    if (plan->test_offsets == NULL || plan->test_rows == NULL || plan->weights == NULL)
+    if (!fold_rows_init(&plan->test, &plan->table, true) || plan->weights == NULL)
         return REJECTD_FAIL_MEMORY(error, n_folds * m * sizeof(uint32_t));
-    fold_rows_list(&plan->table, true, plan->test_offsets, plan->test_rows);
     for (size_t i = 0; i < m; i++)
         plan->weights[i] = 1.0 / ((double)(i + 1) * (double)(i + 1));
     return REJECTD_OK;
@@ -84,8 +79,7 @@ double cpu_threshold_losses_bytes(const struct backend_session *session, size_t 
     const double medians = folds * (double)session->kernels->group * (double)session->work_size;
     const double scratch = channel_rows_bytes(session, m) + medians + train_ranks_bytes(folds, m) +
                            folds * m * (double)sizeof(double);
-    const double plan = (folds * m + 1.0) * (double)sizeof(uint32_t) +
-                        (folds + 1.0) * (double)sizeof(size_t) + m * (double)sizeof(double);
+    const double plan = fold_rows_bytes(folds, folds * m) + m * (double)sizeof(double);
     return plan + (double)session->options.n_threads * scratch;
 }
 
@@ -119,16 +113,15 @@ static void channel_losses(struct backend_session *session, const struct plan *p
     const struct cpu_kernels *kernels = session->kernels;
     const size_t m = plan->table.n_rows, n_folds = plan->table.n_folds;
     const size_t n_times = session->samples.n_times;
-    const struct fold_rows test = {n_folds, plan->test_offsets, plan->test_rows};
     struct channel_rows *rows = &scratch->rows;
     struct train_ranks *train = &scratch->train;
     train_ranks_list(train, &plan->table, order);
     memset(scratch->sums, 0, train->offsets[n_folds] * sizeof *scratch->sums);
     for (size_t at = 0, loaded = 0; at < n_times; at += kernels->group) {
         if (at >= loaded)
-            loaded += channel_rows_load(rows, pick, at);
+            loaded += channel_rows_load(rows, pick, channel_rows_offset(session, pick), at);
         const void *group = channel_rows_group(rows, pick, at);
-        kernels->medians(group, m, &test, rows->keys, scratch->medians);
+        kernels->medians(group, m, &plan->test, rows->keys, scratch->medians);
         kernels->losses(group, train, scratch->medians, plan->weights, scratch->sums);
     }
     memset(losses, 0, m * sizeof *losses);

@@ -193,7 +193,7 @@ kept_medians(struct backend_session *session, const struct backend_local_cv *cv,
     typedef work_of<Sample> Work;
     const size_t n = session->n_picks * cv->n_folds * session->pitch;
     *medians = nullptr;
-    if (!session->whole || session->n_epochs != session->shared->n_epochs)
+    if (!session_remembers(session))
         return REJECTD_OK;
     struct medians_memo &memo = session->shared->medians;
     std::vector<uint16_t> fold(cv->fold, cv->fold + session->n_epochs);
@@ -289,8 +289,8 @@ grid_value(struct backend_session *session, const struct grid_lists *lists, size
 /* The memo of the cells of all picks of a resident; null where cells are not kept. */
 static struct cells_memo *cells_of(struct backend_session *session, size_t count)
 {
-    const bool all = session->whole && session->n_epochs == session->shared->n_epochs;
-    return all && count == session->n_picks ? &session->shared->cells : nullptr;
+    return session_remembers(session) && count == session->n_picks ? &session->shared->cells
+                                                                   : nullptr;
 }
 
 static bool is_of(const struct cells_memo &memo, const struct backend_local_cv *cv, size_t n_epochs)

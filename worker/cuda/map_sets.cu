@@ -73,6 +73,19 @@ __global__ void __launch_bounds__(MAP_THREADS) multiply_basis(struct batch_view 
     batch.rest[(size_t)blockIdx.x * n + c] = sum;
 }
 
+/* inner[v] = basis [n_basis][n] row v . x, by all threads of a block, for all of them. */
+__device__ static void project(const double *basis, uint32_t n_basis, uint32_t n, const double *x,
+                               double *inner)
+{
+    for (uint32_t v = threadIdx.x; v < n_basis; v += MAP_THREADS) {
+        double sum = 0.0;
+        for (uint32_t c = 0; c < n; c++)
+            sum += basis[(size_t)v * n + c] * x[c];
+        inner[v] = sum;
+    }
+    __syncthreads();
+}
+
 /* rest = h, in place; a block for each row of each basis. */
 __global__ void __launch_bounds__(MAP_THREADS) finish_rest(struct batch_view batch)
 {
@@ -80,13 +93,7 @@ __global__ void __launch_bounds__(MAP_THREADS) finish_rest(struct batch_view bat
     const uint32_t n = batch.n;
     const double *basis = batch.basis + (size_t)blockIdx.y * batch.n_basis * n;
     double *rest = batch.rest + ((size_t)blockIdx.y * batch.n_basis + blockIdx.x) * n;
-    for (uint32_t w = threadIdx.x; w < batch.n_basis; w += MAP_THREADS) {
-        double sum = 0.0;
-        for (uint32_t c = 0; c < n; c++)
-            sum += basis[(size_t)w * n + c] * rest[c];
-        inner[w] = sum;
-    }
-    __syncthreads();
+    project(basis, batch.n_basis, n, rest, inner);
     for (uint32_t c = threadIdx.x; c < n; c += MAP_THREADS) {
         double sum = 0.0;
         for (uint32_t w = 0; w < batch.n_basis; w++)
@@ -125,13 +132,7 @@ __global__ void __launch_bounds__(MAP_THREADS) gather_columns(struct batch_view 
     const double *column = batch.matrix + (size_t)batch.to[blockIdx.x] * n;
     const double *basis = batch.basis + (size_t)set * batch.n_basis * n;
     const uint16_t *from = batch.from + (size_t)set * side;
-    for (uint32_t v = threadIdx.x; v < batch.n_basis; v += MAP_THREADS) {
-        double sum = 0.0;
-        for (uint32_t c = 0; c < n; c++)
-            sum += basis[(size_t)v * n + c] * column[c];
-        along[v] = sum;
-    }
-    __syncthreads();
+    project(basis, batch.n_basis, n, column, along);
     for (uint32_t i = threadIdx.x; i < side; i += MAP_THREADS) {
         double value = 0.0;
         if (i < batch.kept[set]) {

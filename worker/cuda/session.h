@@ -81,6 +81,12 @@ template <typename Sample> struct row_view {
     }
 };
 
+/* Whether what is computed from the samples may be kept with them: all epochs of a resident. */
+static inline bool session_remembers(const struct backend_session *session)
+{
+    return session->whole && session->n_epochs == session->shared->n_epochs;
+}
+
 /* Tells how much of the call is done; CANCELLED when the caller wants to stop. */
 enum rejectd_status session_advance(const struct backend_session *session, double fraction,
                                     struct rejectd_error *error);

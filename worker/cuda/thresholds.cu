@@ -202,15 +202,9 @@ static bool same_picks(const struct search_memo &memo, const struct backend_sess
                   memo.weights.size() * sizeof(double)) == 0;
 }
 
-/* Searches are remembered with the samples they were of: all epochs of a resident. */
-static bool remembers(const struct backend_session *session)
-{
-    return session->whole && session->n_epochs == session->shared->n_epochs;
-}
-
 bool thresholds_known(const struct backend_session *session)
 {
-    if (remembers(session))
+    if (session_remembers(session))
         for (const struct search_memo &memo : session->shared->searches)
             if (same_picks(memo, session))
                 return true;
@@ -220,7 +214,7 @@ bool thresholds_known(const struct backend_session *session)
 bool cuda_recall_thresholds(struct backend_session *session, const struct backend_search *search,
                             double *thresholds, double *losses)
 {
-    if (!remembers(session))
+    if (!session_remembers(session))
         return false;
     for (const struct search_memo &memo : session->shared->searches) {
         if (memo.method != search->method || memo.seed != search->seed ||
