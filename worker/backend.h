@@ -28,7 +28,7 @@
 
 #include <rejectd/compute.h>
 
-enum { BACKEND_VERSION = 6 };
+enum { BACKEND_VERSION = 7 };
 
 /* The samples a session works on: a view, valid as long as the session. */
 struct backend_samples {
@@ -57,12 +57,28 @@ struct backend_progress {
 
 struct backend_device; /* an open device of a module: module.h */
 
-/* What a session will be asked for, told when it is opened: a device may begin while the samples
- * are still on their way. It promises nothing. */
+/* Cross-validation folds over the M rows of a channel, the same for every channel. */
+struct backend_splits {
+    size_t n_folds;
+    size_t n_rows;
+    const uint8_t *is_test; /* [n_folds][n_rows]: 1 test row, 0 train row */
+};
+
+/* What a session will be asked for: a device may begin while the samples are still on their way.
+ * It promises nothing. */
 struct backend_foresight {
     const double *weights; /* [C][C] that all picks will be predicted with; NULL: not known */
-    size_t n_folds;        /* of the local cross-validation; 0: not known */
-    const uint16_t *fold;  /* [E] */
+    struct backend_splits splits; /* of the search for all thresholds; n_folds 0: not known */
+    size_t n_folds;               /* of the local cross-validation; 0: not known */
+    const uint16_t *fold;         /* [E] */
+};
+
+/* Who tells it. `tell` is called at most once, during open(), on a thread of its own, and only
+ * where samples have to be brought to a device; what it fills in stays until open() returns. */
+struct backend_foreteller {
+    enum rejectd_status (*tell)(void *context, struct backend_foresight *foresight,
+                                struct rejectd_error *error); /* may be NULL */
+    void *context;
 };
 
 struct backend_options {
@@ -72,15 +88,7 @@ struct backend_options {
                                       exceed */
     const char *instruction_set;   /* or NULL: the best; cpu only */
     struct backend_progress progress;
-    const struct backend_foresight
-        *foresight; /* used during open() alone; NULL: nothing is known */
-};
-
-/* Cross-validation folds over the M rows of a channel, the same for every channel. */
-struct backend_splits {
-    size_t n_folds;
-    size_t n_rows;
-    const uint8_t *is_test; /* [n_folds][n_rows]: 1 test row, 0 train row */
+    struct backend_foreteller foreteller;
 };
 
 /* How to choose a threshold among the candidates, once their losses are known. */

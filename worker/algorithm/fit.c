@@ -153,14 +153,18 @@ fit_type(const struct backend *backend, const struct rejectd_epochs *epochs, con
     const double start = now();
     type->type = epochs->channels[picks[0]].type;
     enum rejectd_status status = fill_grids(parameters, n_all_picks, type, error);
+    const struct type_outlook outlook = {
+        .searches =
+            parameters->thresholds == NULL && options->found == NULL && options->share.n <= 1,
+        .seed = parameters->random_state,
+        .n_folds = type->n_folds,
+    };
     if (status == REJECTD_OK)
         status = type_work_begin(&work, epochs, picks, n_picks, options, error);
     if (status == REJECTD_OK)
         status = type_work_interpolate(&work, epochs, parameters->meg_legendre, error);
     if (status == REJECTD_OK)
-        status = type_work_open(&work, parameters->precision,
-                                parameters->thresholds == NULL && options->found == NULL,
-                                type->n_folds, options, progress, error);
+        status = type_work_open(&work, parameters->precision, &outlook, options, progress, error);
     if (status == REJECTD_OK)
         status = warnings_about_flat(fit, epochs->channels, picks, n_picks, work.ptp,
                                      epochs->n_epochs, error);

@@ -232,6 +232,20 @@ search_tables(const struct backend *backend, struct backend_session *session,
                                                thresholds, losses, error);
 }
 
+/* The folds of a request: those that it has, or drawn now. free() *drawn. */
+static enum rejectd_status split_rows(const struct thresholds_request *request, size_t n_epochs,
+                                      size_t n_classes, struct backend_splits *splits,
+                                      uint8_t **drawn, struct rejectd_error *error)
+{
+    enum rejectd_status status = REJECTD_OK;
+    *drawn = NULL;
+    if (request->is_test == NULL)
+        status = folds_shuffle_split(n_epochs, n_classes, request->seed, drawn, error);
+    *splits = (struct backend_splits){FOLDS_SHUFFLE_SPLITS, n_classes * n_epochs,
+                                      request->is_test != NULL ? request->is_test : *drawn};
+    return status;
+}
+
 /* All that are wanted at once, on the device. */
 static enum rejectd_status
 search_on_device(const struct backend *backend, struct backend_session *session, size_t n_picks,
@@ -241,7 +255,8 @@ search_on_device(const struct backend *backend, struct backend_session *session,
     const size_t first = request->first, count = request->count;
     const size_t n_classes = weights != NULL ? 2 : 1;
     double draws[THRESHOLD_SEARCH_DRAWS];
-    uint8_t *is_test = NULL;
+    struct backend_splits splits;
+    uint8_t *drawn = NULL;
     threshold_search_draw(request->seed, draws);
     const struct backend_search search = {request->method, request->seed, draws,
                                           THRESHOLD_SEARCH_DRAWS};
@@ -252,12 +267,11 @@ search_on_device(const struct backend *backend, struct backend_session *session,
         backend->recall_thresholds(session, &search, thresholds + first, losses + first))
         return REJECTD_OK;
     if (status == REJECTD_OK)
-        status = folds_shuffle_split(n_epochs, n_classes, request->seed, &is_test, error);
-    const struct backend_splits splits = {FOLDS_SHUFFLE_SPLITS, n_classes * n_epochs, is_test};
+        status = split_rows(request, n_epochs, n_classes, &splits, &drawn, error);
     if (status == REJECTD_OK)
         status = backend->search_thresholds(session, &splits, &search, thresholds + first,
                                             losses + first, error);
-    free(is_test);
+    free(drawn);
     return status;
 }
 
@@ -274,15 +288,15 @@ thresholds_search(const struct backend *backend, struct backend_session *session
     const double start = progress->start, share = progress->share;
     const bool asks = backend->search_candidates != NULL && thresholds_asks(request->method, m);
     struct block block = {0};
-    uint8_t *is_test = NULL;
+    struct backend_splits splits;
+    uint8_t *drawn;
     if (backend->search_thresholds != NULL) {
         progress_step(progress, "thresholds", start, share);
         return search_on_device(backend, session, n_picks, samples->n_epochs, weights, request,
                                 thresholds, losses, error);
     }
     enum rejectd_status status =
-        folds_shuffle_split(samples->n_epochs, n_classes, request->seed, &is_test, error);
-    const struct backend_splits splits = {FOLDS_SHUFFLE_SPLITS, m, is_test};
+        split_rows(request, samples->n_epochs, n_classes, &splits, &drawn, error);
     if (status == REJECTD_OK)
         status = block_init(&block, size, samples->n_epochs, m, error);
     if (status != REJECTD_OK)
@@ -306,7 +320,7 @@ thresholds_search(const struct backend *backend, struct backend_session *session
                                             thresholds + first, losses + first, error);
     }
 cleanup:
-    free(is_test);
+    free(drawn);
     block_free(&block);
     return status;
 }

@@ -8,9 +8,11 @@
 struct thresholds_request {
     enum rejectd_threshold_method method;
     uint32_t seed;
-    int n_threads;        /* for the search, which runs on the host */
-    size_t memory_budget; /* bytes for predictions; 0: no limit */
-    size_t first, count;  /* the picks that are searched */
+    int n_threads;          /* for the search, which runs on the host */
+    size_t memory_budget;   /* bytes for predictions; 0: no limit */
+    size_t first, count;    /* the picks that are searched */
+    const uint8_t *is_test; /* the folds of the seed (folds_shuffle_split), if they have been drawn;
+                               else NULL */
 };
 
 /* How many picks are predicted and searched at a time on the processor. memory_budget as above. */

@@ -40,11 +40,13 @@ static enum rejectd_status search(struct type_work *work, const struct rejectd_e
                                   const struct rejectd_compute_options *options,
                                   struct progress *progress, struct rejectd_error *error)
 {
+    const struct type_outlook outlook = {.searches = options->share.n <= 1,
+                                         .seed = parameters->random_state};
     enum rejectd_status status = REJECTD_OK;
     if (!parameters->without_augmentation)
         status = type_work_interpolate(work, epochs, parameters->meg_legendre, error);
     if (status == REJECTD_OK)
-        status = type_work_open(work, parameters->precision, true, 0, options, progress, error);
+        status = type_work_open(work, parameters->precision, &outlook, options, progress, error);
     progress_step(progress, "thresholds", 0.0, 1.0);
     if (status == REJECTD_OK)
         status = type_work_search(work, epochs->channels, parameters->thresh_method,

@@ -34,31 +34,55 @@ enum rejectd_status type_work_begin(struct type_work *work, const struct rejectd
     return REJECTD_OK;
 }
 
+/* What a device is told of the job, when it asks. */
+struct foretold {
+    struct type_work *work;
+    const struct type_outlook *outlook;
+    uint16_t *fold; /* [E] */
+};
+
+static enum rejectd_status tell(void *context, struct backend_foresight *foresight,
+                                struct rejectd_error *error)
+{
+    struct foretold *told = context;
+    struct type_work *work = told->work;
+    const size_t n = work->samples.n_epochs, n_folds = told->outlook->n_folds;
+    const bool predicts = work->interpolation.n > 0;
+    enum rejectd_status status = REJECTD_OK;
+    if (n_folds > 0) {
+        told->fold = malloc(n * sizeof *told->fold);
+        if (told->fold == NULL)
+            return REJECTD_FAIL_MEMORY(error, n * sizeof *told->fold);
+        folds_contiguous(n, n_folds, told->fold);
+        foresight->n_folds = n_folds;
+        foresight->fold = told->fold;
+    }
+    if (!told->outlook->searches)
+        return REJECTD_OK;
+    if (predicts)
+        status = interpolation_leave_one_out(&work->interpolation, &foresight->weights, error);
+    if (status == REJECTD_OK)
+        status =
+            folds_shuffle_split(n, predicts ? 2 : 1, told->outlook->seed, &work->is_test, error);
+    foresight->splits =
+        (struct backend_splits){FOLDS_SHUFFLE_SPLITS, predicts ? 2 * n : n, work->is_test};
+    return status;
+}
+
 enum rejectd_status type_work_open(struct type_work *work, enum rejectd_dtype precision,
-                                   bool searched, size_t n_folds,
+                                   const struct type_outlook *outlook,
                                    const struct rejectd_compute_options *options,
                                    struct progress *progress, struct rejectd_error *error)
 {
     struct backend_options backend_options = fit_backend_options(options, precision, progress);
-    struct backend_foresight foresight = {.n_folds = n_folds};
-    uint16_t *fold = NULL;
-    enum rejectd_status status = REJECTD_OK;
+    struct foretold told = {work, outlook, NULL};
     progress_step(progress, "thresholds", 0.0, 0.0);
-    if (backend_options.device != NULL) {
-        backend_options.foresight = &foresight;
-        foresight.fold = fold = malloc(work->samples.n_epochs * sizeof *fold);
-        if (fold == NULL)
-            return REJECTD_FAIL_MEMORY(error, work->samples.n_epochs * sizeof *fold);
-        if (n_folds > 0)
-            folds_contiguous(work->samples.n_epochs, n_folds, fold);
-        if (searched && options->share.n <= 1 && work->interpolation.n > 0)
-            status = interpolation_leave_one_out(&work->interpolation, &foresight.weights, error);
-    }
-    if (status == REJECTD_OK)
-        status = work->backend->open(&work->samples, &backend_options, &work->session, error);
+    backend_options.foreteller = (struct backend_foreteller){tell, &told};
+    enum rejectd_status status =
+        work->backend->open(&work->samples, &backend_options, &work->session, error);
     if (status == REJECTD_OK)
         status = work->backend->peak_to_peak(work->session, work->ptp, error);
-    free(fold);
+    free(told.fold);
     return status;
 }
 
@@ -69,6 +93,7 @@ void type_work_close(struct type_work *work)
     free(work->ptp);
     free(work->thresholds);
     free(work->losses);
+    free(work->is_test);
     *work = (struct type_work){.backend = work->backend};
 }
 
@@ -137,6 +162,7 @@ enum rejectd_status type_work_search(struct type_work *work, const struct reject
         .memory_budget = options->memory_budget,
         .first = first,
         .count = end - first,
+        .is_test = work->is_test,
     };
     const double *weights = NULL;
     enum rejectd_status status = REJECTD_OK;

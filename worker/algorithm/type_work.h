@@ -13,6 +13,14 @@ struct type_work {
     struct interpolation interpolation; /* after type_work_interpolate() */
     double *thresholds;                 /* [C] */
     double *losses;                     /* [C] at the thresholds; NaN where they were given */
+    uint8_t *is_test; /* the folds of the search, where they were drawn for a device, or NULL */
+};
+
+/* What a job is about to do, for a device that begins before it is asked. */
+struct type_outlook {
+    bool searches;  /* for thresholds; then of all picks */
+    uint32_t seed;  /* of the search */
+    size_t n_folds; /* of the cross-validation; 0: none */
 };
 
 /* Takes the picks [n_picks], which stay the caller's. type_work_close() in any case. */
@@ -28,11 +36,9 @@ enum rejectd_status type_work_interpolate(struct type_work *work,
                                           enum rejectd_meg_legendre legendre,
                                           struct rejectd_error *error);
 
-/* Opens a session and measures the peak-to-peak amplitudes. A device that has the samples to fetch
- * is told what follows: the search for thresholds, if `searched`, and a cross-validation of
- * n_folds (0: none). */
+/* Opens a session and measures the peak-to-peak amplitudes. */
 enum rejectd_status type_work_open(struct type_work *work, enum rejectd_dtype precision,
-                                   bool searched, size_t n_folds,
+                                   const struct type_outlook *outlook,
                                    const struct rejectd_compute_options *options,
                                    struct progress *progress, struct rejectd_error *error);
 

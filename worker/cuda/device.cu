@@ -130,6 +130,8 @@ static enum rejectd_status open_parts(struct backend_device *device, size_t budg
     CUDA_TRY(cudaSetDevice(device->ordinal));
     CUDA_TRY(cudaStreamCreateWithFlags(&device->compute, cudaStreamNonBlocking));
     CUDA_TRY(cudaStreamCreateWithFlags(&device->copy, cudaStreamNonBlocking));
+    CUDA_TRY(cudaStreamCreateWithPriority(&device->arrivals, cudaStreamNonBlocking, -1));
+    CUDA_TRY(cudaEventCreateWithFlags(&device->turn, cudaEventDisableTiming));
     CUDA_TRY(
         cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device->ordinal));
     device->shared_limit = (size_t)shared;
@@ -202,8 +204,11 @@ void device_close(struct backend_device *device)
         cusolverDnDestroy(device->solver);
     if (device->blas != nullptr)
         cublasDestroy(device->blas);
-    if (device->copy != nullptr)
-        cudaStreamDestroy(device->copy);
+    if (device->turn != nullptr)
+        cudaEventDestroy(device->turn);
+    for (cudaStream_t stream : {device->copy, device->arrivals})
+        if (stream != nullptr)
+            cudaStreamDestroy(stream);
     if (device->compute != nullptr)
         cudaStreamDestroy(device->compute);
     trace_close(device->trace);

@@ -40,11 +40,15 @@ struct staging_slot {
 
 struct backend_device {
     int ordinal;
-    cudaStream_t compute, copy;
+    cudaStream_t compute;
+    cudaStream_t copy;     /* samples on their way, and nothing else, so that the link is busy */
+    cudaStream_t arrivals; /* what is done with them at once; goes before what is computed */
+    cudaEvent_t turn;      /* what one of them has done before another goes on */
     cublasHandle_t blas;
     cusolverDnHandle_t solver;
     cusolverDnParams_t solver_parameters;
     struct staging_slot slots[STAGING_SLOTS];
+    size_t next_slot;
     size_t shared_limit;      /* bytes of shared memory that a block may ask for */
     bool multiplies_bfloat16; /* compute capability 8.0 or higher */
     size_t budget;            /* bytes */

@@ -1,15 +1,17 @@
 #include "worker/cuda/foresight.h"
 
+#include <new>
+#include <system_error>
+
 #include "worker/cuda/predictions.h"
 #include "worker/cuda/thresholds.h"
 
 template <typename Sample>
-static enum rejectd_status begin_predictions(struct backend_session *session,
+static enum rejectd_status begin_predictions(struct backend_session *session, const double *weights,
                                              struct foresight *foresight,
                                              struct rejectd_error *error)
 {
     const size_t c = session->n_picks;
-    const double *weights = session->options.foresight->weights;
     const std::vector<Sample> converted = weights_in_parts<Sample>(weights, c * c);
     session->weights.assign(weights, weights + c * c);
     session->first = 0;
@@ -22,105 +24,120 @@ static enum rejectd_status begin_predictions(struct backend_session *session,
     return device_wait(session->device, error); /* for `converted` */
 }
 
-template <typename Sample>
-static enum rejectd_status begin_folds(struct backend_session *session, struct foresight *foresight,
-                                       struct rejectd_error *error)
+static size_t medians_bytes(const struct backend_session *session, size_t n_folds)
 {
-    const struct backend_foresight *foreseen = session->options.foresight;
-    const size_t n = session->n_epochs, n_folds = foreseen->n_folds;
-    std::vector<uint8_t> in_fold(n_folds * n, 0);
-    for (size_t e = 0; e < n; e++)
-        in_fold[foreseen->fold[e] * n + e] = 1;
-    TRY(foresight->medians.reserve(
-        session->device, session->n_picks * n_folds * session->pitch * session->work_size, error));
-    TRY(foresight->tests.open(session->device, in_fold.data(), n_folds, n, error));
+    return session->n_picks * n_folds * session->pitch * session->work_size;
+}
+
+template <typename Sample>
+static enum rejectd_status begin_search(struct backend_session *session,
+                                        const struct backend_splits *splits,
+                                        struct foresight *foresight, struct rejectd_error *error)
+{
     struct row_view<Sample> view;
+    std::shared_ptr<foreseen_folds> made(new (std::nothrow) foreseen_folds());
+    if (!made)
+        return REJECTD_FAIL_MEMORY(error, sizeof(foreseen_folds));
+    TRY(made->medians.reserve(session->device, medians_bytes(session, splits->n_folds), error));
+    TRY(loss_folds_open(session->device, splits, &made->folds, error));
+    made->is_test.assign(splits->is_test, splits->is_test + splits->n_folds * splits->n_rows);
     TRY(session_rows<Sample>(session, 0, session->n_picks, &view, error));
-    TRY(foresight->tests.place<Sample>(session->device, view, error));
-    foresight->folds = true;
+    view.predictions = (const Sample *)session->predictions.get();
+    view.predictions_stride = session->n_picks * session->pitch;
+    TRY(made->folds.tests.place<Sample>(session->device, view, error));
+    foresight->search = made;
     return REJECTD_OK;
 }
 
-/* Folds are contiguous and in order, or nothing is done before the last epoch is there. */
-static bool folds_in_order(const struct backend_foresight *foreseen, size_t n_epochs)
+template <typename Sample>
+static enum rejectd_status begin_folds(struct backend_session *session, const uint16_t *fold,
+                                       size_t n_folds, struct foresight *foresight,
+                                       struct rejectd_error *error)
 {
-    for (size_t e = 1; e < n_epochs; e++)
-        if (foreseen->fold[e] < foreseen->fold[e - 1])
-            return false;
-    return true;
+    const size_t n = session->n_epochs;
+    struct row_view<Sample> view;
+    std::vector<uint8_t> in_fold(n_folds * n, 0);
+    for (size_t e = 0; e < n; e++)
+        in_fold[fold[e] * n + e] = 1;
+    TRY(foresight->medians.reserve(session->device, medians_bytes(session, n_folds), error));
+    TRY(foresight->tests.open(session->device, in_fold.data(), n_folds, n, error));
+    TRY(session_rows<Sample>(session, 0, session->n_picks, &view, error));
+    TRY(foresight->tests.place<Sample>(session->device, view, error));
+    foresight->fold.assign(fold, fold + n);
+    return REJECTD_OK;
+}
+
+void foresight_ask(const struct backend_session *session, struct foresight *foresight)
+{
+    const struct backend_foreteller foreteller = session->options.foreteller;
+    const auto ask = [foreteller, foresight] {
+        foresight->status =
+            foreteller.tell(foreteller.context, &foresight->told, &foresight->error);
+    };
+    if (foreteller.tell == nullptr)
+        return;
+    try {
+        foresight->teller = std::thread(ask);
+    } catch (const std::system_error &) {
+        ask(); /* there is no other thread to be had */
+    }
 }
 
 enum rejectd_status foresight_begin(struct backend_session *session, struct foresight *foresight,
                                     struct rejectd_error *error)
 {
-    const struct backend_foresight *foreseen = session->options.foresight;
-    foresight->predicts = foresight->folds = false;
-    foresight->n_arrived = foresight->n_predicted = foresight->n_folds_done = 0;
-    if (foreseen == nullptr)
-        return REJECTD_OK;
-    if (foreseen->weights != nullptr && thresholds_fit_at_once(session))
-        TRY(FOR_STORAGE(session, begin_predictions, session, foresight, error));
-    const size_t medians =
-        session->n_picks * foreseen->n_folds * session->pitch * session->work_size;
-    if (foreseen->n_folds > 0 && folds_in_order(foreseen, session->n_epochs) &&
-        medians <= device_available(session->device) / 8)
-        TRY(FOR_STORAGE(session, begin_folds, session, foresight, error));
-    return REJECTD_OK;
-}
-
-template <typename Sample>
-static enum rejectd_status predict_arrived(struct backend_session *session,
-                                           struct foresight *foresight, struct rejectd_error *error)
-{
-    const size_t epoch = session->n_picks * session->pitch;
-    while (foresight->n_predicted < foresight->n_arrived) {
-        const size_t e = foresight->n_predicted, left = foresight->n_arrived - e;
-        if (left < PANEL_EPOCHS && foresight->n_arrived < session->n_epochs)
-            break;
-        const size_t n = left < PANEL_EPOCHS ? left : (size_t)PANEL_EPOCHS;
-        TRY(predictions_chunk(session, (const Sample *)session->first_sample + e * epoch, n,
-                              (const Sample *)foresight->weights.get(),
-                              (Sample *)session->predictions.get() + e * epoch, error));
-        foresight->n_predicted += n;
+    const struct backend_foresight &told = foresight->told;
+    if (foresight->teller.joinable())
+        foresight->teller.join();
+    if (foresight->status != REJECTD_OK) {
+        *error = foresight->error;
+        return foresight->status;
     }
+    if (told.weights != nullptr && thresholds_fit_at_once(session))
+        TRY(FOR_STORAGE(session, begin_predictions, session, told.weights, foresight, error));
+    const size_t rows = session->n_epochs * (foresight->predicts ? 2 : 1);
+    if (told.splits.n_folds > 0 && told.splits.n_rows == rows &&
+        medians_bytes(session, told.splits.n_folds) <= device_available(session->device) / 8)
+        TRY(FOR_STORAGE(session, begin_search, session, &told.splits, foresight, error));
+    if (told.n_folds > 0 &&
+        medians_bytes(session, told.n_folds) <= device_available(session->device) / 8)
+        TRY(FOR_STORAGE(session, begin_folds, session, told.fold, told.n_folds, foresight, error));
     return REJECTD_OK;
 }
 
 template <typename Sample>
-static enum rejectd_status finish_folds(struct backend_session *session,
-                                        struct foresight *foresight, struct rejectd_error *error)
+static enum rejectd_status arrived(struct backend_session *session, struct foresight *foresight,
+                                   size_t time, size_t n_times, struct rejectd_error *error)
 {
-    const struct backend_foresight *foreseen = session->options.foresight;
-    const size_t first = foresight->n_folds_done;
-    const size_t end = foresight->n_arrived == session->n_epochs
-                           ? foreseen->n_folds
-                           : foreseen->fold[foresight->n_arrived];
-    if (end > first)
-        TRY(foresight->tests.compute_some<Sample>(
-            session->device, session->pitch, session->n_picks, first, end - first,
-            (work_of<Sample> *)foresight->medians.get(), error));
-    foresight->n_folds_done = end;
+    typedef work_of<Sample> Work;
+    struct backend_device *device = session->device;
+    const size_t pitch = session->pitch, count = session->n_picks;
+    if (foresight->predicts)
+        TRY(predictions_columns<Sample>(session, time, n_times,
+                                        (const Sample *)foresight->weights.get(),
+                                        (Sample *)session->predictions.get(), error));
+    if (foresight->search)
+        TRY(foresight->search->folds.tests.compute_columns<Sample>(
+            device, pitch, count, time, n_times, (Work *)foresight->search->medians.get(), error));
+    if (!foresight->fold.empty())
+        TRY(foresight->tests.compute_columns<Sample>(device, pitch, count, time, n_times,
+                                                     (Work *)foresight->medians.get(), error));
     return REJECTD_OK;
 }
 
 enum rejectd_status foresight_arrived(struct backend_session *session, struct foresight *foresight,
-                                      size_t n, struct rejectd_error *error)
+                                      size_t time, size_t n_times, struct rejectd_error *error)
 {
-    foresight->n_arrived = n;
-    if (foresight->predicts)
-        TRY(FOR_STORAGE(session, predict_arrived, session, foresight, error));
-    if (foresight->folds)
-        TRY(FOR_STORAGE(session, finish_folds, session, foresight, error));
-    return REJECTD_OK;
+    return FOR_STORAGE(session, arrived, session, foresight, time, n_times, error);
 }
 
 void foresight_end(struct backend_session *session, struct foresight *foresight)
 {
-    const struct backend_foresight *foreseen = session->options.foresight;
     session->foreseen = foresight->predicts;
-    if (!foresight->folds)
+    session->foreseen_folds = foresight->search;
+    if (foresight->fold.empty())
         return;
     struct medians_memo &memo = session->shared->medians;
     memo.medians.swap(foresight->medians);
-    memo.fold.assign(foreseen->fold, foreseen->fold + session->n_epochs);
+    memo.fold.swap(foresight->fold);
 }

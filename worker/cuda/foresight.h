@@ -1,33 +1,54 @@
 /*
  * What is begun while the samples of a session still arrive: the predictions, and the medians of
- * the folds of the cross-validation. The link to the device is the slowest part of a fit of samples
- * that are not there yet; what is done meanwhile costs nothing.
+ * all folds. The link to the device is the slowest part of a fit of samples that are not there yet;
+ * what is done meanwhile costs nothing. So samples arrive by columns, some times of all epochs: of
+ * these nothing else is needed for a prediction or a median.
  */
 #ifndef WORKER_CUDA_FORESIGHT_H
 #define WORKER_CUDA_FORESIGHT_H
 
-#include "worker/cuda/medians.h"
+#include <thread>
+
+#include "worker/cuda/losses.h"
 
 struct foresight {
-    bool predicts, folds; /* what of it is done */
-    size_t n_arrived;     /* epochs */
-    size_t n_predicted;   /* epochs, whole chunks of PANEL_EPOCHS but for the last */
-    size_t n_folds_done;
-    median_sets tests;
-    device_array<unsigned char> medians; /* [C][n_folds][pitch] of the work type */
-    device_array<unsigned char> weights; /* [parts][C][C], as weights_in_parts() */
+    std::thread teller; /* asks what there will be to do, while the first samples are sent */
+    struct backend_foresight told = {};
+    enum rejectd_status status = REJECTD_OK; /* of the answer */
+    struct rejectd_error error = {};
+
+    std::vector<uint16_t> fold; /* [E] of the cross-validation; empty: its medians are not made */
+    median_sets tests;          /* of these folds */
+    device_array<unsigned char> medians;    /* [C][n_folds][pitch] of the work type */
+    bool predicts = false;                  /* whether predictions are made */
+    device_array<unsigned char> weights;    /* [parts][C][C], as weights_in_parts() */
+    std::shared_ptr<foreseen_folds> search; /* folds of the search, or null */
+
+    foresight() = default;
+    foresight(const foresight &) = delete;
+    foresight &operator=(const foresight &) = delete;
+    ~foresight()
+    {
+        if (teller.joinable())
+            teller.join();
+    }
 };
 
-/* Decides what there is room for, before the first sample arrives. The session's samples have
- * their place; options.foresight says what will be asked. */
+void foresight_ask(const struct backend_session *session, struct foresight *foresight);
+
+/* Waits for the answer and decides what of it there is room for. The session's samples have their
+ * place. */
 enum rejectd_status foresight_begin(struct backend_session *session, struct foresight *foresight,
                                     struct rejectd_error *error);
 
-/* Epochs 0..n-1 are there, or will be before what is queued on the compute stream now. */
+/* Samples `time` .. time + n_times - 1 of all epochs are there, or will be before what is queued on
+ * the compute stream now. Called for one after the other, from 0 to the pitch; all but the last
+ * are multiples of PANEL_TIMES. */
 enum rejectd_status foresight_arrived(struct backend_session *session, struct foresight *foresight,
-                                      size_t n, struct rejectd_error *error);
+                                      size_t time, size_t n_times, struct rejectd_error *error);
 
-/* All are: leaves predictions with the session, medians with its resident. */
+/* All are: leaves predictions and medians with the session, those of the cross-validation with its
+ * resident. */
 void foresight_end(struct backend_session *session, struct foresight *foresight);
 
 #endif

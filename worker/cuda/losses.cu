@@ -119,20 +119,31 @@ size_t loss_pick_bytes(const struct backend_session *session, size_t n_folds, si
 }
 
 template <typename Sample>
-enum rejectd_status
-losses_compute(struct backend_session *session, const struct row_view<Sample> &view, size_t count,
-               struct loss_folds *folds, const struct ranks *ranks, struct loss_scratch *scratch,
-               double *losses, struct rejectd_error *error)
+static enum rejectd_status
+compute_medians(struct backend_device *device, const struct row_view<Sample> &view, size_t count,
+                struct loss_folds *folds, struct loss_scratch *scratch,
+                const work_of<Sample> **medians, struct rejectd_error *error)
 {
     typedef work_of<Sample> Work;
+    const size_t n = count * folds->n_folds * view.pitch;
+    TRY(scratch->medians.reserve(device, n * sizeof(Work), error));
+    *medians = (const Work *)scratch->medians.get();
+    return folds->tests.compute<Sample>(device, view, count, (Work *)scratch->medians.get(), error);
+}
+
+template <typename Sample>
+enum rejectd_status
+losses_compute(struct backend_session *session, const struct row_view<Sample> &view, size_t count,
+               struct loss_folds *folds, const work_of<Sample> *medians, const struct ranks *ranks,
+               struct loss_scratch *scratch, double *losses, struct rejectd_error *error)
+{
     struct backend_device *device = session->device;
     const size_t n_rows = folds->n_rows, parts = prefix_squares_parts(view.pitch);
     const size_t medians_stride = folds->n_folds * view.pitch;
-    TRY(scratch->medians.reserve(device, count * medians_stride * sizeof(Work), error));
     TRY(scratch->squares.reserve(device, count * parts * n_rows * PREFIX_FOLDS, error));
     TRY(scratch->n_train.reserve(device, count * PREFIX_FOLDS * n_rows, error));
-    Work *medians = (Work *)scratch->medians.get();
-    TRY(folds->tests.compute<Sample>(device, view, count, medians, error));
+    if (medians == nullptr)
+        TRY(compute_medians(device, view, count, folds, scratch, &medians, error));
     for (size_t f = 0; f < folds->n_folds; f += PREFIX_FOLDS) {
         const size_t left = folds->n_folds - f;
         const size_t n_folds = left < PREFIX_FOLDS ? left : (size_t)PREFIX_FOLDS;
@@ -169,5 +180,6 @@ losses_compute(struct backend_session *session, const struct row_view<Sample> &v
 #define INSTANCE(Sample)                                                                           \
     template enum rejectd_status losses_compute<Sample>(                                           \
         struct backend_session *, const struct row_view<Sample> &, size_t, struct loss_folds *,    \
-        const struct ranks *, struct loss_scratch *, double *, struct rejectd_error *);
+        const work_of<Sample> *, const struct ranks *, struct loss_scratch *, double *,            \
+        struct rejectd_error *);
 FOR_EACH_STORAGE(INSTANCE)

@@ -12,6 +12,13 @@ struct loss_folds {
     device_array<uint16_t> is_test; /* [folds / PREFIX_FOLDS][rows] bits */
 };
 
+/* Folds whose medians were computed while the samples arrived. */
+struct foreseen_folds {
+    struct loss_folds folds;
+    std::vector<uint8_t> is_test;        /* [n_folds][n_rows] */
+    device_array<unsigned char> medians; /* [C][n_folds][pitch] of the work type */
+};
+
 /* Scratch, kept from block to block. */
 struct loss_scratch {
     device_array<unsigned char> medians; /* [count][n_folds][pitch] of the work type */
@@ -26,11 +33,12 @@ enum rejectd_status loss_folds_open(struct backend_device *device,
 /* Bytes of scratch that a pick needs. */
 size_t loss_pick_bytes(const struct backend_session *session, size_t n_folds, size_t n_rows);
 
-/* losses [count][n_rows] on the device, as backend.h's threshold_losses(). */
+/* losses [count][n_rows] on the device, as backend.h's threshold_losses().
+ *   medians  [count][n_folds][pitch] of the folds' test rows; null: they are computed first */
 template <typename Sample>
 enum rejectd_status
 losses_compute(struct backend_session *session, const struct row_view<Sample> &view, size_t count,
-               struct loss_folds *folds, const struct ranks *ranks, struct loss_scratch *scratch,
-               double *losses, struct rejectd_error *error);
+               struct loss_folds *folds, const work_of<Sample> *medians, const struct ranks *ranks,
+               struct loss_scratch *scratch, double *losses, struct rejectd_error *error);
 
 #endif

@@ -205,7 +205,7 @@ __device__ void judge(struct column_state<Work> *state, const Work *list, uint32
 template <typename Sample>
 __global__ void __launch_bounds__(THREADS, 3)
     select_medians(const unsigned long long *rows, const uint32_t *offsets, uint32_t pitch,
-                   uint32_t n_sets, uint32_t stride, uint32_t capacity, work_of<Sample> *medians,
+                   uint32_t n_sets, uint32_t first, uint32_t capacity, work_of<Sample> *medians,
                    uint8_t *unfinished)
 {
     typedef work_of<Sample> Work;
@@ -217,7 +217,7 @@ __global__ void __launch_bounds__(THREADS, 3)
     __shared__ struct column_state<Work> states[COLUMNS];
     const uint32_t set = blockIdx.x % n_sets, tile = blockIdx.x / n_sets, pick = blockIdx.y;
     const uint32_t column = threadIdx.x % COLUMNS, warp = threadIdx.x / 32;
-    const uint32_t t = tile * COLUMNS + column;
+    const uint32_t t = first + tile * COLUMNS + column;
     const size_t offset = (size_t)pick * pitch + t;
     const uint32_t n = offsets[set + 1] - offsets[set];
     const uint32_t step = (n + capacity - 1) / capacity;
@@ -248,7 +248,7 @@ __global__ void __launch_bounds__(THREADS, 3)
         all_done = __syncthreads_and(states[column].done != 0);
     }
     if (threadIdx.x < COLUMNS)
-        medians[((size_t)pick * stride + set) * pitch + t] = states[column].median;
+        medians[((size_t)pick * n_sets + set) * pitch + t] = states[column].median;
     if (threadIdx.x == 0)
         unfinished[(size_t)pick * gridDim.x + blockIdx.x] = !all_done;
 }
@@ -265,7 +265,7 @@ template <typename Work> struct group_counts {
 template <typename Sample>
 __global__ void __launch_bounds__(THREADS)
     count_medians(const unsigned long long *rows, const uint32_t *offsets, uint32_t pitch,
-                  uint32_t n_sets, uint32_t stride, work_of<Sample> *medians,
+                  uint32_t n_sets, uint32_t first, work_of<Sample> *medians,
                   const uint8_t *unfinished)
 {
     typedef work_of<Sample> Work;
@@ -275,7 +275,7 @@ __global__ void __launch_bounds__(THREADS)
     if (!unfinished[(size_t)pick * gridDim.x + blockIdx.x])
         return;
     const uint32_t column = threadIdx.x % COLUMNS, group = threadIdx.x / COLUMNS;
-    const uint32_t t = tile * COLUMNS + column;
+    const uint32_t t = first + tile * COLUMNS + column;
     const size_t offset = (size_t)pick * pitch + t;
     const uint32_t n = offsets[set + 1] - offsets[set];
     rows += offsets[set];
@@ -313,7 +313,7 @@ __global__ void __launch_bounds__(THREADS)
             break;
     }
     if (group == 0)
-        medians[((size_t)pick * stride + set) * pitch + t] = search.pivot;
+        medians[((size_t)pick * n_sets + set) * pitch + t] = search.pivot;
 }
 
 /* Where each row begins in the first pick of a view. */
@@ -368,27 +368,27 @@ enum rejectd_status median_sets::place(struct backend_device *device,
 }
 
 template <typename Sample>
-enum rejectd_status median_sets::compute_some(struct backend_device *device, size_t pitch,
-                                              size_t count, size_t first, size_t n,
-                                              work_of<Sample> *medians, struct rejectd_error *error)
+enum rejectd_status median_sets::compute_columns(struct backend_device *device, size_t pitch,
+                                                 size_t count, size_t first, size_t n,
+                                                 work_of<Sample> *medians,
+                                                 struct rejectd_error *error)
 {
     typedef work_of<Sample> Work;
     enum { COLUMNS = line<Work>::COLUMNS };
-    const size_t tiles = pitch / COLUMNS, most = list_capacity<Work>(device);
+    const size_t tiles = n / COLUMNS, most = list_capacity<Work>(device);
     const size_t capacity = largest_ < most ? largest_ : most;
     const size_t shared = COLUMNS * (capacity + 1) * sizeof(Work);
-    const dim3 grid((unsigned)(n * tiles), (unsigned)count);
-    const uint32_t *offsets = offsets_.get() + first;
-    Work *out = medians + first * pitch;
-    TRY(unfinished_.reserve(device, n * tiles * count, error));
+    const dim3 grid((unsigned)(n_sets_ * tiles), (unsigned)count);
+    TRY(unfinished_.reserve(device, n_sets_ * tiles * count, error));
     CUDA_TRY(cudaFuncSetAttribute((const void *)select_medians<Sample>,
                                   cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared));
     CUDA_LAUNCH((select_medians<Sample>), grid, dim3(THREADS), shared, device->compute,
-                places_.get(), offsets, (uint32_t)pitch, (uint32_t)n, (uint32_t)n_sets_,
-                (uint32_t)capacity, out, unfinished_.get());
+                places_.get(), offsets_.get(), (uint32_t)pitch, (uint32_t)n_sets_, (uint32_t)first,
+                (uint32_t)capacity, medians, unfinished_.get());
     CUDA_LAUNCHED("select_medians");
     CUDA_LAUNCH((count_medians<Sample>), grid, dim3(THREADS), 0, device->compute, places_.get(),
-                offsets, (uint32_t)pitch, (uint32_t)n, (uint32_t)n_sets_, out, unfinished_.get());
+                offsets_.get(), (uint32_t)pitch, (uint32_t)n_sets_, (uint32_t)first, medians,
+                unfinished_.get());
     CUDA_LAUNCHED("count_medians");
     return REJECTD_OK;
 }
@@ -396,7 +396,7 @@ enum rejectd_status median_sets::compute_some(struct backend_device *device, siz
 #define INSTANCE(Sample)                                                                           \
     template enum rejectd_status median_sets::place<Sample>(                                       \
         struct backend_device *, const struct row_view<Sample> &, struct rejectd_error *);         \
-    template enum rejectd_status median_sets::compute_some<Sample>(                                \
+    template enum rejectd_status median_sets::compute_columns<Sample>(                             \
         struct backend_device *, size_t, size_t, size_t, size_t, work_of<Sample> *,                \
         struct rejectd_error *);
 FOR_EACH_STORAGE(INSTANCE)

@@ -23,18 +23,18 @@ class median_sets
                                 size_t count, work_of<Sample> *medians, struct rejectd_error *error)
     {
         TRY(place<Sample>(device, view, error));
-        return compute_some<Sample>(device, view.pitch, count, 0, n_sets_, medians, error);
+        return compute_columns<Sample>(device, view.pitch, count, 0, view.pitch, medians, error);
     }
 
-    /* The same in two steps: first all rows are told where they will be, then the medians of sets
-     * first..first+n-1 are computed, once their rows are there. medians is that of set 0. */
+    /* The same in two steps: first all rows are told where they will be, then the medians of
+     * columns first..first+n-1, multiples of PITCH_SAMPLES, are computed, once these are there. */
     template <typename Sample>
     enum rejectd_status place(struct backend_device *device, const struct row_view<Sample> &view,
                               struct rejectd_error *error);
     template <typename Sample>
-    enum rejectd_status compute_some(struct backend_device *device, size_t pitch, size_t count,
-                                     size_t first, size_t n, work_of<Sample> *medians,
-                                     struct rejectd_error *error);
+    enum rejectd_status compute_columns(struct backend_device *device, size_t pitch, size_t count,
+                                        size_t first, size_t n, work_of<Sample> *medians,
+                                        struct rejectd_error *error);
 
   private:
     size_t n_sets_ = 0;

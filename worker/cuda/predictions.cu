@@ -3,58 +3,61 @@
 #include "worker/cuda/amplitudes.h"
 #include "worker/cuda/thresholds.h"
 
-/* out = x weights, for a batch of epochs; the parts of the weights are `apart` from each other. */
-static cublasStatus_t multiply(cublasHandle_t blas, int m, int n, int k, const double *x,
-                               long long x_stride, const double *weights, size_t apart, double *out,
-                               long long out_stride, int batch)
+/* A product for a batch of epochs: out = x weights, of m samples each. */
+struct batch {
+    int m, n, k;
+    long long pitch, x_stride, out_stride; /* from row to row, and from epoch to epoch */
+    size_t apart;                          /* the parts of the weights are, from each other */
+    int n_epochs;
+};
+
+static cublasStatus_t multiply(cublasHandle_t blas, const struct batch &b, const double *x,
+                               const double *weights, double *out)
 {
     const double one = 1.0, zero = 0.0;
-    (void)apart;
-    return cublasDgemmStridedBatched(blas, CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, &one, x, m, x_stride,
-                                     weights, k, 0, &zero, out, m, out_stride, batch);
+    return cublasDgemmStridedBatched(blas, CUBLAS_OP_N, CUBLAS_OP_N, b.m, b.n, b.k, &one, x,
+                                     (int)b.pitch, b.x_stride, weights, b.k, 0, &zero, out,
+                                     (int)b.pitch, b.out_stride, b.n_epochs);
 }
 
-static cublasStatus_t multiply(cublasHandle_t blas, int m, int n, int k, const float *x,
-                               long long x_stride, const float *weights, size_t apart, float *out,
-                               long long out_stride, int batch)
+static cublasStatus_t multiply(cublasHandle_t blas, const struct batch &b, const float *x,
+                               const float *weights, float *out)
 {
     const float one = 1.0f, zero = 0.0f;
-    (void)apart;
-    return cublasSgemmStridedBatched(blas, CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, &one, x, m, x_stride,
-                                     weights, k, 0, &zero, out, m, out_stride, batch);
+    return cublasSgemmStridedBatched(blas, CUBLAS_OP_N, CUBLAS_OP_N, b.m, b.n, b.k, &one, x,
+                                     (int)b.pitch, b.x_stride, weights, b.k, 0, &zero, out,
+                                     (int)b.pitch, b.out_stride, b.n_epochs);
 }
 
 /* Sums in float32, on tensor cores. The product with the small part comes first: what it loses in
  * 16 bits is lost of a small number, and the other is added to it before it is rounded. */
-static cublasStatus_t multiply_small(cublasHandle_t blas, cudaDataType type, int m, int n, int k,
-                                     const void *x, long long x_stride, const void *large,
-                                     const void *small, void *out, long long out_stride, int batch)
+static cublasStatus_t multiply_small(cublasHandle_t blas, cudaDataType type, const struct batch &b,
+                                     const void *x, const void *large, const void *small, void *out)
 {
     const float one = 1.0f, zero = 0.0f;
+    const int pitch = (int)b.pitch;
     const cublasStatus_t status = cublasGemmStridedBatchedEx(
-        blas, CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, &one, x, type, m, x_stride, small, type, k, 0,
-        &zero, out, type, m, out_stride, batch, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
+        blas, CUBLAS_OP_N, CUBLAS_OP_N, b.m, b.n, b.k, &one, x, type, pitch, b.x_stride, small,
+        type, b.k, 0, &zero, out, type, pitch, b.out_stride, b.n_epochs, CUBLAS_COMPUTE_32F,
+        CUBLAS_GEMM_DEFAULT);
     if (status != CUBLAS_STATUS_SUCCESS)
         return status;
-    return cublasGemmStridedBatchedEx(blas, CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, &one, x, type, m,
-                                      x_stride, large, type, k, 0, &one, out, type, m, out_stride,
-                                      batch, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
+    return cublasGemmStridedBatchedEx(blas, CUBLAS_OP_N, CUBLAS_OP_N, b.m, b.n, b.k, &one, x, type,
+                                      pitch, b.x_stride, large, type, b.k, 0, &one, out, type,
+                                      pitch, b.out_stride, b.n_epochs, CUBLAS_COMPUTE_32F,
+                                      CUBLAS_GEMM_DEFAULT);
 }
 
-static cublasStatus_t multiply(cublasHandle_t blas, int m, int n, int k, const __half *x,
-                               long long x_stride, const __half *weights, size_t apart, __half *out,
-                               long long out_stride, int batch)
+static cublasStatus_t multiply(cublasHandle_t blas, const struct batch &b, const __half *x,
+                               const __half *weights, __half *out)
 {
-    return multiply_small(blas, CUDA_R_16F, m, n, k, x, x_stride, weights, weights + apart, out,
-                          out_stride, batch);
+    return multiply_small(blas, CUDA_R_16F, b, x, weights, weights + b.apart, out);
 }
 
-static cublasStatus_t multiply(cublasHandle_t blas, int m, int n, int k, const __nv_bfloat16 *x,
-                               long long x_stride, const __nv_bfloat16 *weights, size_t apart,
-                               __nv_bfloat16 *out, long long out_stride, int batch)
+static cublasStatus_t multiply(cublasHandle_t blas, const struct batch &b, const __nv_bfloat16 *x,
+                               const __nv_bfloat16 *weights, __nv_bfloat16 *out)
 {
-    return multiply_small(blas, CUDA_R_16BF, m, n, k, x, x_stride, weights, weights + apart, out,
-                          out_stride, batch);
+    return multiply_small(blas, CUDA_R_16BF, b, x, weights, weights + b.apart, out);
 }
 
 template <typename Sample> std::vector<Sample> weights_in_parts(const double *weights, size_t n)
@@ -94,31 +97,50 @@ static enum rejectd_status upload_panel(struct backend_session *session, const s
     return weights->upload(session->device, host->data(), host->size(), error);
 }
 
+/* Samples of a chunk of epochs, and where their predictions go. */
+template <typename Sample> struct chunk {
+    const Sample *x; /* [n_epochs][C][pitch] */
+    size_t n_epochs;
+    size_t time, n_times; /* those of its samples that are predicted */
+    Sample *out;          /* of the panel's first pick that is wanted */
+    size_t out_stride;    /* from epoch to epoch */
+};
+
 /* One panel of one chunk of epochs. Where not the whole panel is wanted, it goes through
  * `partial`: the product has its full shape, so that its bits don't depend on the block. */
 template <typename Sample>
 static enum rejectd_status
-multiply_chunk(struct backend_session *session, const struct panel *panel, const Sample *x,
-               size_t n, const Sample *weights, size_t apart, device_array<Sample> *partial,
-               Sample *out, size_t out_stride, struct rejectd_error *error)
+multiply_chunk(struct backend_session *session, const struct panel *panel,
+               const struct chunk<Sample> &chunk, const Sample *weights, size_t apart,
+               device_array<Sample> *partial, struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
-    const size_t pitch = session->pitch, x_stride = session->n_picks * pitch;
+    const size_t pitch = session->pitch, end = chunk.time + chunk.n_times;
     const bool all = panel->n_wanted == panel->width;
     const size_t panel_stride = panel->width * pitch;
     if (!all)
         TRY(partial->reserve(device, PANEL_EPOCHS * panel_stride, error));
-    TRY(device_check_blas(device,
-                          multiply(device->blas, (int)pitch, (int)panel->width,
-                                   (int)session->n_picks, x, (long long)x_stride, weights, apart,
-                                   all ? out : partial->get(),
-                                   (long long)(all ? out_stride : panel_stride), (int)n),
-                          "the product of predictions", error));
+    Sample *out = all ? chunk.out : partial->get();
+    for (size_t t = chunk.time; t < end; t += PANEL_TIMES) {
+        const size_t left = end - t;
+        const struct batch batch = {
+            (int)(left < PANEL_TIMES ? left : (size_t)PANEL_TIMES),
+            (int)panel->width,
+            (int)session->n_picks,
+            (long long)pitch,
+            (long long)(session->n_picks * pitch),
+            (long long)(all ? chunk.out_stride : panel_stride),
+            apart,
+            (int)chunk.n_epochs,
+        };
+        TRY(device_check_blas(device, multiply(device->blas, batch, chunk.x + t, weights, out + t),
+                              "the product of predictions", error));
+    }
     CUDA_LAUNCHED("product");
     if (!all)
         CUDA_TRY(cudaMemcpy2DAsync(
-            out, out_stride * sizeof(Sample), partial->get() + panel->wanted * pitch,
-            panel_stride * sizeof(Sample), panel->n_wanted * pitch * sizeof(Sample), n,
+            chunk.out, chunk.out_stride * sizeof(Sample), partial->get() + panel->wanted * pitch,
+            panel_stride * sizeof(Sample), panel->n_wanted * pitch * sizeof(Sample), chunk.n_epochs,
             cudaMemcpyDeviceToDevice, device->compute));
     return REJECTD_OK;
 }
@@ -143,37 +165,46 @@ enum rejectd_status predictions_make(struct backend_session *session, size_t fir
         for (size_t e = 0; e < session->n_epochs; e += PANEL_EPOCHS) {
             const size_t rest = session->n_epochs - e;
             const size_t n = rest < PANEL_EPOCHS ? rest : (size_t)PANEL_EPOCHS;
-            const Sample *x;
-            TRY(session_epochs(session, e, n, &buffer, &x, error));
-            TRY(multiply_chunk(session, &panel, x, n, weights.get(), width * session->n_picks,
-                               &partial, out + e * out_stride + (from - first) * pitch, out_stride,
-                               error));
+            struct chunk<Sample> chunk = {
+                nullptr, n, 0, pitch, out + e *out_stride + (from - first) * pitch, out_stride,
+            };
+            TRY(session_epochs(session, e, n, &buffer, &chunk.x, error));
+            TRY(multiply_chunk(session, &panel, chunk, weights.get(), width * session->n_picks,
+                               &partial, error));
         }
     }
     return REJECTD_OK;
 }
 
 template <typename Sample>
-enum rejectd_status predictions_chunk(struct backend_session *session, const Sample *x, size_t n,
-                                      const Sample *weights, Sample *out,
-                                      struct rejectd_error *error)
+enum rejectd_status predictions_columns(struct backend_session *session, size_t time,
+                                        size_t n_times, const Sample *weights, Sample *out,
+                                        struct rejectd_error *error)
 {
-    const size_t c = session->n_picks, pitch = session->pitch;
+    const size_t c = session->n_picks, pitch = session->pitch, epoch = c * pitch;
+    const Sample *x = (const Sample *)session->first_sample;
     device_array<Sample> partial; /* not needed: panels are whole */
-    for (size_t begin = 0; begin < c; begin += PANEL_PICKS) {
-        const size_t width = c - begin < PANEL_PICKS ? c - begin : (size_t)PANEL_PICKS;
-        const struct panel panel = {begin, width, 0, width};
-        TRY(multiply_chunk(session, &panel, x, n, weights + begin * c, c * c, &partial,
-                           out + begin * pitch, c * pitch, error));
+    for (size_t e = 0; e < session->n_epochs; e += PANEL_EPOCHS) {
+        const size_t left = session->n_epochs - e;
+        const size_t n = left < PANEL_EPOCHS ? left : (size_t)PANEL_EPOCHS;
+        for (size_t begin = 0; begin < c; begin += PANEL_PICKS) {
+            const size_t width = c - begin < PANEL_PICKS ? c - begin : (size_t)PANEL_PICKS;
+            const struct panel panel = {begin, width, 0, width};
+            const struct chunk<Sample> chunk = {
+                x + e *epoch, n, time, n_times, out + e *epoch + begin *pitch, epoch,
+            };
+            TRY(multiply_chunk(session, &panel, chunk, weights + begin * c, c * c, &partial,
+                               error));
+        }
     }
     return REJECTD_OK;
 }
 
 #define INSTANCE(Sample)                                                                           \
     template std::vector<Sample> weights_in_parts<Sample>(const double *, size_t);                 \
-    template enum rejectd_status predictions_chunk<Sample>(struct backend_session *,               \
-                                                           const Sample *, size_t, const Sample *, \
-                                                           Sample *, struct rejectd_error *);      \
+    template enum rejectd_status predictions_columns<Sample>(struct backend_session *, size_t,     \
+                                                             size_t, const Sample *, Sample *,     \
+                                                             struct rejectd_error *);              \
     template enum rejectd_status predictions_make<Sample>(                                         \
         struct backend_session *, size_t, size_t, Sample *, struct rejectd_error *);
 FOR_EACH_STORAGE(INSTANCE)

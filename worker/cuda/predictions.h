@@ -21,12 +21,13 @@ template <typename Sample>
 enum rejectd_status predictions_make(struct backend_session *session, size_t first, size_t count,
                                      Sample *out, struct rejectd_error *error);
 
-/* Predicts all picks of a chunk of n <= PANEL_EPOCHS epochs; weights [parts][C][C] on the device.
- */
+/* Predicts n_times samples, from `time` on, of all picks of all epochs of a whole session, into out
+ * [E][C][pitch]. `time` is a multiple of PANEL_TIMES, and n_times too but for the last; weights
+ * [parts][C][C] on the device. */
 template <typename Sample>
-enum rejectd_status predictions_chunk(struct backend_session *session, const Sample *x, size_t n,
-                                      const Sample *weights, Sample *out,
-                                      struct rejectd_error *error);
+enum rejectd_status predictions_columns(struct backend_session *session, size_t time,
+                                        size_t n_times, const Sample *weights, Sample *out,
+                                        struct rejectd_error *error);
 
 /* Makes those of the last predict() that were left for later. */
 enum rejectd_status predictions_materialise(struct backend_session *session,

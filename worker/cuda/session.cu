@@ -2,8 +2,8 @@
  * Opening a session, and the way of samples from the host to the device.
  *
  * Samples go through pinned staging buffers: while one is copied to the device, host threads fill
- * the next, and a kernel spreads the one before into rows, rounding them. On the way in the
- * amplitudes of whole sessions are taken, while the rows are in the cache.
+ * the next, and a kernel spreads the one before into rows, rounding them. All samples of a whole
+ * session come by columns, so that there is something to compute on all the while (foresight.h).
  */
 #include "worker/cuda/session.h"
 
@@ -16,6 +16,9 @@
 #include "worker/cuda/units.h"
 
 enum { SPREAD_THREADS = 256, COPY_THREADS = 16 };
+
+/* Samples of all epochs that arrive at a time. */
+enum { COLUMNS = PANEL_TIMES };
 
 enum rejectd_status session_advance(const struct backend_session *session, double fraction,
                                     struct rejectd_error *error)
@@ -35,161 +38,184 @@ template <typename Sample, typename From> __device__ Sample keep(From x, double 
         return (Sample)x;
 }
 
-/* to [rows][pitch] = from [rows][n_times] times scale, zero beyond. */
+/* The first `width` samples of rows `pitch` apart = from [rows][n_times] times scale, zero beyond.
+ */
 template <typename Sample, typename From>
 __global__ void __launch_bounds__(SPREAD_THREADS)
-    spread(const From *from, size_t n_rows, uint32_t n_times, uint32_t pitch, double scale,
-           Sample *to)
+    spread(const From *from, size_t n_rows, uint32_t n_times, uint32_t width, size_t pitch,
+           double scale, Sample *to)
 {
-    const size_t n = n_rows * pitch, step = (size_t)gridDim.x * blockDim.x;
+    const size_t n = n_rows * width, step = (size_t)gridDim.x * blockDim.x;
     for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
-        const size_t row = i / pitch;
-        const uint32_t t = (uint32_t)(i - row * pitch);
-        to[i] = keep<Sample>(t < n_times ? from[row * n_times + t] : (From)0, scale);
+        const size_t row = i / width;
+        const uint32_t t = (uint32_t)(i - row * width);
+        to[row * pitch + t] = keep<Sample>(t < n_times ? from[row * n_times + t] : (From)0, scale);
     }
 }
 
-/* Which rows a transfer takes. */
+/* Samples on their way to the device: some times of some picks of some epochs. */
 struct transfer {
+    size_t first_epoch, n_epochs;
     size_t first_pick, n_picks;
-    size_t row_bytes; /* on the host */
-    bool adjacent;    /* its picks are neighbouring channels */
+    size_t time;  /* the first */
+    size_t width; /* samples of a row as it lies there */
+    size_t host;  /* and on the host, which has nothing beyond n_times */
+    size_t item;  /* bytes of a sample on the host */
+    void *to;     /* [n_epochs][n_picks][pitch] */
 };
 
-/* Copies rows first..first+n-1 of the epochs of a transfer to a staging buffer. */
+/* Copies rows first..first+n-1 of a transfer to a staging buffer. */
 static void fill_slot(const struct backend_session *session, const struct transfer *transfer,
-                      size_t first_epoch, size_t first, size_t n, char *slot)
+                      size_t first, size_t n, char *slot)
 {
     const struct backend_samples *s = &session->samples;
     const int threads =
         session->options.n_threads < COPY_THREADS ? session->options.n_threads : COPY_THREADS;
-    /* Runs of rows that are neighbours on the host; long enough to be worth a turn each. */
-    const size_t run = transfer->adjacent ? transfer->n_picks : 1;
+    const size_t bytes = transfer->host * transfer->item;
     (void)threads; /* nvcc's own front end doesn't look into the pragma */
 #pragma omp parallel for schedule(static) num_threads(threads)
-    for (size_t row = first / run * run; row < first + n; row += run) {
-        const size_t from = row < first ? first : row;
-        const size_t end = row + run < first + n ? row + run : first + n;
-        const size_t epoch = first_epoch + from / transfer->n_picks;
-        const size_t pick = transfer->first_pick + from % transfer->n_picks;
-        const size_t at = epoch * s->n_channels + session->picks[pick];
-        memcpy(slot + (from - first) * transfer->row_bytes,
-               (const char *)s->data + at * transfer->row_bytes,
-               (end - from) * transfer->row_bytes);
+    for (size_t i = 0; i < n; i++) {
+        const size_t row = first + i;
+        const size_t epoch = transfer->first_epoch + row / transfer->n_picks;
+        const size_t pick = transfer->first_pick + row % transfer->n_picks;
+        const size_t at = (epoch * s->n_channels + session->picks[pick]) * s->n_times;
+        memcpy(slot + i * bytes, (const char *)s->data + (at + transfer->time) * transfer->item,
+               bytes);
     }
 }
 
 template <typename Sample>
-static enum rejectd_status spread_slot(struct backend_session *session, const void *slot, size_t n,
-                                       void *to, struct rejectd_error *error)
+static enum rejectd_status spread_slot(struct backend_session *session,
+                                       const struct transfer *transfer, const void *slot,
+                                       size_t first, size_t n, struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
-    const unsigned blocks = blocks_for(n * session->pitch, 4 * SPREAD_THREADS);
-    const uint32_t n_times = (uint32_t)session->n_times, pitch = (uint32_t)session->pitch;
+    const unsigned blocks = blocks_for(n * transfer->width, 4 * SPREAD_THREADS);
+    const uint32_t host = (uint32_t)transfer->host, width = (uint32_t)transfer->width;
     const double scale = 1.0 / session->unit;
+    Sample *to = (Sample *)transfer->to + first * session->pitch + transfer->time;
     if (session->samples.dtype == REJECTD_FLOAT32)
-        CUDA_LAUNCH((spread<Sample, float>), dim3(blocks), dim3(SPREAD_THREADS), 0, device->compute,
-                    (const float *)slot, n, n_times, pitch, scale, (Sample *)to);
+        CUDA_LAUNCH((spread<Sample, float>), dim3(blocks), dim3(SPREAD_THREADS), 0,
+                    device->arrivals, (const float *)slot, n, host, width, session->pitch, scale,
+                    to);
     else
         CUDA_LAUNCH((spread<Sample, double>), dim3(blocks), dim3(SPREAD_THREADS), 0,
-                    device->compute, (const double *)slot, n, n_times, pitch, scale, (Sample *)to);
-    CUDA_LAUNCHED("spread");
+                    device->arrivals, (const double *)slot, n, host, width, session->pitch, scale,
+                    to);
+    CUDA_TRY(cudaGetLastError());
     return REJECTD_OK;
 }
 
+/* Takes the amplitudes of rows first..first+n-1, which are complete. */
 template <typename Sample>
-static enum rejectd_status amplitudes_there(struct backend_session *session, const void *rows,
-                                            size_t n, double *ptp, struct rejectd_error *error)
+static enum rejectd_status take_amplitudes(struct backend_session *session,
+                                           const struct transfer *transfer, size_t first, size_t n,
+                                           double *ptp, struct rejectd_error *error)
 {
-    return amplitudes_of_rows<Sample>(session->device, session->device->compute,
-                                      (const Sample *)rows, n, session->pitch, session->n_times,
-                                      session->unit, ptp, error);
+    const Sample *rows = (const Sample *)transfer->to + first * session->pitch;
+    return amplitudes_of_rows<Sample>(session->device, session->device->arrivals, rows, n,
+                                      session->pitch, session->n_times, session->unit, ptp + first,
+                                      error);
 }
 
-/* Takes the amplitudes of rows that are there, if somebody wants them. */
-static enum rejectd_status take_amplitudes(struct backend_session *session, const void *rows,
-                                           size_t n, double *ptp, struct rejectd_error *error)
-{
-    if (ptp == nullptr)
-        return REJECTD_OK;
-    return FOR_STORAGE(session, amplitudes_there, session, rows, n, ptp, error);
-}
-
-/* Sends rows of a transfer to `to`, through one slot after the other. The copy stream does nothing
- * but copy, so that the link is never idle. ptp: theirs, or null; foresight: of a whole session. */
-static enum rejectd_status send_rows(struct backend_session *session,
-                                     const struct transfer *transfer, size_t first_epoch,
-                                     size_t n_rows, void *to, double *ptp,
-                                     struct foresight *foresight, struct rejectd_error *error)
+/* Sends a transfer through one slot after the other. ptp: of its rows, which it completes, or null.
+ */
+static enum rejectd_status send(struct backend_session *session, const struct transfer *transfer,
+                                double *ptp, struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
-    const size_t per_slot = STAGING_BYTES / transfer->row_bytes;
-    const size_t row_bytes = session->pitch * session->sample_size;
-    for (size_t first = 0, turn = 0; first < n_rows; first += per_slot, turn++) {
+    const size_t row_bytes = transfer->host * transfer->item;
+    const size_t per_slot = STAGING_BYTES / row_bytes;
+    const size_t n_rows = transfer->n_epochs * transfer->n_picks;
+    for (size_t first = 0; first < n_rows; first += per_slot) {
         const size_t n = n_rows - first < per_slot ? n_rows - first : per_slot;
-        struct staging_slot *slot = &device->slots[turn % STAGING_SLOTS];
-        char *rows = (char *)to + first * row_bytes;
+        struct staging_slot *slot = &device->slots[device->next_slot++ % STAGING_SLOTS];
         CUDA_TRY(cudaEventSynchronize(slot->copied));
-        fill_slot(session, transfer, first_epoch, first, n, (char *)slot->host);
+        fill_slot(session, transfer, first, n, (char *)slot->host);
         CUDA_TRY(cudaStreamWaitEvent(device->copy, slot->taken, 0));
-        CUDA_TRY(cudaMemcpyAsync(slot->device, slot->host, n * transfer->row_bytes,
-                                 cudaMemcpyHostToDevice, device->copy));
+        CUDA_TRY(cudaMemcpyAsync(slot->device, slot->host, n * row_bytes, cudaMemcpyHostToDevice,
+                                 device->copy));
         CUDA_TRY(cudaEventRecord(slot->copied, device->copy));
-        CUDA_TRY(cudaStreamWaitEvent(device->compute, slot->copied, 0));
-        TRY(FOR_STORAGE(session, spread_slot, session, slot->device, n, rows, error));
-        CUDA_TRY(cudaEventRecord(slot->taken, device->compute));
-        TRY(take_amplitudes(session, rows, n, ptp != nullptr ? ptp + first : nullptr, error));
-        if (foresight != nullptr)
-            TRY(foresight_arrived(session, foresight, (first + n) / transfer->n_picks, error));
+        CUDA_TRY(cudaStreamWaitEvent(device->arrivals, slot->copied, 0));
+        TRY(FOR_STORAGE(session, spread_slot, session, transfer, slot->device, first, n, error));
+        CUDA_TRY(cudaEventRecord(slot->taken, device->arrivals));
+        if (ptp != nullptr)
+            TRY(FOR_STORAGE(session, take_amplitudes, session, transfer, first, n, ptp, error));
     }
     return REJECTD_OK;
 }
 
-/* A row longer than a slot goes by itself, to the device and then into its place. */
-static enum rejectd_status send_long_rows(struct backend_session *session,
-                                          const struct transfer *transfer, size_t first_epoch,
-                                          size_t n_rows, void *to, double *ptp,
-                                          struct rejectd_error *error)
+/* What is queued on `later` from now on waits for what was queued on `earlier` before. */
+static enum rejectd_status put_in_order(struct backend_device *device, cudaStream_t earlier,
+                                        cudaStream_t later, struct rejectd_error *error)
 {
-    struct backend_device *device = session->device;
-    const struct backend_samples *s = &session->samples;
-    device_array<char> raw;
-    TRY(raw.reserve(device, transfer->row_bytes, error));
-    for (size_t row = 0; row < n_rows; row++) {
-        const size_t epoch = first_epoch + row / transfer->n_picks;
-        const size_t pick = transfer->first_pick + row % transfer->n_picks;
-        const size_t at = epoch * s->n_channels + session->picks[pick];
-        CUDA_TRY(cudaMemcpyAsync(raw.get(), (const char *)s->data + at * transfer->row_bytes,
-                                 transfer->row_bytes, cudaMemcpyHostToDevice, device->compute));
-        char *place = (char *)to + row * session->pitch * session->sample_size;
-        TRY(FOR_STORAGE(session, spread_slot, session, raw.get(), 1, place, error));
-        TRY(take_amplitudes(session, place, 1, ptp != nullptr ? ptp + row : nullptr, error));
-    }
-    return device_wait(device, error);
+    CUDA_TRY(cudaEventRecord(device->turn, earlier));
+    CUDA_TRY(cudaStreamWaitEvent(later, device->turn, 0));
+    return REJECTD_OK;
 }
 
-static enum rejectd_status fetch(struct backend_session *session, size_t e, size_t n, size_t first,
-                                 size_t count, void *to, double *ptp, struct foresight *foresight,
-                                 struct rejectd_error *error)
+/* Before the host's samples, or the memory they go to, may be gone. */
+static void wait_for_arrivals(struct backend_device *device)
+{
+    cudaStreamSynchronize(device->copy);
+    cudaStreamSynchronize(device->arrivals);
+}
+
+/* Narrows a transfer to `width` columns from `time` on, or what there is of them. */
+static struct transfer columns(const struct backend_session *session, struct transfer transfer,
+                               size_t time, size_t width)
+{
+    const size_t left = session->pitch - time, host = session->n_times - time;
+    transfer.time = time;
+    transfer.width = width < left ? width : left;
+    transfer.host = width < host ? width : host;
+    return transfer;
+}
+
+static struct transfer whole_rows(const struct backend_session *session, size_t e, size_t n,
+                                  size_t first, size_t count, void *to)
 {
     const size_t item = session->samples.dtype == REJECTD_FLOAT64 ? sizeof(double) : sizeof(float);
-    const struct transfer transfer = {
-        first,
-        count,
-        session->n_times * item,
-        session->picks[first + count - 1] - session->picks[first] == count - 1,
-    };
-    if (transfer.row_bytes > STAGING_BYTES) {
-        TRY(send_long_rows(session, &transfer, e, n * count, to, ptp, error));
-        return foresight != nullptr ? foresight_arrived(session, foresight, n, error) : REJECTD_OK;
-    }
-    return send_rows(session, &transfer, e, n * count, to, ptp, foresight, error);
+    return {e, n, first, count, 0, session->pitch, session->n_times, item, to};
 }
 
 enum rejectd_status session_fetch(struct backend_session *session, size_t e, size_t n, size_t first,
                                   size_t count, void *to, struct rejectd_error *error)
 {
-    return fetch(session, e, n, first, count, to, nullptr, nullptr, error);
+    const struct transfer all = whole_rows(session, e, n, first, count, to);
+    const size_t most = STAGING_BYTES / all.item;
+    struct backend_device *device = session->device;
+    /* The memory may be in use until now. */
+    TRY(put_in_order(device, device->compute, device->arrivals, error));
+    for (size_t time = 0; time < session->pitch; time += most) {
+        const struct transfer part = columns(session, all, time, most);
+        TRY(send(session, &part, nullptr, error));
+    }
+    return put_in_order(device, device->arrivals, device->compute, error);
+}
+
+/* Brings all samples, by columns, and begins with what is there. */
+static enum rejectd_status bring_columns(struct backend_session *session, struct resident *made,
+                                         struct rejectd_error *error)
+{
+    struct foresight foresight;
+    const size_t pitch = session->pitch;
+    const struct transfer all =
+        whole_rows(session, 0, session->n_epochs, 0, session->n_picks, made->samples.get());
+    struct backend_device *device = session->device;
+    foresight_ask(session, &foresight);
+    TRY(put_in_order(device, device->compute, device->arrivals, error));
+    for (size_t time = 0; time < pitch; time += COLUMNS) {
+        const struct transfer part = columns(session, all, time, COLUMNS);
+        const bool last = time + part.width == pitch;
+        TRY(send(session, &part, last ? made->ptp.get() : nullptr, error));
+        if (time == 0)
+            TRY(foresight_begin(session, &foresight, error));
+        TRY(put_in_order(device, device->arrivals, device->compute, error));
+        TRY(foresight_arrived(session, &foresight, time, part.width, error));
+    }
+    foresight_end(session, &foresight);
+    return REJECTD_OK;
 }
 
 /* What a session needs beside its samples to get anywhere: a block of one panel or so. */
@@ -226,11 +252,11 @@ static enum rejectd_status bring_samples(struct backend_session *session,
     session->shared = made;
     session->first_sample = made->samples.get();
     session->whole = true;
-    struct foresight foresight;
-    TRY(foresight_begin(session, &foresight, error));
-    TRY(fetch(session, 0, session->n_epochs, 0, session->n_picks, made->samples.get(),
-              made->ptp.get(), &foresight, error));
-    foresight_end(session, &foresight);
+    const enum rejectd_status status = bring_columns(session, made.get(), error);
+    if (status != REJECTD_OK) {
+        wait_for_arrivals(session->device);
+        return status;
+    }
     if (listed)
         residents_add(session->device, made);
     return REJECTD_OK;
@@ -261,6 +287,8 @@ static enum rejectd_status place_samples(struct backend_session *session,
     /* There was less room than it seemed: without any. */
     session->whole = session->foreseen = false;
     session->predictions.clear();
+    session->weights.clear();
+    session->foreseen_folds.reset();
     session->shared.reset();
     return REJECTD_OK;
 }
@@ -300,7 +328,7 @@ enum rejectd_status session_open(const struct backend_samples *samples,
     made->pitch = (samples->n_times + PITCH_SAMPLES - 1) / PITCH_SAMPLES * PITCH_SAMPLES;
     trace_mark(device->trace, device->compute, "open");
     TRY(place_samples(made.get(), error));
-    made->options.foresight = nullptr; /* the caller's, during this call */
+    made->options.foreteller = {}; /* the caller's, during this call */
     *session = made.release();
     return REJECTD_OK;
 }
@@ -310,8 +338,7 @@ void session_close(struct backend_session *session)
     if (session == nullptr)
         return;
     cudaSetDevice(session->device->ordinal);
-    /* The host's samples may still be on their way. */
-    cudaStreamSynchronize(session->device->copy);
+    wait_for_arrivals(session->device);
     if (session->device->trace != nullptr) {
         cudaStreamSynchronize(session->device->compute);
         trace_print(session->device->trace);

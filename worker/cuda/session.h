@@ -18,6 +18,7 @@
 #define WORKER_CUDA_SESSION_H
 
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,7 @@ struct backend_session {
     bool materialised; /* `predictions` has them all */
     device_array<unsigned char> predictions; /* [E][count][pitch] */
     device_array<unsigned char> block;       /* picks of a streamed session: [E][count][pitch] */
+    std::shared_ptr<struct foreseen_folds> foreseen_folds; /* of the search; or null */
 
     struct repaired_rows repaired;
 };

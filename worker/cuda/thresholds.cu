@@ -37,8 +37,8 @@ given_losses(struct backend_session *session, const struct backend_splits *split
         view.predictions_stride = session->count * session->pitch;
         TRY(ranks_take(session, order + i * m, ptp + i * m, count, m, &work.ranks, error));
         TRY(work.losses.reserve(session->device, count * m, error));
-        TRY(losses_compute<Sample>(session, view, count, &folds, &work.ranks, &work.scratch,
-                                   work.losses.get(), error));
+        TRY(losses_compute<Sample>(session, view, count, &folds, nullptr, &work.ranks,
+                                   &work.scratch, work.losses.get(), error));
         TRY(download(session->device, losses + i * m, work.losses.get(), count * m, error));
         TRY(session_advance(session, (double)(i + count) / (double)session->count, error));
     }
@@ -53,12 +53,37 @@ enum rejectd_status cuda_threshold_losses(struct backend_session *session,
     return FOR_STORAGE(session, given_losses, session, splits, order, ptp, losses, error);
 }
 
+/* The folds of a search, and their medians where these are known. */
+struct search_folds {
+    struct loss_folds own;
+    struct loss_folds *folds;
+    const unsigned char *medians; /* [C][n_folds][pitch] of the work type, or null */
+};
+
+static enum rejectd_status open_folds(struct backend_session *session,
+                                      const struct backend_splits *splits,
+                                      struct search_folds *open, struct rejectd_error *error)
+{
+    struct foreseen_folds *foreseen = session->foreseen_folds.get();
+    const size_t n = splits->n_folds * splits->n_rows;
+    if (foreseen != nullptr && foreseen->folds.n_folds == splits->n_folds &&
+        foreseen->folds.n_rows == splits->n_rows &&
+        memcmp(foreseen->is_test.data(), splits->is_test, n) == 0) {
+        open->folds = &foreseen->folds;
+        open->medians = foreseen->medians.get();
+        return REJECTD_OK;
+    }
+    open->folds = &open->own;
+    open->medians = nullptr;
+    return loss_folds_open(session->device, splits, &open->own, error);
+}
+
 template <typename Sample>
-static enum rejectd_status search_block(struct backend_session *session, struct loss_folds *folds,
-                                        const double *ptp, size_t first, size_t count,
-                                        const struct backend_search *search,
-                                        struct block_work *work, double *thresholds, double *losses,
-                                        struct rejectd_error *error)
+static enum rejectd_status
+search_block(struct backend_session *session, const struct search_folds *open, const double *ptp,
+             size_t first, size_t count, const struct backend_search *search,
+             struct block_work *work, double *thresholds, double *losses,
+             struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
     const size_t n = session->n_epochs, pitch = session->pitch;
@@ -84,9 +109,12 @@ static enum rejectd_status search_block(struct backend_session *session, struct 
     view.predictions_stride = count * pitch;
     TRY(ranks_make(session, ptp, predicted ? work->predicted_ptp.get() : nullptr, first, count,
                    &work->ranks, error));
-    TRY(work->losses.reserve(device, count * folds->n_rows, error));
-    TRY(losses_compute<Sample>(session, view, count, folds, &work->ranks, &work->scratch,
-                               work->losses.get(), error));
+    TRY(work->losses.reserve(device, count * open->folds->n_rows, error));
+    TRY(losses_compute<Sample>(session, view, count, open->folds,
+                               open->medians != nullptr ? (const work_of<Sample> *)open->medians +
+                                                              first * open->folds->n_folds * pitch
+                                                        : nullptr,
+                               &work->ranks, &work->scratch, work->losses.get(), error));
     return search_picks(session, &work->ranks, count, work->losses.get(), search, thresholds,
                         losses, error);
 }
@@ -153,13 +181,13 @@ static enum rejectd_status search_all(struct backend_session *session,
                                       const struct backend_search *search, double *thresholds,
                                       double *losses, struct rejectd_error *error)
 {
-    struct loss_folds folds;
+    struct search_folds open;
     struct block_work work;
     device_array<double> own_ptp, fixed;
     const double *ptp = nullptr;
     struct backend_device *device = session->device;
     CUDA_LAUNCHED("until_the_search");
-    TRY(loss_folds_open(session->device, splits, &folds, error));
+    TRY(open_folds(session, splits, &open, error));
     CUDA_LAUNCHED("tables_of_the_folds");
     if (session->whole) {
         ptp = session->shared->ptp.get() + session->samples.content_first * session->n_picks;
@@ -168,8 +196,8 @@ static enum rejectd_status search_all(struct backend_session *session,
         TRY(device_wait(session->device, error));
         ptp = own_ptp.get();
     }
-    const size_t pick_bytes =
-        search_block_bytes(session, folds.n_folds, folds.n_rows, search, !session->weights.empty());
+    const size_t pick_bytes = search_block_bytes(session, splits->n_folds, splits->n_rows, search,
+                                                 !session->weights.empty());
     size_t block = session->materialised ? session->n_picks : session_block(session, pick_bytes);
     if (block < session->n_picks) {
         /* Ask again with what a partial block takes put aside. */
@@ -181,7 +209,7 @@ static enum rejectd_status search_all(struct backend_session *session,
         const size_t left = session->count - i;
         count = left < block ? left : block;
         const enum rejectd_status status =
-            search_block<Sample>(session, &folds, ptp, session->first + i, count, search, &work,
+            search_block<Sample>(session, &open, ptp, session->first + i, count, search, &work,
                                  thresholds + i, losses + i, error);
         if (status == REJECTD_DEVICE_MEMORY && make_room(session, count, &work, &block)) {
             count = 0;
@@ -251,7 +279,8 @@ enum rejectd_status cuda_search_thresholds(struct backend_session *session,
                                            double *losses, struct rejectd_error *error)
 {
     TRY(FOR_STORAGE(session, search_all, session, splits, search, thresholds, losses, error));
-    if (remembers(session))
+    session->foreseen_folds.reset(); /* another search has other folds */
+    if (session_remembers(session))
         remember(session, search, thresholds, losses);
     return REJECTD_OK;
 }
