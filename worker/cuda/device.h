@@ -48,7 +48,6 @@ struct backend_device {
     cusolverDnHandle_t solver;
     cusolverDnParams_t solver_parameters;
     struct staging_slot slots[STAGING_SLOTS];
-    size_t next_slot;
     size_t shared_limit;      /* bytes of shared memory that a block may ask for */
     bool multiplies_bfloat16; /* compute capability 8.0 or higher */
     size_t budget;            /* bytes */

@@ -1,6 +1,7 @@
 #include "worker/cuda/predictions.h"
 
 #include "worker/cuda/amplitudes.h"
+#include "worker/cuda/staging.h"
 #include "worker/cuda/thresholds.h"
 
 /* A product for a batch of epochs: out = x weights, of m samples each. */
@@ -318,27 +319,15 @@ static enum rejectd_status streamed_amplitudes(struct backend_session *session,
     return REJECTD_OK;
 }
 
-/* A resident's amplitudes were taken when it came; they are copied to the host once. */
-static enum rejectd_status resident_amplitudes(struct backend_session *session, double *ptp,
-                                               struct rejectd_error *error)
-{
-    struct resident *resident = session->shared.get();
-    const size_t n = session->n_epochs * session->n_picks;
-    if (resident->host_ptp.empty()) {
-        std::vector<double> all(resident->n_epochs * session->n_picks);
-        TRY(download(session->device, all.data(), resident->ptp.get(), all.size(), error));
-        resident->host_ptp.swap(all);
-    }
-    const size_t first = session->samples.content_first * session->n_picks;
-    memcpy(ptp, resident->host_ptp.data() + first, n * sizeof *ptp);
-    return REJECTD_OK;
-}
-
 enum rejectd_status cuda_peak_to_peak(struct backend_session *session, double *ptp,
                                       struct rejectd_error *error)
 {
     if (session->whole) {
-        TRY(resident_amplitudes(session, ptp, error));
+        /* A resident's were taken when it came. What is computed meanwhile is not waited for. */
+        const size_t first = session->samples.content_first * session->n_picks;
+        const size_t n = session->n_epochs * session->n_picks;
+        TRY(staging_receive(session, session->device->arrivals, session->shared->ptp.get() + first,
+                            n * sizeof *ptp, ptp, error));
     } else {
         session->ptp.resize(session->n_epochs * session->n_picks);
         TRY(FOR_STORAGE(session, streamed_amplitudes, session, error));

@@ -8,6 +8,7 @@
  * read once for them.
  */
 #include "worker/cuda/repair_lists.h"
+#include "worker/cuda/staging.h"
 
 enum {
     SOLVE_THREADS = 128,
@@ -76,7 +77,7 @@ __global__ void __launch_bounds__(APPLY_THREADS)
                   const uint32_t *numbers, const struct task *tasks, Sample *rows)
 {
     typedef work_of<Sample> Work;
-    enum { PANEL = 32 };
+    enum { PANEL = 32, AHEAD = 4 /* channels whose samples are on their way at a time */ };
     __shared__ Work panel[PANEL][TASK_ROWS];
     const struct task task = tasks[blockIdx.x];
     const uint32_t t = blockIdx.y * APPLY_THREADS * SAMPLES + threadIdx.x;
@@ -100,15 +101,21 @@ __global__ void __launch_bounds__(APPLY_THREADS)
         }
         __syncthreads();
         const uint32_t end = n_picks - c0 < PANEL ? n_picks - c0 : (uint32_t)PANEL;
-        for (uint32_t c = 0; c < end; c++) {
-            const Sample *row = x + (size_t)(c0 + c) * pitch;
-            const Work a = first ? widen(row[t]) : (Work)0;
-            const Work b = second ? widen(row[t + APPLY_THREADS]) : (Work)0;
+        for (uint32_t c = 0; c < end; c += AHEAD) {
+            Work a[AHEAD], b[AHEAD];
 #pragma unroll
-            for (int i = 0; i < TASK_ROWS; i++) {
-                sum[i][0] += panel[c][i] * a;
-                sum[i][1] += panel[c][i] * b;
+            for (uint32_t k = 0; k < AHEAD; k++) {
+                const Sample *row = x + (size_t)(c0 + c + k) * pitch;
+                a[k] = first && c + k < end ? widen(row[t]) : (Work)0;
+                b[k] = second && c + k < end ? widen(row[t + APPLY_THREADS]) : (Work)0;
             }
+#pragma unroll
+            for (uint32_t k = 0; k < AHEAD; k++)
+#pragma unroll
+                for (int i = 0; i < TASK_ROWS; i++) {
+                    sum[i][0] += panel[c + k][i] * a[k];
+                    sum[i][1] += panel[c + k][i] * b[k];
+                }
         }
     }
 #pragma unroll
@@ -279,8 +286,8 @@ enum rejectd_status cuda_read_repaired(struct backend_session *session, size_t e
     if (repaired.on_host.empty()) {
         /* Whoever reads one epoch reads the others, too. */
         repaired.on_host.resize(repaired.first_row.back() * session->pitch * session->sample_size);
-        TRY(download(session->device, repaired.on_host.data(), repaired.on_device.get(),
-                     repaired.on_host.size(), error));
+        TRY(staging_receive(session, session->device->compute, repaired.on_device.get(),
+                            repaired.on_host.size(), repaired.on_host.data(), error));
     }
     size_t first = repaired.first_row[epoch];
     for (size_t v = 0; v < value; v++)

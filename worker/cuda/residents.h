@@ -44,7 +44,6 @@ struct resident {
     std::vector<size_t> picks;
     device_array<unsigned char> samples; /* [E][C][pitch], zero beyond n_times */
     device_array<double> ptp;            /* [E][C] */
-    std::vector<double> host_ptp;        /* the same; empty until asked for */
     std::vector<search_memo> searches;   /* the latest last */
     medians_memo medians;
     cells_memo cells;

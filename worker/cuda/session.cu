@@ -1,21 +1,17 @@
 /*
- * Opening a session, and the way of samples from the host to the device.
+ * Opening a session, and bringing its samples to the device.
  *
- * Samples go through pinned staging buffers: while one is copied to the device, host threads fill
- * the next, and a kernel spreads the one before into rows, rounding them. All samples of a whole
- * session come by columns, so that there is something to compute on all the while (foresight.h).
+ * All samples of a whole session come by columns, so that there is something to compute on while
+ * they come (foresight.h).
  */
 #include "worker/cuda/session.h"
 
 #include <cstring>
 #include <new>
-#include <omp.h>
 
-#include "worker/cuda/amplitudes.h"
 #include "worker/cuda/foresight.h"
+#include "worker/cuda/staging.h"
 #include "worker/cuda/units.h"
-
-enum { SPREAD_THREADS = 256, COPY_THREADS = 16 };
 
 /* Samples of all epochs that arrive at a time. */
 enum { COLUMNS = PANEL_TIMES };
@@ -26,122 +22,6 @@ enum rejectd_status session_advance(const struct backend_session *session, doubl
     const struct backend_progress *progress = &session->options.progress;
     if (progress->advance != nullptr && !progress->advance(progress->context, fraction))
         return REJECTD_FAIL(error, REJECTD_CANCELLED, "", "the work was cancelled");
-    return REJECTD_OK;
-}
-
-/* A sample of a dataset, as it is kept: rounded once. */
-template <typename Sample, typename From> __device__ Sample keep(From x, double scale)
-{
-    if constexpr (sizeof(Sample) == 2)
-        return narrow<Sample>((double)x * scale);
-    else
-        return (Sample)x;
-}
-
-/* The first `width` samples of rows `pitch` apart = from [rows][n_times] times scale, zero beyond.
- */
-template <typename Sample, typename From>
-__global__ void __launch_bounds__(SPREAD_THREADS)
-    spread(const From *from, size_t n_rows, uint32_t n_times, uint32_t width, size_t pitch,
-           double scale, Sample *to)
-{
-    const size_t n = n_rows * width, step = (size_t)gridDim.x * blockDim.x;
-    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
-        const size_t row = i / width;
-        const uint32_t t = (uint32_t)(i - row * width);
-        to[row * pitch + t] = keep<Sample>(t < n_times ? from[row * n_times + t] : (From)0, scale);
-    }
-}
-
-/* Samples on their way to the device: some times of some picks of some epochs. */
-struct transfer {
-    size_t first_epoch, n_epochs;
-    size_t first_pick, n_picks;
-    size_t time;  /* the first */
-    size_t width; /* samples of a row as it lies there */
-    size_t host;  /* and on the host, which has nothing beyond n_times */
-    size_t item;  /* bytes of a sample on the host */
-    void *to;     /* [n_epochs][n_picks][pitch] */
-};
-
-/* Copies rows first..first+n-1 of a transfer to a staging buffer. */
-static void fill_slot(const struct backend_session *session, const struct transfer *transfer,
-                      size_t first, size_t n, char *slot)
-{
-    const struct backend_samples *s = &session->samples;
-    const int threads =
-        session->options.n_threads < COPY_THREADS ? session->options.n_threads : COPY_THREADS;
-    const size_t bytes = transfer->host * transfer->item;
-    (void)threads; /* nvcc's own front end doesn't look into the pragma */
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (size_t i = 0; i < n; i++) {
-        const size_t row = first + i;
-        const size_t epoch = transfer->first_epoch + row / transfer->n_picks;
-        const size_t pick = transfer->first_pick + row % transfer->n_picks;
-        const size_t at = (epoch * s->n_channels + session->picks[pick]) * s->n_times;
-        memcpy(slot + i * bytes, (const char *)s->data + (at + transfer->time) * transfer->item,
-               bytes);
-    }
-}
-
-template <typename Sample>
-static enum rejectd_status spread_slot(struct backend_session *session,
-                                       const struct transfer *transfer, const void *slot,
-                                       size_t first, size_t n, struct rejectd_error *error)
-{
-    struct backend_device *device = session->device;
-    const unsigned blocks = blocks_for(n * transfer->width, 4 * SPREAD_THREADS);
-    const uint32_t host = (uint32_t)transfer->host, width = (uint32_t)transfer->width;
-    const double scale = 1.0 / session->unit;
-    Sample *to = (Sample *)transfer->to + first * session->pitch + transfer->time;
-    if (session->samples.dtype == REJECTD_FLOAT32)
-        CUDA_LAUNCH((spread<Sample, float>), dim3(blocks), dim3(SPREAD_THREADS), 0,
-                    device->arrivals, (const float *)slot, n, host, width, session->pitch, scale,
-                    to);
-    else
-        CUDA_LAUNCH((spread<Sample, double>), dim3(blocks), dim3(SPREAD_THREADS), 0,
-                    device->arrivals, (const double *)slot, n, host, width, session->pitch, scale,
-                    to);
-    CUDA_TRY(cudaGetLastError());
-    return REJECTD_OK;
-}
-
-/* Takes the amplitudes of rows first..first+n-1, which are complete. */
-template <typename Sample>
-static enum rejectd_status take_amplitudes(struct backend_session *session,
-                                           const struct transfer *transfer, size_t first, size_t n,
-                                           double *ptp, struct rejectd_error *error)
-{
-    const Sample *rows = (const Sample *)transfer->to + first * session->pitch;
-    return amplitudes_of_rows<Sample>(session->device, session->device->arrivals, rows, n,
-                                      session->pitch, session->n_times, session->unit, ptp + first,
-                                      error);
-}
-
-/* Sends a transfer through one slot after the other. ptp: of its rows, which it completes, or null.
- */
-static enum rejectd_status send(struct backend_session *session, const struct transfer *transfer,
-                                double *ptp, struct rejectd_error *error)
-{
-    struct backend_device *device = session->device;
-    const size_t row_bytes = transfer->host * transfer->item;
-    const size_t per_slot = STAGING_BYTES / row_bytes;
-    const size_t n_rows = transfer->n_epochs * transfer->n_picks;
-    for (size_t first = 0; first < n_rows; first += per_slot) {
-        const size_t n = n_rows - first < per_slot ? n_rows - first : per_slot;
-        struct staging_slot *slot = &device->slots[device->next_slot++ % STAGING_SLOTS];
-        CUDA_TRY(cudaEventSynchronize(slot->copied));
-        fill_slot(session, transfer, first, n, (char *)slot->host);
-        CUDA_TRY(cudaStreamWaitEvent(device->copy, slot->taken, 0));
-        CUDA_TRY(cudaMemcpyAsync(slot->device, slot->host, n * row_bytes, cudaMemcpyHostToDevice,
-                                 device->copy));
-        CUDA_TRY(cudaEventRecord(slot->copied, device->copy));
-        CUDA_TRY(cudaStreamWaitEvent(device->arrivals, slot->copied, 0));
-        TRY(FOR_STORAGE(session, spread_slot, session, transfer, slot->device, first, n, error));
-        CUDA_TRY(cudaEventRecord(slot->taken, device->arrivals));
-        if (ptp != nullptr)
-            TRY(FOR_STORAGE(session, take_amplitudes, session, transfer, first, n, ptp, error));
-    }
     return REJECTD_OK;
 }
 
@@ -161,36 +41,31 @@ static void wait_for_arrivals(struct backend_device *device)
     cudaStreamSynchronize(device->arrivals);
 }
 
-/* Narrows a transfer to `width` columns from `time` on, or what there is of them. */
-static struct transfer columns(const struct backend_session *session, struct transfer transfer,
-                               size_t time, size_t width)
+/* Rows of all their times, cut into transfers of at most `most` of them. */
+static std::vector<struct transfer> cut(const struct backend_session *session, struct transfer rows,
+                                        size_t most)
 {
-    const size_t left = session->pitch - time, host = session->n_times - time;
-    transfer.time = time;
-    transfer.width = width < left ? width : left;
-    transfer.host = width < host ? width : host;
-    return transfer;
-}
-
-static struct transfer whole_rows(const struct backend_session *session, size_t e, size_t n,
-                                  size_t first, size_t count, void *to)
-{
-    const size_t item = session->samples.dtype == REJECTD_FLOAT64 ? sizeof(double) : sizeof(float);
-    return {e, n, first, count, 0, session->pitch, session->n_times, item, to};
+    std::vector<struct transfer> parts;
+    for (size_t time = 0; time < session->pitch; time += most) {
+        const size_t left = session->pitch - time, host = session->n_times - time;
+        rows.time = time;
+        rows.width = most < left ? most : left;
+        rows.host = most < host ? most : host;
+        parts.push_back(rows);
+    }
+    return parts;
 }
 
 enum rejectd_status session_fetch(struct backend_session *session, size_t e, size_t n, size_t first,
                                   size_t count, void *to, struct rejectd_error *error)
 {
-    const struct transfer all = whole_rows(session, e, n, first, count, to);
-    const size_t most = STAGING_BYTES / all.item;
     struct backend_device *device = session->device;
+    const struct transfer rows = {e, n, first, count, 0, 0, 0, to, nullptr};
+    const std::vector<struct transfer> parts = cut(session, rows, STAGING_BYTES / sizeof(double));
     /* The memory may be in use until now. */
     TRY(put_in_order(device, device->compute, device->arrivals, error));
-    for (size_t time = 0; time < session->pitch; time += most) {
-        const struct transfer part = columns(session, all, time, most);
-        TRY(send(session, &part, nullptr, error));
-    }
+    TRY(staging_send(
+        session, parts, [](size_t) { return REJECTD_OK; }, error));
     return put_in_order(device, device->arrivals, device->compute, error);
 }
 
@@ -198,22 +73,21 @@ enum rejectd_status session_fetch(struct backend_session *session, size_t e, siz
 static enum rejectd_status bring_columns(struct backend_session *session, struct resident *made,
                                          struct rejectd_error *error)
 {
-    struct foresight foresight;
-    const size_t pitch = session->pitch;
-    const struct transfer all =
-        whole_rows(session, 0, session->n_epochs, 0, session->n_picks, made->samples.get());
     struct backend_device *device = session->device;
+    struct foresight foresight;
+    const struct transfer rows = {0, session->n_epochs,   0,      session->n_picks, 0, 0,
+                                  0, made->samples.get(), nullptr};
+    std::vector<struct transfer> parts = cut(session, rows, COLUMNS);
+    parts.back().ptp = made->ptp.get();
     foresight_ask(session, &foresight);
     TRY(put_in_order(device, device->compute, device->arrivals, error));
-    for (size_t time = 0; time < pitch; time += COLUMNS) {
-        const struct transfer part = columns(session, all, time, COLUMNS);
-        const bool last = time + part.width == pitch;
-        TRY(send(session, &part, last ? made->ptp.get() : nullptr, error));
-        if (time == 0)
+    const auto begin = [&](size_t i) {
+        if (i == 0)
             TRY(foresight_begin(session, &foresight, error));
         TRY(put_in_order(device, device->arrivals, device->compute, error));
-        TRY(foresight_arrived(session, &foresight, time, part.width, error));
-    }
+        return foresight_arrived(session, &foresight, parts[i].time, parts[i].width, error);
+    };
+    TRY(staging_send(session, parts, begin, error));
     foresight_end(session, &foresight);
     return REJECTD_OK;
 }
