@@ -1,5 +1,7 @@
 #include "worker/cuda/predictions.h"
 
+#include <type_traits>
+
 #include "worker/cuda/amplitudes.h"
 #include "worker/cuda/staging.h"
 #include "worker/cuda/thresholds.h"
@@ -10,55 +12,97 @@ struct batch {
     long long pitch, x_stride, out_stride; /* from row to row, and from epoch to epoch */
     size_t apart;                          /* the parts of the weights are, from each other */
     int n_epochs;
+    float *sums; /* [n_epochs][n][m], of samples that are kept in 16 bits */
 };
 
-static cublasStatus_t multiply(cublasHandle_t blas, const struct batch &b, const double *x,
-                               const double *weights, double *out)
+enum {
+    ROUND_THREADS = 128,
+    RESIDENT_EPOCHS = 4 * PANEL_EPOCHS, /* in one product, of those that are on the device */
+};
+
+/* Of epochs that are left, how many to multiply at a time. A batch of one alone has other bits than
+ * those of several, which agree: there is none but of the only epoch. */
+static size_t epochs_at_once(size_t left, size_t most)
+{
+    return left == most + 1 ? most - 1 : (left < most ? left : most);
+}
+
+/* What products need beside their result. */
+template <typename Sample> struct product_scratch {
+    device_array<Sample> partial; /* a panel, of which not all is wanted */
+    device_array<float> sums;     /* of samples that are kept in 16 bits */
+};
+
+static enum rejectd_status check_product(struct backend_device *device, cublasStatus_t status,
+                                         struct rejectd_error *error)
+{
+    return device_check_blas(device, status, "the product of predictions", error);
+}
+
+static enum rejectd_status multiply(struct backend_device *device, const struct batch &b,
+                                    const double *x, const double *weights, double *out,
+                                    struct rejectd_error *error)
 {
     const double one = 1.0, zero = 0.0;
-    return cublasDgemmStridedBatched(blas, CUBLAS_OP_N, CUBLAS_OP_N, b.m, b.n, b.k, &one, x,
-                                     (int)b.pitch, b.x_stride, weights, b.k, 0, &zero, out,
-                                     (int)b.pitch, b.out_stride, b.n_epochs);
+    return check_product(device,
+                         cublasDgemmStridedBatched(device->blas, CUBLAS_OP_N, CUBLAS_OP_N, b.m, b.n,
+                                                   b.k, &one, x, (int)b.pitch, b.x_stride, weights,
+                                                   b.k, 0, &zero, out, (int)b.pitch, b.out_stride,
+                                                   b.n_epochs),
+                         error);
 }
 
-static cublasStatus_t multiply(cublasHandle_t blas, const struct batch &b, const float *x,
-                               const float *weights, float *out)
+static enum rejectd_status multiply(struct backend_device *device, const struct batch &b,
+                                    const float *x, const float *weights, float *out,
+                                    struct rejectd_error *error)
 {
     const float one = 1.0f, zero = 0.0f;
-    return cublasSgemmStridedBatched(blas, CUBLAS_OP_N, CUBLAS_OP_N, b.m, b.n, b.k, &one, x,
-                                     (int)b.pitch, b.x_stride, weights, b.k, 0, &zero, out,
-                                     (int)b.pitch, b.out_stride, b.n_epochs);
+    return check_product(device,
+                         cublasSgemmStridedBatched(device->blas, CUBLAS_OP_N, CUBLAS_OP_N, b.m, b.n,
+                                                   b.k, &one, x, (int)b.pitch, b.x_stride, weights,
+                                                   b.k, 0, &zero, out, (int)b.pitch, b.out_stride,
+                                                   b.n_epochs),
+                         error);
 }
 
-/* Sums in float32, on tensor cores. The product with the small part comes first: what it loses in
- * 16 bits is lost of a small number, and the other is added to it before it is rounded. */
-static cublasStatus_t multiply_small(cublasHandle_t blas, cudaDataType type, const struct batch &b,
-                                     const void *x, const void *large, const void *small, void *out)
+/* sums = x weights + add sums, of 16-bit numbers, on tensor cores. */
+static enum rejectd_status add_product(struct backend_device *device, cudaDataType type,
+                                       const struct batch &b, const void *x, const void *weights,
+                                       float add, struct rejectd_error *error)
 {
-    const float one = 1.0f, zero = 0.0f;
-    const int pitch = (int)b.pitch;
-    const cublasStatus_t status = cublasGemmStridedBatchedEx(
-        blas, CUBLAS_OP_N, CUBLAS_OP_N, b.m, b.n, b.k, &one, x, type, pitch, b.x_stride, small,
-        type, b.k, 0, &zero, out, type, pitch, b.out_stride, b.n_epochs, CUBLAS_COMPUTE_32F,
-        CUBLAS_GEMM_DEFAULT);
-    if (status != CUBLAS_STATUS_SUCCESS)
-        return status;
-    return cublasGemmStridedBatchedEx(blas, CUBLAS_OP_N, CUBLAS_OP_N, b.m, b.n, b.k, &one, x, type,
-                                      pitch, b.x_stride, large, type, b.k, 0, &one, out, type,
-                                      pitch, b.out_stride, b.n_epochs, CUBLAS_COMPUTE_32F,
-                                      CUBLAS_GEMM_DEFAULT);
+    const float one = 1.0f;
+    return check_product(
+        device,
+        cublasGemmStridedBatchedEx(device->blas, CUBLAS_OP_N, CUBLAS_OP_N, b.m, b.n, b.k, &one, x,
+                                   type, (int)b.pitch, b.x_stride, weights, type, b.k, 0, &add,
+                                   b.sums, CUDA_R_32F, b.m, (long long)b.m * b.n, b.n_epochs,
+                                   CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
+        error);
 }
 
-static cublasStatus_t multiply(cublasHandle_t blas, const struct batch &b, const __half *x,
-                               const __half *weights, __half *out)
+/* out = sums, a block for each row of an epoch. */
+template <typename Sample>
+__global__ void __launch_bounds__(ROUND_THREADS) round_sums(struct batch batch, Sample *out)
 {
-    return multiply_small(blas, CUDA_R_16F, b, x, weights, weights + b.apart, out);
+    const float *sums = batch.sums + ((size_t)blockIdx.y * gridDim.x + blockIdx.x) * batch.m;
+    Sample *row = out + (size_t)blockIdx.y * batch.out_stride + (size_t)blockIdx.x * batch.pitch;
+    for (int t = (int)threadIdx.x; t < batch.m; t += ROUND_THREADS)
+        row[t] = narrow<Sample>(sums[t]);
 }
 
-static cublasStatus_t multiply(cublasHandle_t blas, const struct batch &b, const __nv_bfloat16 *x,
-                               const __nv_bfloat16 *weights, __nv_bfloat16 *out)
+/* The sum of both parts is rounded once: cuBLAS would round what it adds to as well. */
+template <typename Sample>
+static enum rejectd_status multiply(struct backend_device *device, const struct batch &b,
+                                    const Sample *x, const Sample *weights, Sample *out,
+                                    struct rejectd_error *error)
 {
-    return multiply_small(blas, CUDA_R_16BF, b, x, weights, weights + b.apart, out);
+    const cudaDataType type = std::is_same<Sample, __half>::value ? CUDA_R_16F : CUDA_R_16BF;
+    TRY(add_product(device, type, b, x, weights + b.apart, 0.0f, error));
+    TRY(add_product(device, type, b, x, weights, 1.0f, error));
+    CUDA_LAUNCH((round_sums<Sample>), dim3((unsigned)b.n, (unsigned)b.n_epochs),
+                dim3(ROUND_THREADS), 0, device->compute, b, out);
+    CUDA_TRY(cudaGetLastError());
+    return REJECTD_OK;
 }
 
 template <typename Sample> std::vector<Sample> weights_in_parts(const double *weights, size_t n)
@@ -113,15 +157,17 @@ template <typename Sample>
 static enum rejectd_status
 multiply_chunk(struct backend_session *session, const struct panel *panel,
                const struct chunk<Sample> &chunk, const Sample *weights, size_t apart,
-               device_array<Sample> *partial, struct rejectd_error *error)
+               struct product_scratch<Sample> *scratch, struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
     const size_t pitch = session->pitch, end = chunk.time + chunk.n_times;
     const bool all = panel->n_wanted == panel->width;
     const size_t panel_stride = panel->width * pitch;
     if (!all)
-        TRY(partial->reserve(device, PANEL_EPOCHS * panel_stride, error));
-    Sample *out = all ? chunk.out : partial->get();
+        TRY(scratch->partial.reserve(device, chunk.n_epochs * panel_stride, error));
+    if (sizeof(Sample) == 2)
+        TRY(scratch->sums.reserve(device, chunk.n_epochs * panel->width * PANEL_TIMES, error));
+    Sample *out = all ? chunk.out : scratch->partial.get();
     for (size_t t = chunk.time; t < end; t += PANEL_TIMES) {
         const size_t left = end - t;
         const struct batch batch = {
@@ -133,16 +179,17 @@ multiply_chunk(struct backend_session *session, const struct panel *panel,
             (long long)(all ? chunk.out_stride : panel_stride),
             apart,
             (int)chunk.n_epochs,
+            scratch->sums.get(),
         };
-        TRY(device_check_blas(device, multiply(device->blas, batch, chunk.x + t, weights, out + t),
-                              "the product of predictions", error));
+        TRY(multiply(device, batch, chunk.x + t, weights, out + t, error));
     }
     CUDA_LAUNCHED("product");
     if (!all)
-        CUDA_TRY(cudaMemcpy2DAsync(
-            chunk.out, chunk.out_stride * sizeof(Sample), partial->get() + panel->wanted * pitch,
-            panel_stride * sizeof(Sample), panel->n_wanted * pitch * sizeof(Sample), chunk.n_epochs,
-            cudaMemcpyDeviceToDevice, device->compute));
+        CUDA_TRY(cudaMemcpy2DAsync(chunk.out, chunk.out_stride * sizeof(Sample),
+                                   scratch->partial.get() + panel->wanted * pitch,
+                                   panel_stride * sizeof(Sample),
+                                   panel->n_wanted * pitch * sizeof(Sample), chunk.n_epochs,
+                                   cudaMemcpyDeviceToDevice, device->compute));
     return REJECTD_OK;
 }
 
@@ -152,7 +199,8 @@ enum rejectd_status predictions_make(struct backend_session *session, size_t fir
 {
     const size_t pitch = session->pitch, out_stride = count * pitch;
     std::vector<Sample> host;
-    device_array<Sample> weights, partial;
+    struct product_scratch<Sample> scratch;
+    device_array<Sample> weights;
     device_array<unsigned char> buffer;
     for (size_t begin = first / PANEL_PICKS * PANEL_PICKS; begin < first + count;
          begin += PANEL_PICKS) {
@@ -161,17 +209,18 @@ enum rejectd_status predictions_make(struct backend_session *session, size_t fir
         const size_t from = begin < first ? first : begin;
         const size_t end = begin + width < first + count ? begin + width : first + count;
         const struct panel panel = {begin, width, from - begin, end - from};
+        const size_t most =
+            session->whole && end - from == width ? (size_t)RESIDENT_EPOCHS : (size_t)PANEL_EPOCHS;
         TRY(upload_panel(session, &panel, &host, &weights, error));
         TRY(device_wait(session->device, error)); /* for `host`; products are queued after it */
-        for (size_t e = 0; e < session->n_epochs; e += PANEL_EPOCHS) {
-            const size_t rest = session->n_epochs - e;
-            const size_t n = rest < PANEL_EPOCHS ? rest : (size_t)PANEL_EPOCHS;
+        for (size_t e = 0, n; e < session->n_epochs; e += n) {
+            n = epochs_at_once(session->n_epochs - e, most);
             struct chunk<Sample> chunk = {
                 nullptr, n, 0, pitch, out + e *out_stride + (from - first) * pitch, out_stride,
             };
             TRY(session_epochs(session, e, n, &buffer, &chunk.x, error));
             TRY(multiply_chunk(session, &panel, chunk, weights.get(), width * session->n_picks,
-                               &partial, error));
+                               &scratch, error));
         }
     }
     return REJECTD_OK;
@@ -184,17 +233,16 @@ enum rejectd_status predictions_columns(struct backend_session *session, size_t 
 {
     const size_t c = session->n_picks, pitch = session->pitch, epoch = c * pitch;
     const Sample *x = (const Sample *)session->first_sample;
-    device_array<Sample> partial; /* not needed: panels are whole */
-    for (size_t e = 0; e < session->n_epochs; e += PANEL_EPOCHS) {
-        const size_t left = session->n_epochs - e;
-        const size_t n = left < PANEL_EPOCHS ? left : (size_t)PANEL_EPOCHS;
+    struct product_scratch<Sample> scratch;
+    for (size_t e = 0, n; e < session->n_epochs; e += n) {
+        n = epochs_at_once(session->n_epochs - e, RESIDENT_EPOCHS);
         for (size_t begin = 0; begin < c; begin += PANEL_PICKS) {
             const size_t width = c - begin < PANEL_PICKS ? c - begin : (size_t)PANEL_PICKS;
             const struct panel panel = {begin, width, 0, width};
             const struct chunk<Sample> chunk = {
                 x + e *epoch, n, time, n_times, out + e *epoch + begin *pitch, epoch,
             };
-            TRY(multiply_chunk(session, &panel, chunk, weights + begin * c, c * c, &partial,
+            TRY(multiply_chunk(session, &panel, chunk, weights + begin * c, c * c, &scratch,
                                error));
         }
     }

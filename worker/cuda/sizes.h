@@ -4,8 +4,9 @@
 
 #include <rejectd/types.h>
 
-/* Products are made of this many picks, epochs and samples at a time, from the first on, because
- * cuBLAS may add up another shape in another order. Blocks, chunks and columns are multiples. */
+/* Products are made of this many picks and samples at a time, from the first on, because cuBLAS may
+ * add up another shape in another order, and of at least so many epochs, if there are. Blocks,
+ * chunks and columns are multiples. */
 enum { PANEL_PICKS = 128, PANEL_EPOCHS = 64, PANEL_TIMES = 128 };
 
 /* Rows are padded to a multiple of so many samples. */
