@@ -10,37 +10,43 @@
 
 enum {
     THREADS = 128,
-    SAMPLES = 2,       /* of a thread */
-    BATCH = 3,         /* rows whose squares are added up together */
-    SLOTS = 32,        /* BATCH * PREFIX_FOLDS, and two unused */
+    SAMPLES = 2, /* of a thread */
+    BATCH = 3,   /* rows whose squares are added up together */
+    SLOTS = 32,  /* BATCH * PREFIX_FOLDS, and two unused */
+    SLOT_BITS = 5,
     GROUP_BATCHES = 8, /* between two exchanges of the warps */
     GROUP_ROWS = BATCH * GROUP_BATCHES,
     PART = THREADS * SAMPLES,
+    BLOCKS_AT_ONCE = 4, /* of a multiprocessor: those of 128 picks of 1000 samples, all at once */
 };
 
-/* Lanes that are WIDTH apart give each other half of their values. A template, so that no index is
- * left to run time: the values are to stay in registers. */
-template <int WIDTH, typename Work>
-__device__ __forceinline__ void halve_slots(Work (&value)[SLOTS])
+/* Of two values that are each to be added up over lanes, a lane keeps one and gives the other to
+ * the lane `width` apart: the upper of the two goes on with b, the lower with a. */
+template <typename Work> __device__ __forceinline__ Work share_sums(unsigned width, Work a, Work b)
 {
-    const bool upper = (threadIdx.x & (unsigned)WIDTH) != 0;
-#pragma unroll
-    for (int i = 0; i < WIDTH; i++) {
-        const Work given = upper ? value[i] : value[i + WIDTH];
-        const Work kept = upper ? value[i + WIDTH] : value[i];
-        value[i] = kept + __shfl_xor_sync(0xffffffffu, given, WIDTH);
-    }
+    const bool upper = (threadIdx.x & width) != 0;
+    const Work given = upper ? a : b, kept = upper ? b : a;
+    return kept + __shfl_xor_sync(0xffffffffu, given, width);
 }
 
-/* The sum over the warp of each of its lanes' 32 values: lane l returns that of value l. */
-template <typename Work> __device__ __forceinline__ Work add_up_slots(Work (&value)[SLOTS])
+/*
+ * Adds up over a warp values that come one after the other, as many as there are lanes: after the
+ * last it returns to lane l the sum of value number l. Two are joined as soon as they are there,
+ * then two pairs and so on, so that few wait. `number` has to be known to the compiler: what waits
+ * is to stay in registers.
+ */
+template <typename Work>
+__device__ __forceinline__ Work join_sums(Work (&waiting)[SLOT_BITS], int number, Work value)
 {
-    halve_slots<16>(value);
-    halve_slots<8>(value);
-    halve_slots<4>(value);
-    halve_slots<2>(value);
-    halve_slots<1>(value);
-    return value[0];
+#pragma unroll
+    for (int bit = 0; bit < SLOT_BITS; bit++) {
+        if ((number >> bit & 1) == 0) {
+            waiting[bit] = value;
+            return value;
+        }
+        value = share_sums(1u << bit, waiting[bit], value);
+    }
+    return value;
 }
 
 /* The rows of a group: where they are and in which folds they test. */
@@ -77,7 +83,7 @@ __device__ void load_batch(const struct group_rows<Sample> &rows, uint32_t batch
 }
 
 template <typename Sample>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE)
     walk_rows(struct row_view<Sample> view, struct prefix_request request, double *squares)
 {
     typedef work_of<Sample> Work;
@@ -102,47 +108,47 @@ __global__ void __launch_bounds__(THREADS)
     list_group(view, order, request.is_test, n_rows, pick, 0, &rows);
     list_group(view, order, request.is_test, n_rows, pick, 1, &rows);
     __syncthreads();
-    Work x[BATCH][SAMPLES], next[BATCH][SAMPLES];
+    Work x[BATCH][SAMPLES];
     load_batch(rows, 0, t, first, second, x);
-    load_batch(rows, 1, t, first, second, next);
     for (uint32_t batch = 0; batch < n_batches; batch++) {
         const uint32_t group = batch / GROUP_BATCHES, in_group = batch % GROUP_BATCHES;
-        Work after[BATCH][SAMPLES];
-        load_batch(rows, batch + 2, t, first, second, after);
-        Work slots[SLOTS];
-        slots[SLOTS - 1] = slots[SLOTS - 2] = 0;
+        Work next[BATCH][SAMPLES];
+        uint32_t is_test[BATCH];
+        load_batch(rows, batch + 1, t, first, second, next);
 #pragma unroll
-        for (int j = 0; j < BATCH; j++) {
-            const uint32_t is_test = rows.is_test[group % 2][in_group * BATCH + (uint32_t)j];
+        for (int j = 0; j < BATCH; j++)
+            is_test[j] = rows.is_test[group % 2][in_group * BATCH + (uint32_t)j];
+        Work waiting[SLOT_BITS];
 #pragma unroll
-            for (int f = 0; f < PREFIX_FOLDS; f++) {
-                if ((is_test >> f & 1) == 0) {
+        for (int f = 0; f < PREFIX_FOLDS; f++) {
+#pragma unroll
+            for (int j = 0; j < BATCH; j++) {
+                if ((is_test[j] >> f & 1) == 0) {
                     sum[f][0] += median[f][0] - x[j][0];
                     sum[f][1] += median[f][1] - x[j][1];
                 }
-                slots[j * PREFIX_FOLDS + f] = sum[f][0] * sum[f][0] + sum[f][1] * sum[f][1];
+                join_sums(waiting, f * BATCH + j, sum[f][0] * sum[f][0] + sum[f][1] * sum[f][1]);
             }
         }
-        totals[in_group][warp][lane] = add_up_slots(slots);
+        join_sums(waiting, SLOTS - 2, (Work)0);
+        totals[in_group][warp][lane] = join_sums(waiting, SLOTS - 1, (Work)0);
 #pragma unroll
         for (int j = 0; j < BATCH; j++) {
             x[j][0] = next[j][0];
             x[j][1] = next[j][1];
-            next[j][0] = after[j][0];
-            next[j][1] = after[j][1];
         }
         if (in_group + 1 < GROUP_BATCHES && batch + 1 < n_batches)
             continue;
         __syncthreads();
         for (uint32_t i = threadIdx.x; i < (in_group + 1) * SLOTS; i += THREADS) {
             const uint32_t b = i / SLOTS, slot = i % SLOTS;
-            const uint32_t rank = (group * GROUP_BATCHES + b) * BATCH + slot / PREFIX_FOLDS;
+            const uint32_t rank = (group * GROUP_BATCHES + b) * BATCH + slot % BATCH;
             if (slot >= BATCH * PREFIX_FOLDS || rank >= n_rows)
                 continue;
             double total = 0.0;
             for (int w = 0; w < THREADS / 32; w++)
                 total += (double)totals[b][w][slot];
-            out[(size_t)rank * PREFIX_FOLDS + slot % PREFIX_FOLDS] = total;
+            out[(size_t)rank * PREFIX_FOLDS + slot / BATCH] = total;
         }
         list_group(view, order, request.is_test, n_rows, pick, group + 2, &rows);
         __syncthreads();

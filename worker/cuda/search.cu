@@ -21,6 +21,7 @@ enum {
     START_POINTS = START_CANDIDATES + 1,
     MOST_POINTS = START_POINTS + STEPS,
     TOGETHER = 8,
+    ROWS_AHEAD = 8, /* rows of the process that are on their way at a time */
     PADDED_POINTS = (START_POINTS + TOGETHER - 1) / TOGETHER * TOGETHER,
 };
 
@@ -128,6 +129,7 @@ __device__ static void add_point(struct process *process, const double *candidat
     double *row = process->rows + (size_t)points * n;
     for (uint32_t i = threadIdx.x; i < n; i += THREADS) {
         double value = kernel_of(candidates[i], x, near);
+#pragma unroll ROWS_AHEAD
         for (uint32_t j = 0; j < points; j++)
             value =
                 __dsub_rn(value, __dmul_rn(process->factor[j], process->rows[j * (size_t)n + i]));
@@ -202,6 +204,7 @@ __device__ static void pass_start(struct process *process, const struct start_po
 #pragma unroll
         for (uint32_t g = 0; g < TOGETHER; g++)
             value[g] = kernel_of(candidate, start->x[first + g], start->near[first + g]);
+#pragma unroll ROWS_AHEAD
         for (uint32_t j = 0; j < first; j++) {
             const double row = process->rows[(size_t)j * n + i];
 #pragma unroll
