@@ -33,6 +33,8 @@ struct repair_lists {
     std::vector<uint32_t> numbers; /* of given weights */
     size_t n_rows;
     size_t matrices; /* of large sets, in samples */
+    std::vector<double>
+        precision; /* [C][C], of which weights are made; none where they are given */
 };
 
 /* Copies the lists of repairs into the session: they are asked for long after the call. */

@@ -132,7 +132,7 @@ __global__ void __launch_bounds__(APPLY_THREADS)
 
 /* A chunk of epochs on its way. */
 struct chunk_work {
-    struct repair_lists lists;
+    struct repair_lists *lists; /* the session's */
     device_array<struct set> sets;
     device_array<uint16_t> picks;
     device_array<struct task> tasks;
@@ -148,7 +148,7 @@ static enum rejectd_status solve_chunk(struct backend_session *session, size_t e
 {
     struct backend_device *device = session->device;
     const struct repaired_rows &repaired = session->repaired;
-    const struct repair_lists &lists = work->lists;
+    const struct repair_lists &lists = *work->lists;
     const size_t first_pick = repaired.offsets[e], n_listed = repaired.offsets[e + n] - first_pick;
     TRY(work->sets.upload(device, lists.sets.data(), lists.sets.size(), error));
     TRY(work->picks.upload(device, repaired.picks.data() + first_pick, n_listed, error));
@@ -168,7 +168,7 @@ static enum rejectd_status repair_chunk(struct backend_session *session, const S
                                         Sample *rows, struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
-    const struct repair_lists &lists = work->lists;
+    const struct repair_lists &lists = *work->lists;
     const uint32_t c = (uint32_t)session->n_picks, pitch = (uint32_t)session->pitch;
     TRY(work->tasks.upload(device, lists.tasks.data(), lists.tasks.size(), error));
     if (!lists.numbers.empty())
@@ -204,15 +204,19 @@ static enum rejectd_status repair_all(struct backend_session *session, const dou
     const size_t n_epochs = session->n_epochs, c = session->n_picks, pitch = session->pitch;
     const size_t n_rows = repaired.first_row.back();
     device_array<double> device_precision, device_weights;
-    struct chunk_work work;
+    struct chunk_work work = {};
     bool stay;
     if (n_rows == 0)
         return session_advance(session, 1.0, error);
     CUDA_LAUNCHED("until_the_repairs");
-    if (given != nullptr)
+    repaired.lists.reset(new struct repair_lists());
+    work.lists = repaired.lists.get();
+    if (given != nullptr) {
         TRY(device_weights.upload(device, given->rows, given->n_rows * c, error));
-    else
-        TRY(device_precision.upload(device, precision, c * c, error));
+    } else {
+        work.lists->precision.assign(precision, precision + c * c);
+        TRY(device_precision.upload(device, work.lists->precision.data(), c * c, error));
+    }
     const size_t chunk = plan_chunks(session, &stay);
     if (stay)
         TRY(repaired.on_device.reserve(device, n_rows * pitch * sizeof(Sample), error));
@@ -224,7 +228,7 @@ static enum rejectd_status repair_all(struct backend_session *session, const dou
         const Sample *samples;
         if (rows == 0)
             continue;
-        repairs_list(session, e, n, given, &work.lists);
+        repairs_list(session, e, n, given, work.lists);
         CUDA_LAUNCHED("lists_of_repairs");
         TRY(session_epochs<Sample>(session, e, n, &work.samples, &samples, error));
         Sample *out = (Sample *)repaired.on_device.get() + first * pitch;
@@ -239,9 +243,22 @@ static enum rejectd_status repair_all(struct backend_session *session, const dou
         if (!stay)
             TRY(download(device, (Sample *)repaired.on_host.data() + first * pitch, out,
                          rows * pitch, error));
-        TRY(device_wait(device, error));
+        /* The lists stay; nobody waits for the last chunk, unless the caller's weights may go. */
+        if (e + n < n_epochs || given != nullptr)
+            TRY(device_wait(device, error));
         TRY(session_advance(session, (double)(e + n) / (double)n_epochs, error));
     }
+    return REJECTD_OK;
+}
+
+/* Takes over the lists of repairs, when the device needs those of before no more. */
+static enum rejectd_status begin(struct backend_session *session,
+                                 const struct backend_repairs *repairs, struct rejectd_error *error)
+{
+    if (session->repaired.lists)
+        TRY(device_wait(session->device, error));
+    session_forget_predictions(session);
+    repairs_take(session, repairs);
     return REJECTD_OK;
 }
 
@@ -250,8 +267,7 @@ enum rejectd_status cuda_interpolate_epochs(struct backend_session *session,
                                             const struct backend_repairs *repairs,
                                             struct rejectd_error *error)
 {
-    session_forget_predictions(session);
-    repairs_take(session, repairs);
+    TRY(begin(session, repairs, error));
     return FOR_STORAGE(session, repair_all, session, precision, nullptr, error);
 }
 
@@ -260,8 +276,7 @@ enum rejectd_status cuda_weigh_epochs(struct backend_session *session,
                                       const struct backend_repairs *repairs,
                                       struct rejectd_error *error)
 {
-    session_forget_predictions(session);
-    repairs_take(session, repairs);
+    TRY(begin(session, repairs, error));
     return FOR_STORAGE(session, repair_all, session, nullptr, weights, error);
 }
 

@@ -213,10 +213,9 @@ void session_close(struct backend_session *session)
         return;
     cudaSetDevice(session->device->ordinal);
     wait_for_arrivals(session->device);
-    if (session->device->trace != nullptr) {
-        cudaStreamSynchronize(session->device->compute);
+    cudaStreamSynchronize(session->device->compute); /* what is copied from the session's lists */
+    if (session->device->trace != nullptr)
         trace_print(session->device->trace);
-    }
     if (session->shared && session->shared->n_uses > 0)
         residents_leave(session->device, session->shared, !session->device->failed);
     delete session;

@@ -36,6 +36,7 @@ struct repaired_rows {
     std::vector<size_t> first_row;         /* [E + 1] first row of each epoch, of all values */
     device_array<unsigned char> on_device; /* [rows][pitch] as samples are kept, or empty */
     std::vector<unsigned char> on_host;    /* the same, where there was no room or it was read */
+    std::shared_ptr<struct repair_lists> lists; /* what the device may still be copying */
 };
 
 struct backend_session {
