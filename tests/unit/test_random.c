@@ -138,6 +138,104 @@ START_TEST(test_draws_follow_each_other)
 }
 END_TEST
 
+/* The generator word by word, as its authors and NumPy have it. */
+struct plain {
+    uint32_t state[624];
+    size_t position;
+};
+
+static uint32_t plain_next(struct plain *plain)
+{
+    uint32_t *state = plain->state;
+    if (plain->position == 624) {
+        for (size_t i = 0; i < 624; i++) {
+            uint32_t y = (state[i] & 0x80000000u) | (state[(i + 1) % 624] & 0x7fffffffu);
+            state[i] = state[(i + 397) % 624] ^ (y >> 1) ^ (y & 1 ? 0x9908b0dfu : 0);
+        }
+        plain->position = 0;
+    }
+    uint32_t y = state[plain->position++];
+    y ^= y >> 11;
+    y ^= (y << 7) & 0x9d2c5680u;
+    y ^= (y << 15) & 0xefc60000u;
+    return y ^ (y >> 18);
+}
+
+static void plain_seed(struct plain *plain, uint32_t seed)
+{
+    plain->state[0] = seed;
+    for (uint32_t i = 1; i < 624; i++) {
+        uint32_t before = plain->state[i - 1];
+        plain->state[i] = 1812433253u * (before ^ (before >> 30)) + i;
+    }
+    plain->position = 624;
+}
+
+/* values become a permutation of 0..n-1. */
+static void plain_permutation(struct plain *plain, uint32_t *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        values[i] = (uint32_t)i;
+    for (uint32_t i = (uint32_t)n; i-- > 1;) {
+        uint32_t mask = i, j;
+        for (int shift = 1; shift < 32; shift *= 2)
+            mask |= mask >> shift;
+        do
+            j = plain_next(plain) & mask;
+        while (j > i);
+        uint32_t swap = values[i];
+        values[i] = values[j];
+        values[j] = swap;
+    }
+}
+
+enum { MOST = 20000 };
+
+static uint32_t plain_values[MOST], values[MOST];
+
+/* Both generators go on alike. */
+static void assert_alike(struct plain *plain, struct mt19937 *generator)
+{
+    for (int i = 0; i < 3; i++)
+        ck_assert_uint_eq(mt19937_next(generator), plain_next(plain));
+}
+
+/* One after the other, so that they begin anywhere among the words of a refill. */
+static void assert_permutations_are_plain(struct plain *plain, struct mt19937 *generator, size_t n)
+{
+    const size_t n_last[] = {0, 1, n / 5, n - n / 3, n, n + 1};
+    for (size_t k = 0; k < LENGTH(n_last); k++) {
+        const size_t last = n_last[k] < n ? n_last[k] : n;
+        plain_permutation(plain, plain_values, n);
+        for (size_t i = 0; i < n; i++)
+            values[i] = (uint32_t)i;
+        mt19937_permute_last(generator, values, n, n_last[k]);
+        ck_assert_mem_eq(values + n - last, plain_values + n - last, last * sizeof *values);
+    }
+    plain_permutation(plain, plain_values, n);
+    for (size_t i = 0; i < n; i++)
+        values[i] = (uint32_t)i;
+    mt19937_permute(generator, values, n);
+    ck_assert_mem_eq(values, plain_values, n * sizeof *values);
+    plain_permutation(plain, plain_values, n);
+    mt19937_skip_permutation(generator, n);
+    assert_alike(plain, generator);
+}
+
+START_TEST(test_permutations_of_many_sizes)
+{
+    static const size_t large[] = {4095, 4096, 4097, 4800, 6000, 8191, 8192, 8193, 9600, MOST};
+    struct plain plain;
+    struct mt19937 generator;
+    plain_seed(&plain, streams[_i].seed);
+    mt19937_seed(&generator, streams[_i].seed);
+    for (size_t n = 0; n < 1100; n++)
+        assert_permutations_are_plain(&plain, &generator, n);
+    for (size_t i = 0; i < LENGTH(large); i++)
+        assert_permutations_are_plain(&plain, &generator, large[i]);
+}
+END_TEST
+
 /*
  * StratifiedShuffleSplit(10, test_size=0.2, random_state=seed) over n zeros and n ones: the test
  * set of each split, row r as bit r. Odd test sizes draw lots for the class that gets one more.
@@ -209,6 +307,44 @@ START_TEST(test_shuffle_splits_of_300_epochs)
 }
 END_TEST
 
+/* The splits with every permutation made, as scikit-learn makes them. */
+static void plain_shuffle_split(size_t n, size_t n_classes, uint32_t seed, uint8_t *is_test)
+{
+    const size_t n_test = (n_classes * n + 4) / 5, n_train = n_classes * n - n_test;
+    struct plain plain;
+    plain_seed(&plain, seed);
+    memset(is_test, 0, FOLDS_SHUFFLE_SPLITS * n_classes * n);
+    for (size_t f = 0; f < FOLDS_SHUFFLE_SPLITS; f++) {
+        uint32_t order[2] = {0};
+        if (n_train % n_classes != 0)
+            plain_permutation(&plain, order, 2); /* who gets the odd one */
+        for (size_t class = 0; class < n_classes; class ++) {
+            const size_t one_more = n_train % n_classes != 0 && order[0] == class;
+            plain_permutation(&plain, plain_values, n);
+            for (size_t i = n_train / n_classes + one_more; i < n; i++)
+                is_test[(f * n_classes + class) * n + plain_values[i]] = 1;
+        }
+        plain_permutation(&plain, plain_values, n_train);
+        plain_permutation(&plain, plain_values, n_test);
+    }
+}
+
+START_TEST(test_shuffle_splits_of_many_sizes)
+{
+    const size_t n_classes = (size_t)_i;
+    static uint8_t plain[FOLDS_SHUFFLE_SPLITS * MOST];
+    for (size_t n = 3; n_classes * n <= 12000; n += n < 600 ? 1 : n < 2000 ? 97 : 1000) {
+        struct rejectd_error error;
+        uint8_t *is_test;
+        ck_assert_int_eq(folds_shuffle_split(n, n_classes, (uint32_t)n, &is_test, &error),
+                         REJECTD_OK);
+        plain_shuffle_split(n, n_classes, (uint32_t)n, plain);
+        ck_assert_mem_eq(is_test, plain, FOLDS_SHUFFLE_SPLITS * n_classes * n);
+        free(is_test);
+    }
+}
+END_TEST
+
 /* A fifth of the rows rounded up, both classes alike but for an odd one. */
 START_TEST(test_shuffle_splits_are_stratified)
 {
@@ -259,10 +395,12 @@ int main(void)
     tcase_add_loop_test(generator, test_permutations_are_numpy_s, 0, LENGTH(streams));
     tcase_add_test(generator, test_a_long_permutation);
     tcase_add_test(generator, test_draws_follow_each_other);
+    tcase_add_loop_test(generator, test_permutations_of_many_sizes, 0, LENGTH(streams));
     suite_add_tcase(suite, generator);
     TCase *folds = tcase_create("folds");
     tcase_add_loop_test(folds, test_shuffle_splits_are_scikit_learn_s, 0, LENGTH(split_cases));
     tcase_add_test(folds, test_shuffle_splits_of_300_epochs);
+    tcase_add_loop_test(folds, test_shuffle_splits_of_many_sizes, 1, 3);
     tcase_add_test(folds, test_shuffle_splits_are_stratified);
     tcase_add_loop_test(folds, test_contiguous_folds_are_scikit_learn_s, 0,
                         LENGTH(contiguous_cases));

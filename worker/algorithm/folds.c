@@ -53,16 +53,17 @@ enum rejectd_status folds_shuffle_split(size_t n_epochs, size_t n_classes, uint3
                     (const size_t[2]){n_epochs - train_share[0], second - train_share[1]}, n_test,
                     test_share);
         for (size_t class = 0; class < n_classes; class ++) {
+            const size_t others = train_share[class];
             for (size_t i = 0; i < n_epochs; i++)
                 permutation[i] = (uint32_t)i;
-            mt19937_permute(&generator, permutation, n_epochs);
+            mt19937_permute_last(&generator, permutation, n_epochs, n_epochs - others);
             for (size_t i = 0; i < test_share[class]; i++)
-                test[f * n_rows + class * n_epochs + permutation[train_share[class] + i]] = 1;
+                test[f * n_rows + class * n_epochs + permutation[others + i]] = 1;
         }
         /* scikit-learn shuffles both lists once more. Their order is of no consequence here, but
          * the draws are. */
-        mt19937_permute(&generator, permutation, n_train);
-        mt19937_permute(&generator, permutation, n_test);
+        mt19937_skip_permutation(&generator, n_train);
+        mt19937_skip_permutation(&generator, n_test);
     }
     free(permutation);
     *is_test = test;

@@ -10,9 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { MT19937_SIZE = 624 };
+
 struct mt19937 {
-    uint32_t state[624];
-    size_t position;
+    uint32_t state[MT19937_SIZE];
+    uint32_t words[MT19937_SIZE]; /* what the state gives */
+    size_t position;              /* of the next of them; MT19937_SIZE: none is left */
 };
 
 /* numpy.random.RandomState(seed). */
@@ -26,5 +29,12 @@ double mt19937_uniform(struct mt19937 *generator);
 
 /* RandomState.permutation() of n values, in place. */
 void mt19937_permute(struct mt19937 *generator, uint32_t *values, size_t n);
+
+/* The same where only the last n_last values matter: the others are left in some order. The
+ * generator is left as by mt19937_permute(). */
+void mt19937_permute_last(struct mt19937 *generator, uint32_t *values, size_t n, size_t n_last);
+
+/* Leaves the generator as a permutation of n values would. */
+void mt19937_skip_permutation(struct mt19937 *generator, size_t n);
 
 #endif
