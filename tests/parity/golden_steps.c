@@ -87,7 +87,7 @@ static bool run_steps(const struct golden_case *golden, const struct golden_back
     for (size_t i = 0; i < c; i++)
         memcpy(positions[i], epochs->channels[golden->picks[i]].position, sizeof positions[i]);
     uint8_t *is_test = NULL;
-    bool ok = spline_precision((const double(*)[3])positions, c, steps->precision, &error) ==
+    bool ok = spline_precision((const double(*)[3])positions, c, 2, steps->precision, &error) ==
                   REJECTD_OK &&
               backend->open(&samples, &options, &steps->session, &error) == REJECTD_OK &&
               backend->peak_to_peak(steps->session, steps->ptp, &error) == REJECTD_OK;

@@ -242,7 +242,7 @@ static void weights_without_4(const struct rejectd_channel *channels, double *we
     struct rejectd_error error;
     for (size_t i = 0; i < C - 1; i++)
         memcpy(positions[i], channels[i < 4 ? i : i + 1].position, sizeof positions[i]);
-    ck_assert_int_eq(spline_precision((const double(*)[3])positions, C - 1, precision, &error),
+    ck_assert_int_eq(spline_precision((const double(*)[3])positions, C - 1, 2, precision, &error),
                      REJECTD_OK);
     spline_leave_one_out(precision, C - 1, among);
     memset(weights, 0, (size_t)C * C * sizeof *weights);

@@ -89,7 +89,7 @@ static void expected_weights(const struct rejectd_channel *channels, const doubl
     for (size_t i = 0; i < C - 1; i++)
         for (int axis = 0; axis < 3; axis++)
             positions[i][axis] = channels[i + (i >= ALONE)].position[axis] - origin[axis];
-    ck_assert_int_eq(spline_precision((const double(*)[3])positions, C - 1, precision, &error),
+    ck_assert_int_eq(spline_precision((const double(*)[3])positions, C - 1, 2, precision, &error),
                      REJECTD_OK);
     spline_leave_one_out(precision, C - 1, among);
     memset(weights, 0, (size_t)C * C * sizeof *weights);

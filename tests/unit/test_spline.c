@@ -76,7 +76,7 @@ static void random_positions(uint64_t seed, size_t n, double (*positions)[3])
 static void make_precision(const double (*positions)[3], size_t n, double *precision)
 {
     struct rejectd_error error;
-    ck_assert_int_eq(spline_precision(positions, n, precision, &error), REJECTD_OK);
+    ck_assert_int_eq(spline_precision(positions, n, 2, precision, &error), REJECTD_OK);
 }
 
 /* Perrin et al. 1989, eq. 3, in long double. */
@@ -272,6 +272,50 @@ START_TEST(test_repairs_are_the_direct_solution)
 }
 END_TEST
 
+/* Every entry is that of its two sensors alone, to the last bit, whatever else is in the matrix and
+ * however many threads make it. */
+START_TEST(test_a_kernel_is_that_of_two_sensors)
+{
+    enum { MANY = 131 };
+    static double positions[MANY][3], all[MANY * MANY], matrix[MANY * MANY];
+    random_positions(400, MANY, positions);
+    spline_kernel_matrix((const double(*)[3])positions, MANY, 2, all);
+    for (size_t i = 0; i < MANY; i++)
+        for (size_t j = 0; j <= i; j++) {
+            const double two[2][3] = {{positions[j][0], positions[j][1], positions[j][2]},
+                                      {positions[i][0], positions[i][1], positions[i][2]}};
+            double alone[4];
+            spline_kernel_matrix(two, 2, 1, alone);
+            ck_assert_double_eq(all[i * MANY + j], alone[2]);
+            ck_assert_double_eq(all[j * MANY + i], alone[1]);
+            ck_assert_double_eq_tol(
+                alone[1], (double)kernel(fminl(cosine(positions[i], positions[j]), 1.0L)), 1e-15);
+        }
+    for (size_t n = 1; n <= MANY; n++) {
+        spline_kernel_matrix((const double(*)[3])positions, n, (int)(n % 4) + 1, matrix);
+        for (size_t i = 0; i < n; i++)
+            ck_assert_mem_eq(matrix + i * n, all + i * MANY, n * sizeof *matrix);
+    }
+}
+END_TEST
+
+START_TEST(test_threads_change_nothing)
+{
+    enum { MANY = 70 };
+    static double positions[MANY][3], one[MANY * MANY], several[MANY * MANY];
+    struct rejectd_error error;
+    random_positions(500, MANY, positions);
+    ck_assert_int_eq(spline_precision((const double(*)[3])positions, MANY, 1, one, &error),
+                     REJECTD_OK);
+    for (int n_threads = 2; n_threads < 6; n_threads++) {
+        ck_assert_int_eq(
+            spline_precision((const double(*)[3])positions, MANY, n_threads, several, &error),
+            REJECTD_OK);
+        ck_assert_mem_eq(one, several, sizeof one);
+    }
+}
+END_TEST
+
 /* P is symmetric, positive semidefinite and blind to a constant. */
 START_TEST(test_the_precision_matrix_is_a_laplacian)
 {
@@ -383,6 +427,8 @@ int main(void)
     tcase_add_test(values, test_leave_one_out_is_mne_s);
     tcase_add_loop_test(values, test_leave_one_out_is_the_direct_solution, 0, LENGTH(sizes));
     tcase_add_loop_test(values, test_repairs_are_the_direct_solution, 1, 24);
+    tcase_add_test(values, test_a_kernel_is_that_of_two_sensors);
+    tcase_add_test(values, test_threads_change_nothing);
     suite_add_tcase(suite, values);
     TCase *properties = tcase_create("properties");
     tcase_add_loop_test(properties, test_the_precision_matrix_is_a_laplacian, 0, LENGTH(sizes));

@@ -33,8 +33,8 @@ static enum rejectd_status open_spline(const struct rejectd_epochs *epochs, cons
     for (size_t i = 0; i < n && status == REJECTD_OK; i++)
         memcpy(positions[i], epochs->channels[picks[i]].position, sizeof positions[i]);
     if (status == REJECTD_OK)
-        status =
-            spline_precision((const double(*)[3])positions, n, interpolation->precision, error);
+        status = spline_precision((const double(*)[3])positions, n, interpolation->n_threads,
+                                  interpolation->precision, error);
     free(positions);
     return status;
 }

@@ -9,7 +9,7 @@
 extern void dpotrf_(const char *uplo, const int *n, double *a, const int *lda, int *info);
 extern void dpotri_(const char *uplo, const int *n, double *a, const int *lda, int *info);
 
-enum { LEGENDRE_TERMS = 50, ORDER = 4, COSINES = 8 };
+enum { LEGENDRE_TERMS = 50, ORDER = 4, COSINES = 16, ROWS = 16 };
 
 const double spline_regularisation = 1e-5;
 
@@ -48,49 +48,69 @@ static void direction_of(const double position[3], double direction[3])
         direction[axis] = position[axis] / radius;
 }
 
-void spline_kernel_matrix(const double (*positions)[3], size_t n, double *matrix)
+static size_t smaller(size_t a, size_t b)
 {
-    double factors[LEGENDRE_TERMS + 1], cosines[COSINES], kernels[COSINES], a[3], b[3];
-    kernel_factors(factors);
-    for (size_t i = 0; i < n; i++) {
-        direction_of(positions[i], a);
-        for (size_t first = 0; first <= i; first += COSINES) {
-            const size_t left = i + 1 - first, count = left < COSINES ? left : (size_t)COSINES;
-            for (size_t j = 0; j < COSINES; j++) {
-                /* Those beyond the last are computed for nobody. */
-                direction_of(positions[j < count ? first + j : i], b);
-                cosines[j] = a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-            }
-            spline_kernels(cosines, factors, kernels);
-            for (size_t j = first; j < first + count; j++)
-                matrix[i * n + j] = matrix[j * n + i] = kernels[j - first];
-        }
+    return a < b ? a : b;
+}
+
+/* The kernel between up to COSINES sensors from `column` on and up to ROWS from `row` on, and the
+ * same mirrored; not what lies above the diagonal. */
+static void kernel_tile(const double (*positions)[3], size_t n, size_t row, size_t column,
+                        const double factors[LEGENDRE_TERMS + 1], double *matrix)
+{
+    double to[3], from[COSINES][3], cosines[COSINES], kernels[COSINES];
+    const size_t end = smaller(row + ROWS, n);
+    /* Those beyond the last are computed for nobody. */
+    for (size_t j = 0; j < COSINES; j++)
+        direction_of(positions[smaller(column + j, n - 1)], from[j]);
+    for (size_t i = row > column ? row : column; i < end; i++) {
+        const size_t count = smaller(i + 1 - column, COSINES);
+        direction_of(positions[i], to);
+        for (size_t j = 0; j < COSINES; j++)
+            cosines[j] = to[0] * from[j][0] + to[1] * from[j][1] + to[2] * from[j][2];
+        spline_kernels(cosines, factors, kernels);
+        for (size_t j = 0; j < count; j++)
+            matrix[i * n + column + j] = matrix[(column + j) * n + i] = kernels[j];
     }
+}
+
+void spline_kernel_matrix(const double (*positions)[3], size_t n, int n_threads, double *matrix)
+{
+    enum { FEW = 48 }; /* not worth threads */
+    double factors[LEGENDRE_TERMS + 1];
+    kernel_factors(factors);
+#pragma omp parallel for collapse(2) num_threads(n_threads) schedule(dynamic, 1) if (n > FEW)
+    for (size_t row = 0; row < n; row += ROWS)
+        for (size_t column = 0; column < n; column += COSINES)
+            if (column < row + ROWS)
+                kernel_tile(positions, n, row, column, factors, matrix);
 }
 
 /* Removes the constant from the inverse: P = Q - q q' / s with q = Q 1, s = 1' Q 1. */
 static void remove_border(double *matrix, size_t n, double *sums)
 {
     double total = 0.0;
-    for (size_t i = 0; i < n; i++) {
+    /* Row i's sum, in the order of its columns, for all rows at a time: the matrix is symmetric. */
+    for (size_t i = 0; i < n; i++)
         sums[i] = 0.0;
-        for (size_t j = 0; j < n; j++)
-            sums[i] += matrix[i * n + j];
+    for (size_t j = 0; j < n; j++)
+        for (size_t i = 0; i < n; i++)
+            sums[i] += matrix[j * n + i];
+    for (size_t i = 0; i < n; i++)
         total += sums[i];
-    }
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < n; j++)
             matrix[i * n + j] -= sums[i] * sums[j] / total;
 }
 
-enum rejectd_status spline_precision(const double (*positions)[3], size_t n, double *precision,
-                                     struct rejectd_error *error)
+enum rejectd_status spline_precision(const double (*positions)[3], size_t n, int n_threads,
+                                     double *precision, struct rejectd_error *error)
 {
     double *sums = malloc(n * sizeof *sums);
     enum rejectd_status status = REJECTD_OK;
     if (sums == NULL)
         return REJECTD_FAIL_MEMORY(error, n * sizeof *sums);
-    spline_kernel_matrix(positions, n, precision);
+    spline_kernel_matrix(positions, n, n_threads, precision);
     for (size_t i = 0; i < n; i++)
         precision[i * n + i] += spline_regularisation;
     const int order = (int)n;

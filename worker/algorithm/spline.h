@@ -24,14 +24,14 @@ extern const double spline_regularisation;
 
 /* Perrin et al. 1989, eq. 3, between every two of the sensors: matrix [n][n], symmetric, from
  * positions [n][3] (m, finite, not the origin): order 4, 50 Legendre terms. */
-void spline_kernel_matrix(const double (*positions)[3], size_t n, double *matrix);
+void spline_kernel_matrix(const double (*positions)[3], size_t n, int n_threads, double *matrix);
 
 /*
  * precision [n][n], symmetric, from positions [n][3] (m, finite, not the origin): order 4, 50
  * Legendre terms, 1e-5 on the diagonal. n >= 2.
  */
-enum rejectd_status spline_precision(const double (*positions)[3], size_t n, double *precision,
-                                     struct rejectd_error *error);
+enum rejectd_status spline_precision(const double (*positions)[3], size_t n, int n_threads,
+                                     double *precision, struct rejectd_error *error);
 
 /* Leave-one-out weights [n][n]: row b predicts sensor b from all the others; its own weight is 0.
  */

@@ -94,6 +94,6 @@ enum rejectd_status spline_mapping_maker(const double (*positions)[3], size_t n,
     if (mapper == NULL)
         return REJECTD_FAIL_MEMORY(error, sizeof *mapper + n * n * sizeof *mapper->kernel);
     mapper->n = n;
-    spline_kernel_matrix(positions, n, mapper->kernel);
+    spline_kernel_matrix(positions, n, 1, mapper->kernel);
     return REJECTD_OK;
 }
