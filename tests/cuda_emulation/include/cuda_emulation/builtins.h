@@ -18,9 +18,9 @@
 
 #include <string.h>
 
-/* No faster model of thread-locals: with it all of a module's, shared memory too, would have to fit
- * into the little that is left for modules loaded at run time. */
-#define CUDA_EMULATION_TLS __thread
+/* The emulation's own few bytes fit into what is left for modules loaded at run time, and are found
+ * without a call then. A kernel's shared memory would not. */
+#define CUDA_EMULATION_TLS __thread __attribute__((tls_model("initial-exec")))
 extern CUDA_EMULATION_TLS uint3 threadIdx;
 extern CUDA_EMULATION_TLS uint3 blockIdx;
 
