@@ -302,9 +302,9 @@ struct backend {
      *          1 - miss, or two eigenvalues on either side of the cut are so close in magnitude,
      *          that rounding would decide what is kept; or no eigenvalues were found, or all are
      *          zero. Rows of such a set are undefined.
-     * What is found for a set does not depend on the sets beside it, as far as the device's library
-     * solves a matrix of a batch alike in every batch. A call tells no fraction of itself: sets
-     * come some at a time, and what they are a part of is the caller's to know.
+     * What is found for a set does not depend on the sets beside it; where a device has no memory
+     * for a whole batch, its last bits may. A call tells no fraction of itself: sets come some at a
+     * time, and what they are a part of is the caller's to know.
      */
     enum rejectd_status (*map_sets)(struct backend_session *session,
                                     const struct backend_map_sets *sets, double *rows,

@@ -14,11 +14,17 @@ static double greater(double a, double b)
     return a > b ? a : b;
 }
 
+static double lesser(double a, double b)
+{
+    return a < b ? a : b;
+}
+
 struct part_bytes {
-    double row;     /* of all epochs of a pick */
-    double epoch;   /* of all picks of an epoch */
-    double samples; /* of the part */
-    double tables;  /* amplitudes, ranks, weights */
+    double row;                    /* of all epochs of a pick */
+    double epoch;                  /* of all picks of an epoch */
+    double samples;                /* of the part */
+    double tables;                 /* amplitudes, ranks, weights */
+    double chunk_sums, whole_sums; /* of products of a chunk, and where all epochs are there */
 };
 
 static struct part_bytes count(const struct needs_shape *shape, const struct needs_part *part,
@@ -27,13 +33,16 @@ static struct part_bytes count(const struct needs_shape *shape, const struct nee
     const struct backend_samples samples = needs_samples(shape, part);
     const double kept = (double)storage_bytes(precision);
     const double e = (double)samples.n_epochs, n = (double)part->n;
-    const double pitch =
-        (double)((samples.n_times + PITCH_SAMPLES - 1) / PITCH_SAMPLES) * (double)PITCH_SAMPLES;
+    const size_t padded = (samples.n_times + PITCH_SAMPLES - 1) / PITCH_SAMPLES * PITCH_SAMPLES;
+    const double pitch = (double)padded;
+    const double sums = (double)product_sum_bytes(precision, 1, part->n, padded);
     return (struct part_bytes){
         .row = e * pitch * kept,
         .epoch = n * pitch * kept,
         .samples = e * n * pitch * kept,
         .tables = (e * n + 2.0 * n * n) * (double)sizeof(double),
+        .chunk_sums = lesser(e, PANEL_EPOCHS) * sums,
+        .whole_sums = lesser(e, RESIDENT_EPOCHS) * sums,
     };
 }
 
@@ -67,15 +76,18 @@ static double cleaning_bytes(const struct needs_shape *shape, const struct needs
     return bytes.tables + 2.0 * (double)PANEL_EPOCHS * bytes.epoch;
 }
 
-/* One set of a field map, with its rows: worker/cuda/map_sets.cu. What cuSOLVER works with is taken
- * for two matrices; it is asked for when the sets are solved. */
+/* The least batch of a field map, with the rows of a set: worker/cuda/map_sets.cu. What cuSOLVER
+ * works with is asked for when the sets are solved; for large ones it is what was measured with
+ * cuSOLVER 12 on an H200. */
 static double map_bytes(const struct needs_shape *shape, const struct needs_part *part)
 {
     if (part->kind != INTERPOLATION_FIELD_MAP || !(shape->validates || shape->cleans))
         return 0.0;
-    const double n = (double)part->n, side = n + (double)MAP_RUNG;
+    const double n = (double)part->n, side = n + (double)MAP_RUNG, square = side * side;
     const double rows = needs_most_set(shape, part);
-    return (3.0 * side * side + (rows + 40.0) * 3.0 * side) * (double)sizeof(double);
+    const double batch =
+        side > MAP_ALIKE ? 2.5 * square + 1500.0 * side : (MAP_LEAST + 2.0) * square;
+    return (batch + (rows + 40.0) * 3.0 * side) * (double)sizeof(double);
 }
 
 void needs_count_device(const struct needs_shape *shape, double budget, struct task_needs *needs)
@@ -88,14 +100,16 @@ void needs_count_device(const struct needs_shape *shape, double budget, struct t
         /* working_bytes() of worker/cuda/session.cu */
         const double some = PANEL_PICKS / 4, n = (double)part->n;
         const double working =
-            n > some ? 3.0 * some * bytes.row : 3.0 * n * bytes.row + bytes.samples / 8.0;
+            bytes.whole_sums +
+            (n > some ? 3.0 * some * bytes.row : 3.0 * n * bytes.row + bytes.samples / 8.0);
         const double map = map_bytes(shape, part);
         const double whole = bytes.samples + bytes.tables + greater(working, map);
         /* A chunk of epochs (a whole one, however few there are) with a product of it, or a block
          * of one pick. */
         const double chunk = 2.0 * (double)PANEL_EPOCHS * bytes.epoch / share_of_chunks;
         const double cleaning = cleaning_bytes(shape, part) / share_of_chunks;
-        const double step = greater(map, greater(chunk, pick_bytes(shape, &bytes, &samples)));
+        const double step =
+            greater(map, bytes.chunk_sums + greater(chunk, pick_bytes(shape, &bytes, &samples)));
         const double least = greater(bytes.tables + step, cleaning);
         needs->device_bytes =
             greater(needs->device_bytes,

@@ -4,8 +4,9 @@
  * The matrix of a set, whitened and projected, is gathered into a square whose side is the next
  * multiple of MAP_RUNG, with zeros beside it. The zeros are eigenvalues of their own, whose
  * vectors have nothing to do with the sensors, and of no magnitude: the sum that decides where to
- * cut does not notice them. The side depends on the set alone, so that the batch does not show in
- * what is found for it.
+ * cut does not notice them. The side depends on the set alone, and a batch that is too small is
+ * filled up with matrices of zeros (sizes.h says why), so that the batch does not show in what is
+ * found for a set.
  *
  * With P S P = S - sum over v of (b_v h_v' + h_v b_v') for the rows b_v of the basis,
  *   h_v = S b_v - 1/2 sum over w of (b_v' S b_w) b_w,
@@ -312,44 +313,61 @@ static enum rejectd_status solve(struct backend_device *device, size_t side, siz
         "cusolverDnXsyevBatched", error);
 }
 
+/* Sets of one side that are solved together, and matrices that there are with those of zeros. */
+struct batch_plan {
+    size_t n_sets, n_matrices;
+};
+
+/* `n_sets` sets, where memory is for `most`. */
+static struct batch_plan filled_up(size_t side, size_t n_sets, size_t most)
+{
+    const size_t whole = side <= MAP_ALIKE ? (size_t)MAP_LEAST : (size_t)MAP_TOGETHER;
+    const bool possible = side <= MAP_ALIKE || most >= MAP_TOGETHER;
+    return {n_sets, possible && n_sets < whole ? whole : n_sets};
+}
+
 /* Bytes of the device that a batch takes. */
-static enum rejectd_status batch_bytes(const struct map_work *work, size_t first, size_t n_sets,
-                                       size_t *bytes, struct rejectd_error *error)
+static enum rejectd_status batch_bytes(const struct map_work *work, size_t first,
+                                       const struct batch_plan &plan, size_t *bytes,
+                                       struct rejectd_error *error)
 {
     const struct backend_map_sets *sets = work->sets;
     const size_t side = side_of(work, work->order[first]), n = work->n;
     struct solver_room room;
     size_t rows = 0;
-    TRY(ask_room(work->device, side, n_sets, &room, error));
-    for (size_t s = 0; s < n_sets; s++)
+    TRY(ask_room(work->device, side, plan.n_matrices, &room, error));
+    for (size_t s = 0; s < plan.n_sets; s++)
         rows += left_out_of(sets, work->order[first + s]);
-    const size_t set = side * side * sizeof(double) + side * (sizeof(double) + sizeof(uint16_t)) +
-                       2 * sets->n_basis * n * sizeof(double) + sizeof(struct chosen) +
-                       sizeof(int) + sizeof(uint32_t);
+    const size_t matrix = (side * side + side) * sizeof(double) + sizeof(int);
+    const size_t set = side * sizeof(uint16_t) + 2 * sets->n_basis * n * sizeof(double) +
+                       sizeof(struct chosen) + sizeof(uint32_t);
     const size_t row = (2 * side + n) * sizeof(double) + sizeof(struct map_task) +
                        sizeof(uint32_t) + sizeof(uint16_t);
-    *bytes = room.device_bytes + n_sets * set + rows * row + 2 * sizeof(double) + 1;
+    *bytes = room.device_bytes + plan.n_matrices * matrix + plan.n_sets * set + rows * row +
+             2 * sizeof(double) + 1;
     return REJECTD_OK;
 }
 
-/* How many sets from `first` on to solve together: all of a side, or what fits. At least 1. */
+/* What to solve together from `first` on: sets of one side, `most` or as many as fit; one at least.
+ */
 static enum rejectd_status plan_batch(const struct map_work *work, size_t first, size_t most,
-                                      size_t *n_sets, struct rejectd_error *error)
+                                      struct batch_plan *plan, struct rejectd_error *error)
 {
     const size_t side = side_of(work, work->order[first]);
     const size_t available = device_available(work->device);
-    size_t count = 1, bytes;
-    while (count < most && first + count < work->order.size() &&
-           side_of(work, work->order[first + count]) == side)
-        count++;
-    TRY(batch_bytes(work, first, count, &bytes, error));
-    while (count > 1 && bytes > available) {
-        const double share = (double)available / (double)bytes;
-        count = std::max<size_t>(1, std::min(count - 1, (size_t)(share * (double)count)));
-        TRY(batch_bytes(work, first, count, &bytes, error));
+    const size_t together = side <= MAP_ALIKE ? (size_t)MAP_BATCH : (size_t)MAP_TOGETHER;
+    size_t n_sets = 1, bytes;
+    while (n_sets < together && first + n_sets < work->order.size() &&
+           side_of(work, work->order[first + n_sets]) == side)
+        n_sets++;
+    for (;;) {
+        *plan = filled_up(side, n_sets < most ? n_sets : most, most);
+        TRY(batch_bytes(work, first, *plan, &bytes, error));
+        if (bytes <= available || most == 1)
+            return REJECTD_OK;
+        const double share = (double)available / (double)bytes * (double)plan->n_matrices;
+        most = std::max<size_t>(1, std::min(most - 1, (size_t)share));
     }
-    *n_sets = count;
-    return REJECTD_OK;
 }
 
 static void list_batch(const struct map_work *work, size_t first, size_t n_sets,
@@ -393,8 +411,8 @@ struct batch_memory {
 };
 
 static enum rejectd_status place_batch(const struct map_work *work, const struct batch_lists &lists,
-                                       struct batch_memory *memory, struct batch_view *view,
-                                       struct rejectd_error *error)
+                                       size_t n_matrices, struct batch_memory *memory,
+                                       struct batch_view *view, struct rejectd_error *error)
 {
     struct backend_device *device = work->device;
     const size_t n_sets = lists.kept.size(), n_rows = lists.to.size(), side = lists.side;
@@ -406,9 +424,9 @@ static enum rejectd_status place_batch(const struct map_work *work, const struct
     TRY(memory->basis.upload(device, lists.basis.data(), lists.basis.size(), error));
     TRY(memory->rest.reserve(device, lists.basis.size() + 1, error));
     TRY(memory->chosen.reserve(device, n_sets, error));
-    TRY(memory->info.reserve(device, n_sets, error));
-    TRY(memory->squares.reserve(device, n_sets * side * side, error));
-    TRY(memory->values.reserve(device, n_sets * side, error));
+    TRY(memory->info.reserve(device, n_matrices, error));
+    TRY(memory->squares.reserve(device, n_matrices * side * side, error));
+    TRY(memory->values.reserve(device, n_matrices * side, error));
     TRY(memory->columns.reserve(device, n_rows * side, error));
     TRY(memory->along.reserve(device, n_rows * side, error));
     TRY(memory->rows.reserve(device, n_rows * work->n, error));
@@ -432,9 +450,11 @@ static enum rejectd_status place_batch(const struct map_work *work, const struct
 }
 
 static enum rejectd_status gather(struct backend_device *device, const struct batch_view &view,
-                                  size_t n_sets, size_t n_rows, struct rejectd_error *error)
+                                  const struct batch_plan &plan, size_t n_rows,
+                                  struct rejectd_error *error)
 {
     const size_t inner = view.n_basis * sizeof(double), square = (size_t)view.side * view.side;
+    const size_t n_sets = plan.n_sets;
     if (view.n_basis > 0) {
         CUDA_LAUNCH(multiply_basis,
                     dim3((unsigned)(n_sets * view.n_basis), blocks_for(view.n, MAP_THREADS)),
@@ -447,19 +467,23 @@ static enum rejectd_status gather(struct backend_device *device, const struct ba
     CUDA_LAUNCH(gather_matrices, dim3(blocks_for(square, MAP_THREADS), (unsigned)n_sets),
                 dim3(MAP_THREADS), 0, device->compute, view);
     CUDA_LAUNCHED("gather_matrices");
+    CUDA_TRY(cudaMemsetAsync(view.squares + n_sets * square, 0,
+                             (plan.n_matrices - n_sets) * square * sizeof(double),
+                             device->compute));
     CUDA_LAUNCH(gather_columns, dim3((unsigned)n_rows), dim3(MAP_THREADS), inner, device->compute,
                 view);
     CUDA_LAUNCHED("gather_columns");
     return REJECTD_OK;
 }
 
-/* Solves sets first .. first + n_sets - 1 of the order, which have one side. */
-static enum rejectd_status solve_batch(const struct map_work *work, size_t first, size_t n_sets,
-                                       double *rows, uint8_t *solved, struct rejectd_error *error)
+/* Solves the sets of a plan, from `first` on in the order. */
+static enum rejectd_status solve_batch(const struct map_work *work, size_t first,
+                                       const struct batch_plan &plan, double *rows, uint8_t *solved,
+                                       struct rejectd_error *error)
 {
     struct backend_device *device = work->device;
     const struct backend_map_sets *sets = work->sets;
-    const size_t n = work->n;
+    const size_t n = work->n, n_sets = plan.n_sets;
     struct batch_lists lists = {};
     struct batch_memory memory;
     struct batch_view view;
@@ -469,14 +493,14 @@ static enum rejectd_status solve_batch(const struct map_work *work, size_t first
     std::vector<double> made(n_rows * n);
     std::vector<struct chosen> chosen(n_sets);
     /* What was queued from these lists has to be over before they go. */
-    enum rejectd_status status = place_batch(work, lists, &memory, &view, error);
+    enum rejectd_status status = place_batch(work, lists, plan.n_matrices, &memory, &view, error);
     if (status != REJECTD_OK) {
         cudaStreamSynchronize(device->compute);
         return status;
     }
     TRY(device_wait(device, error));
-    TRY(gather(device, view, n_sets, n_rows, error));
-    TRY(solve(device, lists.side, n_sets, view.squares, view.values, memory.info.get(),
+    TRY(gather(device, view, plan, n_rows, error));
+    TRY(solve(device, lists.side, plan.n_matrices, view.squares, view.values, memory.info.get(),
               &memory.solver, &solver_host, error));
     CUDA_LAUNCHED("eigenvectors");
     CUDA_LAUNCH(choose_values, dim3(blocks_for(n_sets, MAP_THREADS)), dim3(MAP_THREADS), 0,
@@ -519,37 +543,50 @@ enum rejectd_status cuda_map_sets(struct backend_session *session,
     TRY(work.matrix.upload(device, sets->matrix, work.n * work.n, error));
     TRY(work.scale.upload(device, sets->scale, work.n, error));
     for (size_t first = 0; first < sets->n_sets;) {
-        size_t n_sets;
-        TRY(plan_batch(&work, first, most, &n_sets, error));
-        const enum rejectd_status status = solve_batch(&work, first, n_sets, rows, solved, error);
-        if (status == REJECTD_DEVICE_MEMORY && n_sets > 1) {
-            most = n_sets / 2; /* there was less room than it seemed */
+        struct batch_plan plan;
+        TRY(plan_batch(&work, first, most, &plan, error));
+        const enum rejectd_status status = solve_batch(&work, first, plan, rows, solved, error);
+        if (status == REJECTD_DEVICE_MEMORY && most > 1) {
+            /* There was less room than it seemed. */
+            most = std::max<size_t>(1, std::min(most, plan.n_matrices) / 2);
             continue;
         }
         if (status != REJECTD_OK)
             return status;
-        first += n_sets;
+        first += plan.n_sets;
         TRY(session_advance(session, 0.0, error)); /* to stop; the caller knows how far it is */
     }
     return REJECTD_OK;
 }
 
-enum rejectd_status map_sets_warm_up(struct backend_device *device, struct rejectd_error *error)
+/* Solves so many matrices of zeros of a side. */
+static enum rejectd_status solve_zeros(struct backend_device *device, size_t side, size_t n,
+                                       struct rejectd_error *error)
 {
-    enum { SIDE = 4 * MAP_RUNG };
     device_array<double> squares;
     device_array<int> info;
     device_array<unsigned char> memory;
     std::vector<unsigned char> host;
-    TRY(squares.reserve(device, SIDE * SIDE + SIDE, error));
-    TRY(info.reserve(device, 1, error));
+    TRY(squares.reserve(device, n * (side * side + side), error));
+    TRY(info.reserve(device, n, error));
     CUDA_TRY(cudaMemsetAsync(squares.get(), 0, squares.bytes(), device->compute));
-    const enum rejectd_status status =
-        solve(device, SIDE, 1, squares.get(), squares.get() + SIDE * SIDE, info.get(), &memory,
-              &host, error);
-    if (status == REJECTD_DEVICE_MEMORY)
-        return REJECTD_OK; /* the budget is for less than this */
-    return status == REJECTD_OK ? device_wait(device, error) : status;
+    TRY(solve(device, side, n, squares.get(), squares.get() + n * side * side, info.get(), &memory,
+              &host, error));
+    return device_wait(device, error);
+}
+
+enum rejectd_status map_sets_warm_up(struct backend_device *device, struct rejectd_error *error)
+{
+    /* Each is another way of cuSOLVER's: for the least matrices, and to both sides of MAP_ALIKE. */
+    static const size_t sides[] = {4 * MAP_RUNG, 5 * MAP_RUNG, MAP_ALIKE + MAP_RUNG};
+    for (size_t side : sides) {
+        const enum rejectd_status status = solve_zeros(device, side, MAP_LEAST, error);
+        if (status == REJECTD_DEVICE_MEMORY)
+            return REJECTD_OK; /* the budget is for less than this */
+        if (status != REJECTD_OK)
+            return status;
+    }
+    return REJECTD_OK;
 }
 
 #else

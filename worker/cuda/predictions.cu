@@ -15,10 +15,7 @@ struct batch {
     float *sums; /* [n_epochs][n][m], of samples that are kept in 16 bits */
 };
 
-enum {
-    ROUND_THREADS = 128,
-    RESIDENT_EPOCHS = 4 * PANEL_EPOCHS, /* in one product, of those that are on the device */
-};
+enum { ROUND_THREADS = 128 };
 
 /* Of epochs that are left, how many to multiply at a time. A batch of one alone has other bits than
  * those of several, which agree: there is none but of the only epoch. */
@@ -165,8 +162,9 @@ multiply_chunk(struct backend_session *session, const struct panel *panel,
     const size_t panel_stride = panel->width * pitch;
     if (!all)
         TRY(scratch->partial.reserve(device, chunk.n_epochs * panel_stride, error));
-    if (sizeof(Sample) == 2)
-        TRY(scratch->sums.reserve(device, chunk.n_epochs * panel->width * PANEL_TIMES, error));
+    const size_t sums =
+        product_sum_bytes(session->storage, chunk.n_epochs, panel->width, pitch) / sizeof(float);
+    TRY(scratch->sums.reserve(device, sums, error));
     Sample *out = all ? chunk.out : scratch->partial.get();
     for (size_t t = chunk.time; t < end; t += PANEL_TIMES) {
         const size_t left = end - t;

@@ -97,7 +97,10 @@ static size_t working_bytes(const struct backend_session *session, size_t sample
 {
     const size_t pick = 3 * session->n_epochs * session->pitch * session->sample_size;
     const size_t some = PANEL_PICKS / 4;
-    return session->n_picks > some ? some * pick : session->n_picks * pick + sample_bytes / 8;
+    const size_t epochs =
+        session->n_epochs < RESIDENT_EPOCHS ? session->n_epochs : (size_t)RESIDENT_EPOCHS;
+    return product_sum_bytes(session->storage, epochs, session->n_picks, session->pitch) +
+           (session->n_picks > some ? some * pick : session->n_picks * pick + sample_bytes / 8);
 }
 
 /* Brings all samples to the device, into a resident of their own. */

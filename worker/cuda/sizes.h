@@ -5,9 +5,9 @@
 #include <rejectd/types.h>
 
 /* Products are made of this many picks and samples at a time, from the first on, because cuBLAS may
- * add up another shape in another order, and of at least so many epochs, if there are. Blocks,
- * chunks and columns are multiples. */
-enum { PANEL_PICKS = 128, PANEL_EPOCHS = 64, PANEL_TIMES = 128 };
+ * add up another shape in another order. Blocks and columns are multiples. Batches of epochs, which
+ * it adds up alike, are larger where all are on the device; chunks are multiples of the small. */
+enum { PANEL_PICKS = 128, PANEL_TIMES = 128, PANEL_EPOCHS = 64, RESIDENT_EPOCHS = 256 };
 
 /* Rows are padded to a multiple of so many samples. */
 enum { PITCH_SAMPLES = 32 };
@@ -26,8 +26,20 @@ static inline size_t arithmetic_bytes(enum rejectd_dtype precision)
     return precision == REJECTD_FLOAT64 ? 8 : 4;
 }
 
-/* Matrices of field maps are solved in sizes that are multiples of this, padded with zeros, so that
- * sets of about the same size share a batch; and so many of them at once at most. */
-enum { MAP_RUNG = 8, MAP_BATCH = 1024 };
+/* Bytes of the float32 sums that a product of so many epochs goes through on its way to 16 bits. */
+static inline size_t product_sum_bytes(enum rejectd_dtype precision, size_t n_epochs,
+                                       size_t n_picks, size_t pitch)
+{
+    const size_t picks = n_picks < PANEL_PICKS ? n_picks : (size_t)PANEL_PICKS;
+    const size_t times = pitch < PANEL_TIMES ? pitch : (size_t)PANEL_TIMES;
+    return storage_bytes(precision) == 2 ? n_epochs * picks * times * sizeof(float) : 0;
+}
+
+/* Matrices of field maps are solved in sizes that are multiples of MAP_RUNG, padded with zeros, so
+ * that sets of about the same size share a batch; MAP_BATCH of them at once at most. What cuSOLVER
+ * finds for one of a batch depends on how many there are: up to a side of MAP_ALIKE on whether it
+ * is alone, beyond that on the very number, so that there are always MAP_TOGETHER, if there is
+ * memory for them (measured with cuSOLVER 12 on an H200). */
+enum { MAP_RUNG = 8, MAP_BATCH = 1024, MAP_ALIKE = 128, MAP_LEAST = 2, MAP_TOGETHER = 256 };
 
 #endif

@@ -145,7 +145,8 @@ static size_t search_fixed_bytes(const struct backend_session *session)
 {
     const size_t panel = PANEL_EPOCHS * session->pitch * session->sample_size;
     const size_t width = session->n_picks < PANEL_PICKS ? session->n_picks : (size_t)PANEL_PICKS;
-    return panel * width + (session->whole ? 0 : panel * session->n_picks);
+    return panel * width + (session->whole ? 0 : panel * session->n_picks) +
+           product_sum_bytes(session->storage, PANEL_EPOCHS, width, session->pitch);
 }
 
 static void block_clear(struct block_work *work)
