@@ -12,7 +12,12 @@
 #include "worker/cuda/grid_lists.h"
 #include "worker/cuda/medians.h"
 
-enum { THREADS = 128, FOLDS = 10 /* of one launch */, CELL_PARTS = 8 };
+enum {
+    THREADS = 128,
+    FOLDS = 10, /* of one launch */
+    CELL_PARTS = 8,
+    CHANGES_AHEAD = 4, /* changes whose rows are on their way at a time */
+};
 
 /* cells[pick][cell][t] = sum of the cell's epochs. */
 template <typename Sample>
@@ -53,17 +58,38 @@ __global__ void __launch_bounds__(THREADS)
         i--;
     while (end > from && end < to && changes[end].cell == changes[end - 1].cell)
         end--;
-    while (i < end) {
-        const uint32_t cell = changes[i].cell;
-        Work sum = 0;
-        for (; i < end && changes[i].cell == cell; i++) {
-            const struct change change = changes[i];
-            const Sample *old = change.old == NO_ROW ? view.row(change.epoch, pick)
+    if (i >= end)
+        return;
+    Work *own = cells + (size_t)pick * n_cells * view.pitch + t;
+    uint32_t cell = changes[i].cell;
+    Work before = own[(size_t)cell * view.pitch], sum = 0;
+    for (; i < end; i += CHANGES_AHEAD) {
+        Work now[CHANGES_AHEAD], old[CHANGES_AHEAD], sums[CHANGES_AHEAD];
+        uint32_t changed[CHANGES_AHEAD];
+#pragma unroll
+        for (int k = 0; k < CHANGES_AHEAD; k++) {
+            const struct change change = changes[i + k < end ? i + k : end - 1];
+            const Sample *row = change.old == NO_ROW ? view.row(change.epoch, pick)
                                                      : repaired + (size_t)change.old * view.pitch;
-            sum += widen(repaired[(size_t)change.row * view.pitch + t]) - widen(old[t]);
+            changed[k] = change.cell;
+            now[k] = widen(repaired[(size_t)change.row * view.pitch + t]);
+            old[k] = widen(row[t]);
+            sums[k] = own[(size_t)change.cell * view.pitch];
         }
-        cells[((size_t)pick * n_cells + cell) * view.pitch + t] += sum;
+#pragma unroll
+        for (int k = 0; k < CHANGES_AHEAD; k++) {
+            if (i + k >= end)
+                break;
+            if (changed[k] != cell) {
+                own[(size_t)cell * view.pitch] = before + sum;
+                cell = changed[k];
+                before = sums[k];
+                sum = 0;
+            }
+            sum += now[k] - old[k];
+        }
     }
+    own[(size_t)cell * view.pitch] = before + sum;
 }
 
 struct grid_shape {

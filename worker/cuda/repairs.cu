@@ -77,8 +77,14 @@ __global__ void __launch_bounds__(APPLY_THREADS)
                   const uint32_t *numbers, const struct task *tasks, Sample *rows)
 {
     typedef work_of<Sample> Work;
-    enum { PANEL = 32, AHEAD = 4 /* channels whose samples are on their way at a time */ };
-    __shared__ Work panel[PANEL][TASK_ROWS];
+    enum {
+        PANEL = 128, /* channels whose weights are shared at a time */
+        AHEAD = 4,   /* channels whose samples are on their way at a time */
+        ROWS = 4,    /* that are made, or left out, together */
+        /* Threads write weights of neighbouring channels: into other banks. */
+        STRIDE = TASK_ROWS + 16 / sizeof(Work),
+    };
+    __shared__ Work panel[PANEL][STRIDE];
     const struct task task = tasks[blockIdx.x];
     const uint32_t t = blockIdx.y * APPLY_THREADS * SAMPLES + threadIdx.x;
     const bool first = t < pitch, second = t + APPLY_THREADS < pitch;
@@ -89,18 +95,14 @@ __global__ void __launch_bounds__(APPLY_THREADS)
         sum[i][0] = sum[i][1] = 0;
     for (uint32_t c0 = 0; c0 < n_picks; c0 += PANEL) {
         __syncthreads();
-        for (uint32_t at = threadIdx.x; at < PANEL * TASK_ROWS; at += APPLY_THREADS) {
-            const uint32_t i = at / PANEL, c = at % PANEL;
-            Work weight = 0;
-            if (i < task.n && c0 + c < n_picks) {
-                const uint32_t row = task.first + i;
-                const uint32_t number = numbers != nullptr ? numbers[row] : row;
-                weight = (Work)weights[(size_t)number * n_picks + c0 + c];
-            }
-            panel[c][i] = weight;
+        const uint32_t end = n_picks - c0 < PANEL ? n_picks - c0 : (uint32_t)PANEL;
+        for (uint32_t i = 0; i < (task.n + ROWS - 1) / ROWS * ROWS; i++) {
+            const uint32_t row = task.first + (i < task.n ? i : 0);
+            const size_t from = (size_t)(numbers != nullptr ? numbers[row] : row) * n_picks + c0;
+            for (uint32_t c = threadIdx.x; c < PANEL; c += APPLY_THREADS)
+                panel[c][i] = i < task.n && c < end ? (Work)weights[from + c] : (Work)0;
         }
         __syncthreads();
-        const uint32_t end = n_picks - c0 < PANEL ? n_picks - c0 : (uint32_t)PANEL;
         for (uint32_t c = 0; c < end; c += AHEAD) {
             Work a[AHEAD], b[AHEAD];
 #pragma unroll
@@ -110,12 +112,17 @@ __global__ void __launch_bounds__(APPLY_THREADS)
                 b[k] = second && c + k < end ? widen(row[t + APPLY_THREADS]) : (Work)0;
             }
 #pragma unroll
-            for (uint32_t k = 0; k < AHEAD; k++)
+            for (int rows = 0; rows < TASK_ROWS; rows += ROWS) {
+                if ((uint32_t)rows >= task.n)
+                    break;
 #pragma unroll
-                for (int i = 0; i < TASK_ROWS; i++) {
-                    sum[i][0] += panel[c + k][i] * a[k];
-                    sum[i][1] += panel[c + k][i] * b[k];
-                }
+                for (uint32_t k = 0; k < AHEAD; k++)
+#pragma unroll
+                    for (int i = rows; i < rows + ROWS; i++) {
+                        sum[i][0] += panel[c + k][i] * a[k];
+                        sum[i][1] += panel[c + k][i] * b[k];
+                    }
+            }
         }
     }
 #pragma unroll
