@@ -100,15 +100,15 @@ enum rejectd_status loss_folds_open(struct backend_device *device,
     std::vector<uint16_t> bits(n_groups * splits->n_rows, 0);
     folds->n_folds = splits->n_folds;
     folds->n_rows = splits->n_rows;
-    for (size_t f = 0; f < splits->n_folds; f++)
-        for (size_t row = 0; row < splits->n_rows; row++) {
-            uint16_t *mask = &bits[f / PREFIX_FOLDS * splits->n_rows + row];
-            if (splits->is_test[f * splits->n_rows + row] != 0)
-                *mask = (uint16_t)(*mask | 1u << f % PREFIX_FOLDS);
-        }
+    for (size_t f = 0; f < splits->n_folds; f++) {
+        const uint8_t *is_test = splits->is_test + f * splits->n_rows;
+        uint16_t *masks = bits.data() + f / PREFIX_FOLDS * splits->n_rows;
+        for (size_t row = 0; row < splits->n_rows; row++)
+            masks[row] = (uint16_t)(masks[row] | (is_test[row] != 0) << f % PREFIX_FOLDS);
+    }
     TRY(folds->is_test.upload(device, bits.data(), bits.size(), error));
-    TRY(folds->tests.open(device, splits->is_test, splits->n_folds, splits->n_rows, error));
-    return device_wait(device, error);
+    /* Waits for all that is queued: for the bits, too. */
+    return folds->tests.open(device, splits->is_test, splits->n_folds, splits->n_rows, error);
 }
 
 size_t loss_pick_bytes(const struct backend_session *session, size_t n_folds, size_t n_rows)

@@ -327,21 +327,41 @@ __global__ void __launch_bounds__(THREADS)
         places[i] = (unsigned long long)view.row(rows[i], 0);
 }
 
+/* The rows of each set, one set after the other, offsets [n_sets + 1] into them. Which rows are in
+ * a set is anybody's guess: each is written down, and written over unless it is. */
+static std::vector<uint32_t> list_rows(const uint8_t *in_set, size_t n_sets, size_t n_rows,
+                                       std::vector<uint32_t> *offsets)
+{
+    offsets->assign(1, 0);
+    for (size_t s = 0; s < n_sets; s++) {
+        uint32_t n = 0;
+        for (size_t row = 0; row < n_rows; row++)
+            n += in_set[s * n_rows + row] != 0;
+        offsets->push_back(offsets->back() + n);
+    }
+    std::vector<uint32_t> rows(offsets->back() + 1);
+    uint32_t *next = rows.data();
+    for (size_t s = 0; s < n_sets; s++)
+        for (size_t row = 0; row < n_rows; row++) {
+            *next = (uint32_t)row;
+            next += in_set[s * n_rows + row] != 0;
+        }
+    rows.pop_back();
+    return rows;
+}
+
 enum rejectd_status median_sets::open(struct backend_device *device, const uint8_t *in_set,
                                       size_t n_sets, size_t n_rows, struct rejectd_error *error)
 {
-    std::vector<uint32_t> offsets(1, 0), rows;
+    std::vector<uint32_t> offsets;
+    const std::vector<uint32_t> rows = list_rows(in_set, n_sets, n_rows, &offsets);
     n_sets_ = n_sets;
+    n_listed_ = rows.size();
     largest_ = 0;
     for (size_t s = 0; s < n_sets; s++) {
-        for (size_t row = 0; row < n_rows; row++)
-            if (in_set[s * n_rows + row] != 0)
-                rows.push_back((uint32_t)row);
-        largest_ =
-            rows.size() - offsets.back() > largest_ ? rows.size() - offsets.back() : largest_;
-        offsets.push_back((uint32_t)rows.size());
+        const size_t n = offsets[s + 1] - offsets[s];
+        largest_ = n > largest_ ? n : largest_;
     }
-    n_listed_ = rows.size();
     TRY(offsets_.upload(device, offsets.data(), offsets.size(), error));
     TRY(rows_.upload(device, rows.data(), rows.size(), error));
     return device_wait(device, error);
