@@ -1,5 +1,6 @@
 /* The votes of the sensors: who is bad, who is repaired first, and what a consensus rejects. */
 #include <check.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,6 +48,48 @@ START_TEST(test_bad_sensors_are_listed_worst_first)
     votes_free(&votes);
     ck_assert_ptr_null(votes.offsets);
     ck_assert_ptr_null(votes.channels);
+}
+END_TEST
+
+static const double *sorted_ptp; /* for qsort() */
+
+static int worst_first(const void *a, const void *b)
+{
+    const uint16_t x = *(const uint16_t *)a, y = *(const uint16_t *)b;
+    if (sorted_ptp[x] != sorted_ptp[y])
+        return sorted_ptp[x] > sorted_ptp[y] ? -1 : 1;
+    return x > y ? -1 : 1;
+}
+
+/* As many as there are, with few values, so that many are equal, and with many. */
+START_TEST(test_lists_of_any_length)
+{
+    enum { EPOCHS = 7, MOST = 520 };
+    const size_t n_values = _i == 0 ? 5 : 100000;
+    static double ptp[EPOCHS * MOST], thresholds[MOST];
+    uint32_t state = 1;
+    for (size_t n = 1; n <= MOST; n += n < 150 ? 1 : 37) {
+        struct votes votes;
+        for (size_t i = 0; i < n; i++)
+            thresholds[i] = (double)(i % 3) / 8.0;
+        for (size_t i = 0; i < EPOCHS * n; i++) {
+            state = state * 1664525u + 1013904223u;
+            ptp[i] = (double)((state >> 8) % n_values) / (double)(n_values - 1);
+        }
+        ptp[0] = INFINITY;
+        make_votes(&votes, ptp, thresholds, EPOCHS, n);
+        for (size_t e = 0; e < EPOCHS; e++) {
+            uint16_t expected[MOST];
+            size_t n_bad = 0;
+            sorted_ptp = ptp + e * n;
+            for (size_t i = 0; i < n; i++)
+                if (sorted_ptp[i] > thresholds[i])
+                    expected[n_bad++] = (uint16_t)i;
+            qsort(expected, n_bad, sizeof *expected, worst_first);
+            expect_list(&votes, e, n_bad, expected);
+        }
+        votes_free(&votes);
+    }
 }
 END_TEST
 
@@ -231,6 +274,7 @@ int main(void)
     Suite *suite = suite_create("votes");
     TCase *votes = tcase_create("votes");
     tcase_add_test(votes, test_bad_sensors_are_listed_worst_first);
+    tcase_add_loop_test(votes, test_lists_of_any_length, 0, 2);
     tcase_add_test(votes, test_no_bad_sensor_anywhere);
     tcase_add_loop_test(votes, test_consensus_is_reckoned_in_double, 0, LENGTH(consensus_cases));
     tcase_add_loop_test(votes, test_repairs_add_up, 0, LENGTH(repair_cases));

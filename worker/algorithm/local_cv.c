@@ -8,17 +8,19 @@
 
 /* Everything the backend needs to know about the grid. */
 struct plan {
-    size_t *ascending;    /* [n_consensus] positions of the grid in ascending order */
-    uint16_t *first_good; /* [E] position among the ascending consensus values */
-    uint16_t *fold;       /* [E] */
-    bool *never_kept;     /* [E] */
-    uint16_t *prefix;     /* [n_n_interpolate][E] */
-    double *losses;       /* [n_consensus ascending][n_n_interpolate][n_folds] */
+    size_t *ascending;       /* [n_consensus] positions of the grid in ascending order */
+    uint16_t *first_good_of; /* [C + 1] position among the ascending consensus values */
+    uint16_t *first_good;    /* [E] position among the ascending consensus values */
+    uint16_t *fold;          /* [E] */
+    bool *never_kept;        /* [E] */
+    uint16_t *prefix;        /* [n_n_interpolate][E] */
+    double *losses;          /* [n_consensus ascending][n_n_interpolate][n_folds] */
 };
 
 static void plan_free(struct plan *plan)
 {
     free(plan->ascending);
+    free(plan->first_good_of);
     free(plan->first_good);
     free(plan->fold);
     free(plan->never_kept);
@@ -37,14 +39,18 @@ static void sort_positions(const double *values, size_t n, size_t *positions)
     }
 }
 
-static size_t first_good_consensus(const struct plan *plan, const struct local_cv_grid *grid,
-                                   size_t n_bad, size_t n_picks)
+/* first_good [n_picks + 1]: the first of the ascending consensus values that keeps an epoch with so
+ * many bad sensors; n_consensus: none does. */
+static void list_first_good(const struct plan *plan, const struct local_cv_grid *grid,
+                            size_t n_picks, uint16_t *first_good)
 {
-    size_t k = 0;
-    while (k < grid->n_consensus &&
-           votes_epoch_is_bad(n_bad, grid->consensus[plan->ascending[k]], n_picks))
-        k++;
-    return k;
+    for (size_t n_bad = 0; n_bad <= n_picks; n_bad++) {
+        size_t k = 0;
+        while (k < grid->n_consensus &&
+               votes_epoch_is_bad(n_bad, grid->consensus[plan->ascending[k]], n_picks))
+            k++;
+        first_good[n_bad] = (uint16_t)k;
+    }
 }
 
 static enum rejectd_status plan_init(struct plan *plan, const struct votes *votes,
@@ -54,21 +60,23 @@ static enum rejectd_status plan_init(struct plan *plan, const struct votes *vote
     const size_t cells = grid->n_consensus * grid->n_n_interpolate * grid->n_folds;
     *plan = (struct plan){
         .ascending = malloc(grid->n_consensus * sizeof(size_t)),
+        .first_good_of = malloc((votes->n_picks + 1) * sizeof(uint16_t)),
         .first_good = malloc(n * sizeof(uint16_t)),
         .fold = malloc(n * sizeof(uint16_t)),
         .never_kept = malloc(n * sizeof(bool)),
         .prefix = malloc(grid->n_n_interpolate * n * sizeof(uint16_t)),
         .losses = malloc(cells * sizeof(double)),
     };
-    if (plan->ascending == NULL || plan->first_good == NULL || plan->fold == NULL ||
-        plan->never_kept == NULL || plan->prefix == NULL || plan->losses == NULL)
+    if (plan->ascending == NULL || plan->first_good_of == NULL || plan->first_good == NULL ||
+        plan->fold == NULL || plan->never_kept == NULL || plan->prefix == NULL ||
+        plan->losses == NULL)
         return REJECTD_FAIL_MEMORY(error, cells * sizeof(double));
     sort_positions(grid->consensus, grid->n_consensus, plan->ascending);
     folds_contiguous(n, grid->n_folds, plan->fold);
+    list_first_good(plan, grid, votes->n_picks, plan->first_good_of);
     for (size_t e = 0; e < n; e++) {
-        size_t k = first_good_consensus(plan, grid, votes_count(votes, e), votes->n_picks);
-        plan->first_good[e] = (uint16_t)k;
-        plan->never_kept[e] = k == grid->n_consensus;
+        plan->first_good[e] = plan->first_good_of[votes_count(votes, e)];
+        plan->never_kept[e] = plan->first_good[e] == grid->n_consensus;
     }
     /* Epochs that no consensus keeps are never averaged: there is no need to repair them. Among
      * them are all whose every sensor is bad, which nothing could repair. */
