@@ -28,17 +28,23 @@ static void list_cells(const struct backend_session *session, struct grid_lists 
         }
 }
 
-/* Calls f(pick, change) for every row that a value repairs otherwise than the one before, cell by
- * cell. */
+/* Epochs first..end-1 of the cells, for one value. */
+struct part {
+    size_t value, first, end;
+};
+
+/* Calls f(pick, change) for every row of a part that its value repairs otherwise than the one
+ * before, cell by cell. */
 template <typename Function>
 static void for_each_change(const struct backend_session *session, const struct grid_lists *lists,
-                            size_t value, Function f)
+                            const struct part &part, Function f)
 {
     const struct repaired_rows &repaired = session->repaired;
     const struct backend_local_cv *cv = lists->cv;
-    const size_t n = session->n_epochs;
+    const size_t n = session->n_epochs, value = part.value;
     const uint16_t *sizes = repaired.prefix.data() + value * n;
-    for (const uint32_t e : lists->cell_epochs) {
+    for (size_t at = part.first; at < part.end; at++) {
+        const uint32_t e = lists->cell_epochs[at];
         const size_t size = sizes[e], before = value > 0 ? (sizes - n)[e] : 0;
         if (size <= before)
             continue;
@@ -55,25 +61,53 @@ static void for_each_change(const struct backend_session *session, const struct 
     }
 }
 
-/* Values are listed at the same time: their lists lie apart. */
+/* Every value's epochs in as many parts as there are threads, or fewer where these are small. */
+static std::vector<struct part> cut_into_parts(const struct backend_session *session,
+                                               const struct grid_lists *lists, size_t *per_value)
+{
+    enum { SMALL = 256 };
+    const size_t n = lists->cell_epochs.size(), threads = (size_t)session->options.n_threads;
+    std::vector<struct part> parts;
+    *per_value = n / SMALL < threads ? n / SMALL + 1 : threads;
+    for (size_t v = 0; v < lists->n_values; v++)
+        for (size_t p = 0; p < *per_value; p++)
+            parts.push_back({v, n * p / *per_value, n * (p + 1) / *per_value});
+    return parts;
+}
+
+/* Parts are listed at the same time, once it is known how many changes of each pick those before
+ * have: their lists lie one after the other. */
 static void list_changes(const struct backend_session *session, struct grid_lists *lists)
 {
-    const size_t c = session->n_picks, n_values = lists->n_values;
-    std::vector<size_t> &offsets = lists->change_offsets;
-    offsets.assign(n_values * c + 1, 0);
+    const size_t c = session->n_picks;
+    size_t per_value, n = 0;
+    const std::vector<struct part> parts = cut_into_parts(session, lists, &per_value);
+    std::vector<size_t> places(parts.size() * c, 0); /* counts, then where the next one goes */
 #pragma omp parallel for num_threads(session->options.n_threads) schedule(dynamic, 1)
-    for (size_t v = 0; v < n_values; v++)
-        for_each_change(session, lists, v,
-                        [&](size_t pick, const struct change &) { offsets[v * c + pick + 1]++; });
-    for (size_t i = 0; i < n_values * c; i++)
-        offsets[i + 1] += offsets[i];
-    lists->changes.resize(offsets.back());
+    for (size_t p = 0; p < parts.size(); p++) {
+        size_t *counts = places.data() + p * c;
+        for_each_change(session, lists, parts[p],
+                        [&](size_t pick, const struct change &) { counts[pick]++; });
+    }
+    lists->change_offsets.clear();
+    for (size_t v = 0; v < lists->n_values; v++)
+        for (size_t pick = 0; pick < c; pick++) {
+            lists->change_offsets.push_back(n);
+            for (size_t p = v * per_value; p < (v + 1) * per_value; p++) {
+                const size_t count = places[p * c + pick];
+                places[p * c + pick] = n;
+                n += count;
+            }
+        }
+    lists->change_offsets.push_back(n);
+    lists->n_changes = n;
+    lists->changes.reset(new struct change[n]);
 #pragma omp parallel for num_threads(session->options.n_threads) schedule(dynamic, 1)
-    for (size_t v = 0; v < n_values; v++) {
-        const auto first = offsets.begin() + (ptrdiff_t)(v * c);
-        std::vector<size_t> at(first, first + (ptrdiff_t)c);
-        for_each_change(session, lists, v, [&](size_t pick, const struct change &change) {
-            lists->changes[at[pick]++] = change;
+    for (size_t p = 0; p < parts.size(); p++) {
+        size_t *at = places.data() + p * c;
+        struct change *changes = lists->changes.get();
+        for_each_change(session, lists, parts[p], [&](size_t pick, const struct change &change) {
+            changes[at[pick]++] = change;
         });
     }
 }

@@ -20,8 +20,9 @@ struct grid_lists {
     const struct backend_local_cv *cv;
     size_t n_values, n_cells; /* n_consensus * n_folds */
     std::vector<uint32_t> cell_epochs, cell_offsets;
-    std::vector<uint32_t> n_train;      /* [n_consensus][n_folds] */
-    std::vector<struct change> changes; /* value by value, pick by pick, cell by cell */
+    std::vector<uint32_t> n_train;            /* [n_consensus][n_folds] */
+    std::unique_ptr<struct change[]> changes; /* value by value, pick by pick, cell by cell */
+    size_t n_changes;
     std::vector<size_t> change_offsets; /* [n_values * C + 1] */
 };
 

@@ -280,7 +280,7 @@ grid_value(struct backend_session *session, const struct grid_lists *lists, size
     const unsigned tiles = blocks_for(view.pitch, THREADS);
     Work *cells = (Work *)work->cells.get();
     if (n_changes > 0) {
-        const struct change *changes = lists->changes.data() + offsets[0];
+        const struct change *changes = lists->changes.get() + offsets[0];
         const Sample *repaired = (const Sample *)session->repaired.on_device.get();
         if (repaired == nullptr) {
             work->block_changes.assign(changes, changes + n_changes);
@@ -404,7 +404,7 @@ static size_t grid_pick_bytes(const struct backend_session *session, const struc
 {
     size_t bytes = session->pitch * session->work_size * (lists->n_cells + lists->cv->n_folds) +
                    blocks_for(session->pitch, THREADS) * lists->n_cells * sizeof(double);
-    const size_t changes = lists->changes.size() / session->n_picks + 1;
+    const size_t changes = lists->n_changes / session->n_picks + 1;
     if (session->repaired.on_device.get() == nullptr)
         bytes += 4 * changes * session->pitch * session->sample_size;
     return bytes + changes * sizeof(struct change);

@@ -19,20 +19,32 @@ void repairs_take(struct backend_session *session, const struct backend_repairs 
     repaired.on_host.clear();
 }
 
-/* The sets of one epoch, whose first row and first pick in the chunk are given. */
-static void list_sets(const struct repaired_rows &repaired, size_t epoch, size_t row, size_t pick,
-                      struct repair_lists *lists)
+/* Lists the sets of one epoch, whose first row and first pick in the chunk are given, from `next`
+ * on, and returns what follows them. */
+static struct set *list_sets(const struct repaired_rows &repaired, size_t epoch, size_t row,
+                             size_t pick, size_t *matrices, struct set *next)
 {
     for (size_t v = 0; v < repaired.n_values; v++) {
         const size_t size = repairs_prefix(repaired, v, epoch);
         if (size == 0)
             continue;
         const bool large = size > SHARED_SET;
-        lists->sets.push_back(
-            {(uint32_t)row, (uint32_t)pick, (uint32_t)size, 0, large ? lists->matrices : 0});
-        lists->matrices += large ? size * size : 0;
+        *next++ = {(uint32_t)row, (uint32_t)pick, (uint32_t)size, 0, large ? *matrices : 0};
+        *matrices += large ? size * size : 0;
         row += size;
     }
+    return next;
+}
+
+/* The same for the tasks of one epoch, whose rows are first..end-1 of the chunk. */
+static struct task *list_tasks(size_t epoch, size_t first, size_t end, struct task *next)
+{
+    for (size_t row = first; row < end; row += TASK_ROWS) {
+        const size_t left = end - row;
+        *next++ = {(uint32_t)epoch, (uint32_t)(left < TASK_ROWS ? left : (size_t)TASK_ROWS),
+                   (uint32_t)row, 0};
+    }
+    return next;
 }
 
 static void list_numbers(const struct repaired_rows &repaired, size_t epoch,
@@ -53,22 +65,21 @@ void repairs_list(const struct backend_session *session, size_t e, size_t n,
     const size_t base = repaired.first_row[e];
     lists->n_rows = repaired.first_row[e + n] - base;
     lists->matrices = 0;
-    lists->sets.clear();
-    lists->tasks.clear();
     lists->numbers.clear();
-    lists->sets.reserve(given == nullptr ? n * repaired.n_values : 0);
-    lists->tasks.reserve(lists->n_rows / TASK_ROWS + n);
+    /* As many as there can be, to be cut. */
+    lists->sets.resize(given == nullptr ? n * repaired.n_values : 0);
+    lists->tasks.resize(lists->n_rows / TASK_ROWS + n);
+    struct set *set = lists->sets.data();
+    struct task *task = lists->tasks.data();
     for (size_t i = e; i < e + n; i++) {
         const size_t first = repaired.first_row[i] - base, end = repaired.first_row[i + 1] - base;
         if (given == nullptr)
-            list_sets(repaired, i, first, repaired.offsets[i] - repaired.offsets[e], lists);
+            set = list_sets(repaired, i, first, repaired.offsets[i] - repaired.offsets[e],
+                            &lists->matrices, set);
         else
             list_numbers(repaired, i, given, lists);
-        for (size_t row = first; row < end; row += TASK_ROWS) {
-            const size_t left = end - row;
-            lists->tasks.push_back({(uint32_t)(i - e),
-                                    (uint32_t)(left < TASK_ROWS ? left : (size_t)TASK_ROWS),
-                                    (uint32_t)row, 0});
-        }
+        task = list_tasks(i - e, first, end, task);
     }
+    lists->sets.resize((size_t)(set - lists->sets.data()));
+    lists->tasks.resize((size_t)(task - lists->tasks.data()));
 }
