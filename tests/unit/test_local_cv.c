@@ -71,7 +71,9 @@ static void run(struct backend_session *session, const struct local_cv_grid *gri
     struct votes votes;
     struct rejectd_error error;
     ck_assert_int_eq(votes_init(&votes, ptp, thresholds, E, C, 2, &error), REJECTD_OK);
-    const struct interpolation interpolation = {.kind = INTERPOLATION_SPLINE, .n = C};
+    double precision[C * C] = {0}; /* nobody reads it */
+    struct interpolation interpolation = {
+        .kind = INTERPOLATION_SPLINE, .n = C, .precision = precision};
     ck_assert_int_eq(local_cv_run(&fake, session, &votes, &interpolation, grid, &progress, 0.0, 1.0,
                                   losses, choice, &error),
                      REJECTD_OK);

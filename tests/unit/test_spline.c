@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "run_suite.h"
+#include "worker/algorithm/interpolation.h"
 #include "worker/algorithm/spline.h"
 #include "worker/backend.h"
 
@@ -316,6 +317,40 @@ START_TEST(test_threads_change_nothing)
 }
 END_TEST
 
+/* What is made when it is needed is the same, prepared before or not. */
+START_TEST(test_an_interpolation_is_made_when_needed)
+{
+    enum { N = 8 };
+    static const size_t picks[N] = {7, 1, 2, 3, 4, 5, 6, 0};
+    struct rejectd_channel channels[N] = {0};
+    const struct rejectd_epochs epochs = {.n_channels = N, .channels = channels};
+    double positions[N][3], precision[N * N], expected[N * N];
+    const double *weights, *again;
+    struct interpolation interpolation;
+    struct rejectd_error error;
+    for (size_t i = 0; i < N; i++) {
+        channels[i].type = REJECTD_CHANNEL_EEG;
+        memcpy(channels[i].position, montage[i], sizeof channels[i].position);
+        memcpy(positions[i], montage[picks[i]], sizeof positions[i]);
+    }
+    make_precision((const double(*)[3])positions, N, precision);
+    spline_leave_one_out(precision, N, expected);
+    ck_assert_int_eq(interpolation_open(&epochs, picks, N, (enum rejectd_meg_legendre)0, 2,
+                                        &interpolation, &error),
+                     REJECTD_OK);
+    ck_assert_ptr_null(interpolation.precision);
+    if (_i == 1)
+        ck_assert_int_eq(interpolation_prepare(&interpolation, 1, &error), REJECTD_OK);
+    ck_assert_int_eq(interpolation_leave_one_out(&interpolation, &weights, &error), REJECTD_OK);
+    ck_assert_mem_eq(interpolation.precision, precision, sizeof precision);
+    ck_assert_mem_eq(weights, expected, sizeof expected);
+    ck_assert_int_eq(interpolation_prepare(&interpolation, 1, &error), REJECTD_OK);
+    ck_assert_int_eq(interpolation_leave_one_out(&interpolation, &again, &error), REJECTD_OK);
+    ck_assert_ptr_eq(weights, again);
+    interpolation_close(&interpolation);
+}
+END_TEST
+
 /* P is symmetric, positive semidefinite and blind to a constant. */
 START_TEST(test_the_precision_matrix_is_a_laplacian)
 {
@@ -429,6 +464,7 @@ int main(void)
     tcase_add_loop_test(values, test_repairs_are_the_direct_solution, 1, 24);
     tcase_add_test(values, test_a_kernel_is_that_of_two_sensors);
     tcase_add_test(values, test_threads_change_nothing);
+    tcase_add_loop_test(values, test_an_interpolation_is_made_when_needed, 0, 2);
     suite_add_tcase(suite, values);
     TCase *properties = tcase_create("properties");
     tcase_add_loop_test(properties, test_the_precision_matrix_is_a_laplacian, 0, LENGTH(sizes));

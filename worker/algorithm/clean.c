@@ -156,6 +156,9 @@ static enum rejectd_status family_init(struct cleaner *cleaner, enum interpolati
         status =
             interpolation_open(cleaner->epochs, family->picks, n, cleaner->parameters->meg_legendre,
                                fit_threads(cleaner->options), &family->interpolation, error);
+    if (status == REJECTD_OK) /* before any epoch is given away */
+        status =
+            interpolation_prepare(&family->interpolation, fit_threads(cleaner->options), error);
     return status;
 }
 

@@ -25,18 +25,13 @@ static enum rejectd_status open_spline(const struct rejectd_epochs *epochs, cons
                                        struct rejectd_error *error)
 {
     const size_t n = interpolation->n;
-    double(*positions)[3] = malloc(n * sizeof *positions);
-    interpolation->precision = malloc(n * n * sizeof(double));
-    enum rejectd_status status = REJECTD_OK;
-    if (positions == NULL || interpolation->precision == NULL)
-        status = REJECTD_FAIL_MEMORY(error, n * n * sizeof(double));
-    for (size_t i = 0; i < n && status == REJECTD_OK; i++)
-        memcpy(positions[i], epochs->channels[picks[i]].position, sizeof positions[i]);
-    if (status == REJECTD_OK)
-        status = spline_precision((const double(*)[3])positions, n, interpolation->n_threads,
-                                  interpolation->precision, error);
-    free(positions);
-    return status;
+    interpolation->positions = malloc(n * sizeof *interpolation->positions);
+    if (interpolation->positions == NULL)
+        return REJECTD_FAIL_MEMORY(error, n * sizeof *interpolation->positions);
+    for (size_t i = 0; i < n; i++)
+        memcpy(interpolation->positions[i], epochs->channels[picks[i]].position,
+               sizeof *interpolation->positions);
+    return REJECTD_OK;
 }
 
 enum rejectd_status interpolation_open(const struct rejectd_epochs *epochs, const size_t *picks,
@@ -63,17 +58,37 @@ enum rejectd_status interpolation_open(const struct rejectd_epochs *epochs, cons
 void interpolation_close(struct interpolation *interpolation)
 {
     free(interpolation->leave_one_out);
+    free(interpolation->positions);
     free(interpolation->precision);
     field_map_close(interpolation->field);
     *interpolation = (struct interpolation){0};
+}
+
+enum rejectd_status interpolation_prepare(struct interpolation *interpolation, int n_threads,
+                                          struct rejectd_error *error)
+{
+    const size_t n = interpolation->n;
+    if (interpolation->kind != INTERPOLATION_SPLINE || interpolation->precision != NULL)
+        return REJECTD_OK;
+    double *made = malloc(n * n * sizeof *made);
+    if (made == NULL)
+        return REJECTD_FAIL_MEMORY(error, n * n * sizeof *made);
+    enum rejectd_status status =
+        spline_precision((const double(*)[3])interpolation->positions, n, n_threads, made, error);
+    if (status == REJECTD_OK)
+        interpolation->precision = made;
+    else
+        free(made);
+    return status;
 }
 
 enum rejectd_status interpolation_leave_one_out(struct interpolation *interpolation,
                                                 const double **weights, struct rejectd_error *error)
 {
     const size_t n = interpolation->n;
-    enum rejectd_status status = REJECTD_OK;
-    if (interpolation->leave_one_out == NULL) {
+    enum rejectd_status status =
+        interpolation_prepare(interpolation, interpolation->n_threads, error);
+    if (status == REJECTD_OK && interpolation->leave_one_out == NULL) {
         double *made = calloc(n * n, sizeof *made);
         if (made == NULL)
             return REJECTD_FAIL_MEMORY(error, n * n * sizeof *made);
@@ -111,7 +126,7 @@ static enum rejectd_status repair_nothing(const struct backend *backend,
     return status;
 }
 
-enum rejectd_status interpolation_repair(const struct interpolation *interpolation,
+enum rejectd_status interpolation_repair(struct interpolation *interpolation,
                                          const struct backend *backend,
                                          struct backend_session *session,
                                          const struct backend_repairs *repairs,
@@ -119,11 +134,14 @@ enum rejectd_status interpolation_repair(const struct interpolation *interpolati
 {
     if (interpolation->kind == INTERPOLATION_NONE)
         return repair_nothing(backend, session, repairs, error);
+    enum rejectd_status status =
+        interpolation_prepare(interpolation, interpolation->n_threads, error);
+    if (status != REJECTD_OK)
+        return status;
     if (interpolation->kind == INTERPOLATION_SPLINE)
         return backend->interpolate_epochs(session, interpolation->precision, repairs, error);
     struct repair_sets sets;
-    enum rejectd_status status =
-        repair_sets_make(interpolation, backend, session, repairs, progress, &sets, error);
+    status = repair_sets_make(interpolation, backend, session, repairs, progress, &sets, error);
     if (status == REJECTD_OK)
         status = backend->weigh_epochs(session, &sets.weights, repairs, error);
     repair_sets_free(&sets);

@@ -25,7 +25,8 @@ struct interpolation {
     size_t n;
     int n_threads;
     double *leave_one_out;   /* [n][n], made when it is asked for; owned */
-    double *precision;       /* [n][n] of a spline; owned */
+    double (*positions)[3];  /* [n] of a spline; owned */
+    double *precision;       /* [n][n] of a spline, made when it is needed; owned */
     struct field_map *field; /* of a field map; owned */
 };
 
@@ -37,6 +38,11 @@ enum rejectd_status interpolation_open(const struct rejectd_epochs *epochs, cons
                                        struct rejectd_error *error);
 void interpolation_close(struct interpolation *interpolation);
 
+/* Makes now what takes long and is needed in any case, on so many threads; otherwise it is made
+ * when it is needed. */
+enum rejectd_status interpolation_prepare(struct interpolation *interpolation, int n_threads,
+                                          struct rejectd_error *error);
+
 /* *weights [n][n]: row b predicts pick b from all others. As long as the interpolation. */
 enum rejectd_status interpolation_leave_one_out(struct interpolation *interpolation,
                                                 const double **weights,
@@ -44,7 +50,7 @@ enum rejectd_status interpolation_leave_one_out(struct interpolation *interpolat
 
 /* Repairs on the session, whose picks are those of the interpolation: backend.interpolate_epochs()
  * or weigh_epochs(). The current step of the progress is that of the whole call. */
-enum rejectd_status interpolation_repair(const struct interpolation *interpolation,
+enum rejectd_status interpolation_repair(struct interpolation *interpolation,
                                          const struct backend *backend,
                                          struct backend_session *session,
                                          const struct backend_repairs *repairs,

@@ -117,8 +117,7 @@ static struct local_cv_choice choose_cell(const struct local_cv_grid *grid, cons
 }
 
 enum rejectd_status local_cv_run(const struct backend *backend, struct backend_session *session,
-                                 const struct votes *votes,
-                                 const struct interpolation *interpolation,
+                                 const struct votes *votes, struct interpolation *interpolation,
                                  const struct local_cv_grid *grid, struct progress *progress,
                                  double start, double share, double *losses,
                                  struct local_cv_choice *choice, struct rejectd_error *error)

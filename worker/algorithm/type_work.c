@@ -59,7 +59,10 @@ static enum rejectd_status tell(void *context, struct backend_foresight *foresig
     }
     if (!told->outlook->searches)
         return REJECTD_OK;
+    /* This is another thread, which would have to start those that help it first. */
     if (predicts)
+        status = interpolation_prepare(&work->interpolation, 1, error);
+    if (status == REJECTD_OK && predicts)
         status = interpolation_leave_one_out(&work->interpolation, &foresight->weights, error);
     if (status == REJECTD_OK)
         status =
