@@ -16,6 +16,8 @@ CUDA_EMULATION_TLS cuda_emulation::Dimensions gridDim;
 namespace cuda_emulation
 {
 
+CUDA_EMULATION_TLS int lane_index;
+
 namespace
 {
 
@@ -130,7 +132,15 @@ void Executor::start_block(uint64_t index)
         poison(shared_, shared_bytes_);
 }
 
-unsigned Executor::choose(uint32_t set)
+__attribute__((noinline)) unsigned Executor::choose_any(uint32_t set)
+{
+    random_ = mix(random_);
+    for (unsigned skip = unsigned(random_ >> 33) % unsigned(__builtin_popcount(set)); skip; skip--)
+        set &= set - 1;
+    return unsigned(__builtin_ctz(set));
+}
+
+inline unsigned Executor::choose(uint32_t set)
 {
     switch (work_->order) {
     case Order::forward:
@@ -138,19 +148,15 @@ unsigned Executor::choose(uint32_t set)
     case Order::reverse:
         return 31 - unsigned(__builtin_clz(set));
     case Order::shuffled:
-        random_ = mix(random_);
-        for (unsigned skip = unsigned(random_ >> 33) % unsigned(__builtin_popcount(set)); skip;
-             skip--)
-            set &= set - 1;
-        break;
+        return choose_any(set);
     }
     return unsigned(__builtin_ctz(set));
 }
 
-/* Makes the thread that is to run now the current one; false when all blocks have ended. */
-bool Executor::next_thread()
+/* Makes a warp with a thread that can run the current one; false when all blocks have ended. */
+__attribute__((noinline)) bool Executor::next_warp()
 {
-    while (!warp_ || !warp_->ready) {
+    do {
         if (ready_warps_) {
             warp_index_ = choose(ready_warps_);
             warp_ = &warps_[warp_index_];
@@ -159,7 +165,15 @@ bool Executor::next_thread()
         } else if (!next_block()) {
             return false;
         }
-    }
+    } while (!warp_ || !warp_->ready);
+    return true;
+}
+
+/* Makes the thread that is to run now the current one; false when all blocks have ended. */
+inline bool Executor::next_thread()
+{
+    if ((!warp_ || !warp_->ready) && !next_warp())
+        return false;
     lane_ = choose(warp_->ready);
     warp_->ready &= ~(1u << lane_);
     if (!warp_->ready)
@@ -169,6 +183,7 @@ bool Executor::next_thread()
 
 void Executor::set_coordinates()
 {
+    lane_index = int(lane_);
     threadIdx = table_[warp_index_ * 32 + lane_];
 }
 

@@ -58,7 +58,8 @@ struct Warp {
     Place places[32];    /* where a lane waits */
 };
 
-class Executor
+/* Hidden, so that what is called from one place is part of it. */
+class __attribute__((visibility("hidden"))) Executor
 {
   public:
     Executor();
@@ -75,10 +76,6 @@ class Executor
     [[noreturn]] void trap(cudaError_t error);
     [[noreturn]] void misuse(const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-    int lane() const
-    {
-        return int(lane_);
-    }
     void *dynamic_shared()
     {
         return shared_;
@@ -89,13 +86,16 @@ class Executor
     bool next_block();
     void start_block(uint64_t index);
     bool next_thread();
+    bool next_warp();
     unsigned choose(uint32_t set);
+    unsigned choose_any(uint32_t set);
     void thread_returned();
     void park();
     void run_others();
     Fiber *take_fiber();
     void release_barrier();
     bool complete(unsigned warp, unsigned gathering);
+    void end_operation(unsigned warp, const Gathering &gathering);
     void set_coordinates();
     uint3 coordinates(unsigned thread) const;
     [[noreturn]] void deadlock();

@@ -107,12 +107,19 @@ int Executor::barrier(BarrierKind kind, bool predicate, Place place)
 bool Executor::complete(unsigned w, unsigned g)
 {
     Warp &warp = warps_[w];
-    const Gathering gathering = warp.gatherings[g];
-    const uint32_t arrived = gathering.arrived;
-    if (arrived != (gathering.mask & ~warp.exited))
+    if (warp.gatherings[g].arrived != (warp.gatherings[g].mask & ~warp.exited))
         return false;
+    const Gathering gathering = warp.gatherings[g];
     warp.gatherings[g] = warp.gatherings[--warp.n_gatherings];
+    end_operation(w, gathering);
+    return true;
+}
 
+/* Gives the lanes of the gathering what they get; they can run. */
+__attribute__((noinline)) void Executor::end_operation(unsigned w, const Gathering &gathering)
+{
+    Warp &warp = warps_[w];
+    const uint32_t arrived = gathering.arrived;
     uint64_t given[32];
     uint32_t ballot = 0;
     for (uint32_t rest = arrived; rest; rest &= rest - 1) {
@@ -159,7 +166,6 @@ bool Executor::complete(unsigned w, unsigned g)
     }
     warp.ready |= arrived;
     ready_warps_ |= 1u << w;
-    return true;
 }
 
 uint64_t Executor::warp_operation(WarpKind kind, unsigned mask, uint64_t value, int source,
@@ -251,11 +257,6 @@ int barrier(BarrierKind kind, bool predicate, Place place)
 uint64_t warp_operation(WarpKind kind, unsigned mask, uint64_t value, int source, Place place)
 {
     return running_executor("a warp operation").warp_operation(kind, mask, value, source, place);
-}
-
-int lane_id(void)
-{
-    return running_executor("a warp operation").lane();
 }
 
 void *dynamic_shared(void)

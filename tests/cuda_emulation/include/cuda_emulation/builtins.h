@@ -42,6 +42,8 @@ constexpr int warpSize = 32;
 namespace cuda_emulation
 {
 
+extern CUDA_EMULATION_TLS int lane_index; /* of the thread that runs, in its warp */
+
 /* Where in the source a thread waits: for messages, and to tell barriers apart. */
 struct Place {
     const char *file;
@@ -54,7 +56,6 @@ enum class WarpKind { sync, shuffle, ballot, any, all, match };
 int barrier(BarrierKind kind, bool predicate, Place place);
 /* `source`: for a shuffle, the lane to read. Returns what the operation gives this lane. */
 uint64_t warp_operation(WarpKind kind, unsigned mask, uint64_t value, int source, Place place);
-int lane_id(void);
 void *dynamic_shared(void);
 [[noreturn]] void trap(cudaError_t error);
 
@@ -136,13 +137,13 @@ template <typename T> inline unsigned __match_any_sync(unsigned mask, T value, C
  */
 inline unsigned __activemask(void)
 {
-    return 1u << cuda_emulation::lane_id();
+    return 1u << cuda_emulation::lane_index;
 }
 
 template <typename T>
 inline T __shfl_sync(unsigned mask, T value, int source, int width = warpSize, CUDA_EMULATION_PLACE)
 {
-    const int first = cuda_emulation::lane_id() & ~(width - 1);
+    const int first = cuda_emulation::lane_index & ~(width - 1);
     return cuda_emulation::shuffle(mask, value, first + (source & (width - 1)),
                                    CUDA_EMULATION_HERE);
 }
@@ -151,7 +152,7 @@ template <typename T>
 inline T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = warpSize,
                         CUDA_EMULATION_PLACE)
 {
-    const int lane = cuda_emulation::lane_id();
+    const int lane = cuda_emulation::lane_index;
     const int first = lane & ~(width - 1);
     const int source = lane - int(delta);
     return cuda_emulation::shuffle(mask, value, source < first ? lane : source,
@@ -162,7 +163,7 @@ template <typename T>
 inline T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = warpSize,
                           CUDA_EMULATION_PLACE)
 {
-    const int lane = cuda_emulation::lane_id();
+    const int lane = cuda_emulation::lane_index;
     const int last = lane | (width - 1);
     const int source = lane + int(delta);
     return cuda_emulation::shuffle(mask, value, source > last ? lane : source, CUDA_EMULATION_HERE);
@@ -172,7 +173,7 @@ template <typename T>
 inline T __shfl_xor_sync(unsigned mask, T value, int lane_mask, int width = warpSize,
                          CUDA_EMULATION_PLACE)
 {
-    const int lane = cuda_emulation::lane_id();
+    const int lane = cuda_emulation::lane_index;
     const int last = lane | (width - 1);
     const int source = lane ^ lane_mask;
     return cuda_emulation::shuffle(mask, value, source > last ? lane : source, CUDA_EMULATION_HERE);
