@@ -41,7 +41,7 @@ Executor &executor()
     return *own;
 }
 
-Executor &running_executor(const char *function)
+CUDA_EMULATION_UNWATCHED Executor &running_executor(const char *function)
 {
     if (!running) {
         fprintf(stderr, "cuda emulation: %s outside of a kernel\n", function);
@@ -132,7 +132,7 @@ void Executor::start_block(uint64_t index)
         poison(shared_, shared_bytes_);
 }
 
-__attribute__((noinline)) unsigned Executor::choose_any(uint32_t set)
+CUDA_EMULATION_UNWATCHED __attribute__((noinline)) unsigned Executor::choose_any(uint32_t set)
 {
     random_ = mix(random_);
     for (unsigned skip = unsigned(random_ >> 33) % unsigned(__builtin_popcount(set)); skip; skip--)
@@ -140,7 +140,7 @@ __attribute__((noinline)) unsigned Executor::choose_any(uint32_t set)
     return unsigned(__builtin_ctz(set));
 }
 
-inline unsigned Executor::choose(uint32_t set)
+CUDA_EMULATION_UNWATCHED inline unsigned Executor::choose(uint32_t set)
 {
     switch (work_->order) {
     case Order::forward:
@@ -170,7 +170,7 @@ __attribute__((noinline)) bool Executor::next_warp()
 }
 
 /* Makes the thread that is to run now the current one; false when all blocks have ended. */
-inline bool Executor::next_thread()
+CUDA_EMULATION_UNWATCHED inline bool Executor::next_thread()
 {
     if ((!warp_ || !warp_->ready) && !next_warp())
         return false;
@@ -181,7 +181,7 @@ inline bool Executor::next_thread()
     return true;
 }
 
-void Executor::set_coordinates()
+CUDA_EMULATION_UNWATCHED void Executor::set_coordinates()
 {
     lane_index = int(lane_);
     threadIdx = table_[warp_index_ * 32 + lane_];
@@ -230,14 +230,14 @@ void Executor::fiber_main()
 }
 
 /* The current thread will wait in its fibre. */
-void Executor::park()
+CUDA_EMULATION_UNWATCHED void Executor::park()
 {
     warp_->started |= 1u << lane_;
     warp_->fibers[lane_] = running_;
 }
 
 /* Another thread runs; returns when the one that was parked runs again. */
-void Executor::run_others()
+CUDA_EMULATION_UNWATCHED void Executor::run_others()
 {
     Fiber *own = running_;
     next_thread();

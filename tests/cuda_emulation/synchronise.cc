@@ -80,7 +80,7 @@ void Executor::release_barrier()
     warp_ = nullptr; /* the next one is chosen among all */
 }
 
-int Executor::barrier(BarrierKind kind, bool predicate, Place place)
+CUDA_EMULATION_UNWATCHED int Executor::barrier(BarrierKind kind, bool predicate, Place place)
 {
     if (barrier_arrived_ == 0) {
         barrier_kind_ = kind;
@@ -104,7 +104,7 @@ int Executor::barrier(BarrierKind kind, bool predicate, Place place)
 }
 
 /* Ends the gathering if all lanes that it names are there or have returned. */
-bool Executor::complete(unsigned w, unsigned g)
+CUDA_EMULATION_UNWATCHED bool Executor::complete(unsigned w, unsigned g)
 {
     Warp &warp = warps_[w];
     if (warp.gatherings[g].arrived != (warp.gatherings[g].mask & ~warp.exited))
@@ -116,7 +116,8 @@ bool Executor::complete(unsigned w, unsigned g)
 }
 
 /* Gives the lanes of the gathering what they get; they can run. */
-__attribute__((noinline)) void Executor::end_operation(unsigned w, const Gathering &gathering)
+CUDA_EMULATION_UNWATCHED __attribute__((noinline)) void
+Executor::end_operation(unsigned w, const Gathering &gathering)
 {
     Warp &warp = warps_[w];
     const uint32_t arrived = gathering.arrived;
@@ -168,8 +169,8 @@ __attribute__((noinline)) void Executor::end_operation(unsigned w, const Gatheri
     ready_warps_ |= 1u << w;
 }
 
-uint64_t Executor::warp_operation(WarpKind kind, unsigned mask, uint64_t value, int source,
-                                  Place place)
+CUDA_EMULATION_UNWATCHED uint64_t Executor::warp_operation(WarpKind kind, unsigned mask,
+                                                           uint64_t value, int source, Place place)
 {
     const unsigned lane = lane_;
     Warp &warp = *warp_;
@@ -249,12 +250,13 @@ void Executor::deadlock()
     abort();
 }
 
-int barrier(BarrierKind kind, bool predicate, Place place)
+CUDA_EMULATION_UNWATCHED int barrier(BarrierKind kind, bool predicate, Place place)
 {
     return running_executor("a barrier").barrier(kind, predicate, place);
 }
 
-uint64_t warp_operation(WarpKind kind, unsigned mask, uint64_t value, int source, Place place)
+CUDA_EMULATION_UNWATCHED uint64_t warp_operation(WarpKind kind, unsigned mask, uint64_t value,
+                                                 int source, Place place)
 {
     return running_executor("a warp operation").warp_operation(kind, mask, value, source, place);
 }
