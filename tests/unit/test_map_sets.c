@@ -273,7 +273,7 @@ START_TEST(test_the_batch_does_not_show)
         plenty.backend->close(session);
         size_t n_smaller = 0;
         enum rejectd_status status = REJECTD_OK;
-        for (size_t budget = 1 << 21; status == REJECTD_OK; budget = budget / 4 * 3) {
+        for (size_t budget = 1 << 25; status == REJECTD_OK; budget /= 2) {
             struct rejectd_devices *small;
             const struct tested_backend tested = cuda_backend_within(budget, &small);
             uint8_t again[SETS];

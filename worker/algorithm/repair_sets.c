@@ -112,10 +112,10 @@ struct set_scratch {
     double *weights;   /* [n][n] at most: [n_to][n_from] */
 };
 
-/* Sets that each thread of the host would have to solve before a device is asked: it solves many in
- * the time of one, a few no sooner than the host. A guess, until a card has been measured
- * (tests/bench/bench_maps.c). */
-enum { HOST_ROUNDS = 8 };
+/* With fewer sets than this a device is not asked: it solves hundreds in the time of one, which is
+ * that of 1 to 3 sets on each of 16 threads (102 to 306 sensors on an H200, measured by
+ * tests/bench/bench_maps.c). The number of threads has no say, so that it does not show. */
+enum { DEVICE_SETS = 16 };
 
 /* Projectors with more vectors than this, of which there are none, are the host's. */
 enum { DEVICE_VECTORS = 256 };
@@ -192,8 +192,7 @@ static enum rejectd_status solve_on_device(const struct interpolation *interpola
     /* Sets are in the order of their sizes. */
     while (first < n_sets && is_known(interpolation, &uses->items[first_uses[first]]))
         first++;
-    if (backend->map_sets == NULL ||
-        n_sets - first < HOST_ROUNDS * (size_t)interpolation->n_threads ||
+    if (backend->map_sets == NULL || n_sets - first < DEVICE_SETS ||
         field_map_vectors(interpolation->field) > DEVICE_VECTORS)
         return REJECTD_OK;
     enum rejectd_status status = REJECTD_OK;

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "worker/cuda/map_sets.h"
+#include "worker/cuda/predictions.h"
 #include "worker/cuda/residents.h"
 
 /* Of the free memory, what a budget of 0 leaves to the driver, to cuBLAS and to cuSOLVER. */
@@ -85,31 +86,15 @@ static enum rejectd_status keep_pool(struct backend_device *device, struct rejec
     return REJECTD_OK;
 }
 
-/* What the first product, the first eigenvectors and the first large allocation of a process cost,
- * paid now. */
+/* What the first products and the first eigenvectors of a process cost, paid now. A budget of which
+ * nothing could come is refused. */
 static enum rejectd_status warm_up(struct backend_device *device, struct rejectd_error *error)
 {
-    const double one = 1.0, zero = 0.0;
-    const float onef = 1.0f, zerof = 0.0f;
-    device_array<double> a;
-    TRY(a.reserve(device, 64 * 64 * 4, error));
-    CUDA_TRY(cudaMemsetAsync(a.get(), 0, a.bytes(), device->compute));
-    double *x = a.get(), *y = x + 64 * 64, *z = y + 64 * 64;
-    TRY(device_check_blas(device,
-                          cublasDgemm(device->blas, CUBLAS_OP_N, CUBLAS_OP_N, 64, 64, 64, &one, x,
-                                      64, y, 64, &zero, z, 64),
-                          "dgemm", error));
-    TRY(device_check_blas(device,
-                          cublasSgemm(device->blas, CUBLAS_OP_N, CUBLAS_OP_N, 64, 64, 64, &onef,
-                                      (float *)x, 64, (float *)y, 64, &zerof, (float *)z, 64),
-                          "sgemm", error));
-    TRY(device_check_blas(device,
-                          cublasGemmEx(device->blas, CUBLAS_OP_N, CUBLAS_OP_N, 64, 64, 64, &onef, x,
-                                       CUDA_R_16F, 64, y, CUDA_R_16F, 64, &zerof, z, CUDA_R_16F, 64,
-                                       CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
-                          "gemm of halves", error));
-    TRY(device_wait(device, error));
-    a.clear();
+    enum { LEAST_BYTES = 128 << 10 };
+    device_array<unsigned char> least;
+    TRY(least.reserve(device, LEAST_BYTES, error));
+    least.clear();
+    TRY(predictions_warm_up(device, error));
     return map_sets_warm_up(device, error);
 }
 

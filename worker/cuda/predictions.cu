@@ -102,6 +102,37 @@ static enum rejectd_status multiply(struct backend_device *device, const struct 
     return REJECTD_OK;
 }
 
+template <typename Sample>
+static enum rejectd_status multiply_zeros(struct backend_device *device,
+                                          struct rejectd_error *error)
+{
+    enum { EPOCHS = 2, EPOCH = PANEL_PICKS * PANEL_TIMES, SQUARE = PANEL_PICKS * PANEL_PICKS };
+    device_array<Sample> x, out, weights;
+    device_array<float> sums;
+    TRY(x.reserve(device, EPOCHS * EPOCH, error));
+    TRY(out.reserve(device, EPOCHS * EPOCH, error));
+    TRY(sums.reserve(device, EPOCHS * EPOCH, error));
+    TRY(weights.reserve(device, 2 * SQUARE, error));
+    CUDA_TRY(cudaMemsetAsync(x.get(), 0, x.bytes(), device->compute));
+    CUDA_TRY(cudaMemsetAsync(weights.get(), 0, weights.bytes(), device->compute));
+    const struct batch batch = {PANEL_TIMES, PANEL_PICKS, PANEL_PICKS, PANEL_TIMES, EPOCH,
+                                EPOCH,       SQUARE,      EPOCHS,      sums.get()};
+    TRY(multiply(device, batch, x.get(), weights.get(), out.get(), error));
+    return device_wait(device, error);
+}
+
+enum rejectd_status predictions_warm_up(struct backend_device *device, struct rejectd_error *error)
+{
+    enum rejectd_status status = multiply_zeros<double>(device, error);
+    if (status == REJECTD_OK)
+        status = multiply_zeros<float>(device, error);
+    if (status == REJECTD_OK)
+        status = multiply_zeros<__half>(device, error);
+    if (status == REJECTD_OK && device->multiplies_bfloat16)
+        status = multiply_zeros<__nv_bfloat16>(device, error);
+    return status == REJECTD_DEVICE_MEMORY ? REJECTD_OK : status; /* the budget is for less */
+}
+
 template <typename Sample> std::vector<Sample> weights_in_parts(const double *weights, size_t n)
 {
     std::vector<Sample> parts(weight_parts<Sample>::n * n);

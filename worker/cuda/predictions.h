@@ -29,6 +29,9 @@ enum rejectd_status predictions_columns(struct backend_session *session, size_t 
                                         size_t n_times, const Sample *weights, Sample *out,
                                         struct rejectd_error *error);
 
+/* Multiplies zeros of every type that samples may be kept as, in the shape of a large dataset. */
+enum rejectd_status predictions_warm_up(struct backend_device *device, struct rejectd_error *error);
+
 /* Makes those of the last predict() that were left for later. */
 enum rejectd_status predictions_materialise(struct backend_session *session,
                                             struct rejectd_error *error);
