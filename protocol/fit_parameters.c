@@ -142,7 +142,8 @@ static enum rejectd_status read_parameters(const struct json_object *root,
     enum rejectd_status status;
     if ((status = JSON_CHECK_FIELDS(root, "n_interpolate", "consensus", "cv", "thresh_method",
                                     "random_state", "picks", "thresholds", "precision",
-                                    "meg_legendre")) != 0 ||
+                                    "meg_legendre", "cleaned")) != 0 ||
+        (status = parameters_read_cleaned(root, &out->without_cleaned)) != 0 ||
         (status = read_n_interpolate(root, out)) != 0 ||
         (status = read_consensus(root, out)) != 0 ||
         (status = read_plain_fields(root, &out->parameters)) != 0 ||

@@ -58,6 +58,7 @@ struct fit_parameters {
     double *consensus;
     size_t *picks;
     double *thresholds;
+    bool without_cleaned; /* no cleaned epochs are wanted */
 };
 
 enum rejectd_status fit_parameters_from_json(const char *text, size_t length,
@@ -82,6 +83,7 @@ struct job_parameters {
     struct rejectd_reject_log log; /* of an interpolation; of an apply, if it is given one: labels
                                       is NULL when there is none */
     struct rejectd_clean_parameters clean; /* of an interpolation */
+    bool without_cleaned;                  /* of an apply and RANSAC, as of a fit */
     uint32_t random_state;                 /* as the result states it */
 };
 

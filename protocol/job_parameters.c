@@ -86,7 +86,9 @@ static enum rejectd_status read_ransac(const struct reading *reading)
     *out = (struct rejectd_ransac_parameters)REJECTD_RANSAC_DEFAULTS;
     int64_t random_state = out->random_state;
     if ((status = JSON_CHECK_FIELDS(root, "n_resample", "min_channels", "min_corr", "unbroken_time",
-                                    "random_state", "picks", "precision", "meg_legendre")) == 0 &&
+                                    "random_state", "picks", "precision", "meg_legendre",
+                                    "cleaned")) == 0 &&
+        (status = parameters_read_cleaned(root, &reading->out->without_cleaned)) == 0 &&
         (status = json_read_size(root, "n_resample", 1, REJECTD_MAX_RESAMPLE, &out->n_resample)) ==
             0 &&
         (status = json_read_number(root, "min_channels", 0, 1, &out->min_channels)) == 0 &&
@@ -222,8 +224,10 @@ static enum rejectd_status read_apply(const struct reading *reading)
 {
     struct json_object object;
     json_t *value, *rows;
-    enum rejectd_status status = JSON_CHECK_FIELDS(reading->root, "reject_log");
-    if (status != REJECTD_OK || (value = json_field(reading->root, "reject_log")) == NULL)
+    enum rejectd_status status = JSON_CHECK_FIELDS(reading->root, "reject_log", "cleaned");
+    if (status != REJECTD_OK ||
+        (status = parameters_read_cleaned(reading->root, &reading->out->without_cleaned)) != 0 ||
+        (value = json_field(reading->root, "reject_log")) == NULL)
         return status;
     const size_t n = reading->epochs->n_epochs;
     if ((status = json_object_open(value, "parameters.reject_log", &object,
@@ -402,6 +406,7 @@ enum rejectd_status job_parameters_from_json(enum job_type type, const char *tex
         enum rejectd_status read = fit_parameters_from_json(
             text, length, epochs->channels, epochs->n_channels, &parameters->fit, error);
         parameters->random_state = parameters->fit.parameters.random_state;
+        parameters->without_cleaned = parameters->fit.without_cleaned;
         return read;
     }
     struct channel_index index = {0};

@@ -45,6 +45,14 @@ enum rejectd_status parameters_read_legendre(const struct json_object *root,
     return status;
 }
 
+enum rejectd_status parameters_read_cleaned(const struct json_object *root, bool *without)
+{
+    bool cleaned = true;
+    const enum rejectd_status status = json_read_bool(root, "cleaned", &cleaned);
+    *without = !cleaned;
+    return status;
+}
+
 static enum rejectd_status check_picks(const struct json_object *root, const json_t *array,
                                        const struct channel_index *index, bool *by_name)
 {

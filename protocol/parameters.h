@@ -20,6 +20,9 @@ enum rejectd_status parameters_read_precision(const struct json_object *root,
 enum rejectd_status parameters_read_legendre(const struct json_object *root,
                                              enum rejectd_meg_legendre *legendre);
 
+/* "cleaned": whether cleaned epochs are made, by default. *without: that they are not. */
+enum rejectd_status parameters_read_cleaned(const struct json_object *root, bool *without);
+
 /*
  * "picks": channel names, which may be marked bad, or channel types, which leave bad ones out.
  * picked [n_channels] tells which channels are picked, by default all data channels not bad. *picks

@@ -91,7 +91,7 @@ static enum rejectd_status read_fit(struct needs_shape *shape, struct rejectd_er
     shape->augments = shape->searches;
     shape->method = fit->thresh_method;
     shape->validates = true;
-    shape->cleans = true;
+    shape->cleans = !shape->task->without_cleaned;
     shape->n_consensus = fit->consensus != NULL ? fit->n_consensus : DEFAULT_CONSENSUS;
     shape->n_folds = fit->cv != 0 ? fit->cv : DEFAULT_FOLDS;
     shape->values = fit->n_interpolate != NULL ? fit->n_interpolate : default_values;
@@ -105,7 +105,7 @@ static enum rejectd_status read_apply(struct needs_shape *shape, struct rejectd_
 {
     const struct rejectd_model *model = shape->task->model;
     (void)error;
-    shape->cleans = true;
+    shape->cleans = !shape->task->without_cleaned;
     for (size_t i = 0; i < model->n_types; i++)
         shape->most_cleaned = fmax(shape->most_cleaned, (double)model->types[i].n_interpolate);
     if (shape->task->log != NULL)
@@ -137,7 +137,7 @@ static enum rejectd_status read_ransac(struct needs_shape *shape, struct rejectd
     free(picks);
     shape->n_resample = ransac->n_resample;
     shape->n_samples = (size_t)ceil(ransac->min_channels * (double)n_picks);
-    shape->cleans = true;
+    shape->cleans = !shape->task->without_cleaned;
     shape->most_cleaned = (double)n_picks;
     return REJECTD_OK;
 }

@@ -44,11 +44,21 @@ static size_t count_kept(const struct rejectd_reject_log *log)
     return n_kept;
 }
 
-/* The last step of a task: from `base` to the end. */
+/* The share of a step that cleaning follows, if it does. */
+static double share_before(const struct task *task, double share)
+{
+    return task->without_cleaned ? 1.0 : share;
+}
+
+/* The last step of a task that cleans: from `base` to the end. */
 static enum rejectd_status write_cleaned(struct run *run, const struct rejectd_reject_log *log,
                                          const struct rejectd_clean_parameters *parameters,
                                          double base, struct rejectd_error *error)
 {
+    run->result->log = log;
+    if (run->task->without_cleaned) {
+        return REJECTD_OK;
+    }
     struct rejectd_sink sink = {0};
     enum rejectd_status status =
         run->cleaned->open(run->cleaned->context, count_kept(log), &sink, error);
@@ -56,7 +66,6 @@ static enum rejectd_status write_cleaned(struct run *run, const struct rejectd_r
         return status;
     }
     const struct rejectd_compute_options options = step_options(run, base, 1.0 - base);
-    run->result->log = log;
     return rejectd_clean(&run->task->epochs, log, parameters, &options, &sink, error);
 }
 
@@ -64,7 +73,8 @@ static enum rejectd_status run_fit(struct run *run, struct rejectd_error *error)
 {
     const struct task *task = run->task;
     struct task_result *result = run->result;
-    const struct rejectd_compute_options options = step_options(run, 0.0, fit_share);
+    const struct rejectd_compute_options options =
+        step_options(run, 0.0, share_before(task, fit_share));
     enum rejectd_status status =
         rejectd_fit(&task->epochs, &task->fit, &options, &result->fit, error);
     if (status == REJECTD_OK) {
@@ -85,7 +95,8 @@ static enum rejectd_status run_apply(struct run *run, struct rejectd_error *erro
     enum rejectd_status status = REJECTD_OK;
     result->model = task->model;
     if (task->log == NULL) {
-        const struct rejectd_compute_options options = step_options(run, 0.0, apply_share);
+        const struct rejectd_compute_options options =
+            step_options(run, 0.0, share_before(task, apply_share));
         status = rejectd_apply(&task->epochs, task->model, &options, &result->own_log, error);
     }
     if (status == REJECTD_OK) {
@@ -134,7 +145,8 @@ static enum rejectd_status run_ransac(struct run *run, struct rejectd_error *err
 {
     const struct task *task = run->task;
     struct task_result *result = run->result;
-    const struct rejectd_compute_options options = step_options(run, 0.0, ransac_share);
+    const struct rejectd_compute_options options =
+        step_options(run, 0.0, share_before(task, ransac_share));
     enum rejectd_status status =
         rejectd_ransac(&task->epochs, &task->ransac, &options, &result->ransac, error);
     if (status != REJECTD_OK || memchr(result->ransac->bad, 0, result->ransac->n_picks) == NULL) {

@@ -30,6 +30,7 @@ struct task {
     struct rejectd_clean_parameters clean; /* of an interpolation */
     const struct rejectd_model *model;     /* of an apply */
     const struct rejectd_reject_log *log;  /* of an interpolation; of an apply, or NULL */
+    bool without_cleaned; /* of a fit, an apply and RANSAC: no epochs are cleaned */
 };
 
 /* Everything a task can leave behind; what its type does not make is NULL. */

@@ -58,6 +58,7 @@ static int run_ransac(struct ctl *ctl, int argc, char **argv)
         {"--picks", "picks", JOB_TEXTS},
         {"--precision", "precision", JOB_TEXT},
         {"--meg-legendre", "meg_legendre", JOB_TEXT},
+        {"--cleaned", "cleaned", JOB_BOOL},
     };
     static const struct job_command job = {
         &ctl_ransac, "ransac", JOB_OPTIONS(options), NULL, tables_ransac,
@@ -74,7 +75,7 @@ const struct ctl_command ctl_ransac = {
             "  --min-corr R            correlations below it are poor (0.75)\n"
             "  --unbroken-time SHARE   of poor epochs, above which a channel is bad (0.4)\n"
             "  --random-state N        seed (435656)\n" PICKS_HELP PRECISION_HELP LEGENDRE_HELP
-                JOB_COMMON_HELP "\nexamples:\n"
+                CLEANED_HELP JOB_COMMON_HELP "\nexamples:\n"
             "  rejectctl ransac sub-01-epo.fif --picks eeg\n"
             "  rejectctl download jb_abc correlations.npy sub-01-correlations.npy\n",
     .run = run_ransac,

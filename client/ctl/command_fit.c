@@ -4,6 +4,8 @@
 #include "client/ctl/job_run.h"
 #include "client/ctl/summary.h"
 
+#define TRUTH_HELP "  --truth FILE            planted artefacts (from simulate) to look for\n"
+
 static const struct job_option fit_options[] = {
     {"--consensus", "consensus", JOB_NUMBERS},
     {"--n-interpolate", "n_interpolate", JOB_NUMBERS},
@@ -14,12 +16,14 @@ static const struct job_option fit_options[] = {
     {"--precision", "precision", JOB_TEXT},
     {"--meg-legendre", "meg_legendre", JOB_TEXT},
     {"--thresholds", "thresholds", JOB_JSON_FILE},
+    {"--cleaned", "cleaned", JOB_BOOL},
     {"--truth", NULL, JOB_TRUTH},
 };
 
 static const struct job_option apply_options[] = {
     {"--model", NULL, JOB_MODEL},
     {"--reject-log", NULL, JOB_REJECT_LOG},
+    {"--cleaned", "cleaned", JOB_BOOL},
     {"--truth", NULL, JOB_TRUTH},
 };
 
@@ -55,24 +59,22 @@ static int run_apply(struct ctl *ctl, int argc, char **argv)
 const struct ctl_command ctl_fit = {
     .name = "fit",
     .summary = "fit autoreject to a dataset",
-    .help =
-        "usage: rejectctl fit DATASET|SOURCE [OPTION]...\n\n"
-        "DATASET is an id (ds_...); a SOURCE is uploaded first, as by rejectctl upload.\n"
-        "Parameters that are left out are autoreject's.\n\n"
-        "  --consensus LIST        shares of bad sensors, as 0.1,0.2,0.5\n"
-        "  --n-interpolate LIST    sensors to repair per epoch, as 1,4,32\n"
-        "  --cv N                  folds (10)\n"
-        "  --thresh-method NAME    bayesian_optimization, random_search or exact\n"
-        "  --random-state N        seed (42)\n"
-        "  --picks LIST            channel names or types, as eeg or Fp1,Fz,Cz\n"
-        "  --precision TYPE        float64, float32, or mixed: float16, bfloat16\n"
-        "  --thresholds FILE       JSON object of thresholds by channel: no search\n"
-        "  --meg-legendre NAME     exact or table: MEG field maps as newer or older MNE-Python\n"
-        "  --truth FILE            planted artefacts (from simulate) to look for\n" JOB_COMMON_HELP
-        "\nexamples:\n"
-        "  rejectctl fit sub-01-epo.fif\n"
-        "  rejectctl fit demo --truth demo/truth.json\n"
-        "  rejectctl fit ds_abc --cv 5 --consensus 0.2,0.4,0.6 --json > result.json\n",
+    .help = "usage: rejectctl fit DATASET|SOURCE [OPTION]...\n\n"
+            "DATASET is an id (ds_...); a SOURCE is uploaded first, as by rejectctl upload.\n"
+            "Parameters that are left out are autoreject's.\n\n"
+            "  --consensus LIST        shares of bad sensors, as 0.1,0.2,0.5\n"
+            "  --n-interpolate LIST    sensors to repair per epoch, as 1,4,32\n"
+            "  --cv N                  folds (10)\n"
+            "  --thresh-method NAME    bayesian_optimization, random_search or exact\n"
+            "  --random-state N        seed (42)\n"
+            "  --picks LIST            channel names or types, as eeg or Fp1,Fz,Cz\n"
+            "  --precision TYPE        float64, float32, or mixed: float16, bfloat16\n"
+            "  --thresholds FILE       JSON object of thresholds by channel: no search\n"
+            "  --meg-legendre NAME     exact or table: MEG field maps as newer or older "
+            "MNE-Python\n" CLEANED_HELP TRUTH_HELP JOB_COMMON_HELP "\nexamples:\n"
+            "  rejectctl fit sub-01-epo.fif\n"
+            "  rejectctl fit demo --truth demo/truth.json\n"
+            "  rejectctl fit ds_abc --cv 5 --consensus 0.2,0.4,0.6 --json > result.json\n",
     .run = run_fit,
 };
 
@@ -83,9 +85,8 @@ const struct ctl_command ctl_apply = {
         "usage: rejectctl apply DATASET|SOURCE --model md_... [OPTION]...\n\n"
         "  --model ID              the model, as named by a fit's result\n"
         "  --reject-log FILE       a .npz as autoreject's RejectLog.save() writes it: take its\n"
-        "                          labels and bad epochs, which a person may have edited\n"
-        "  --truth FILE            planted artefacts (from simulate) to look for\n" JOB_COMMON_HELP
-        "\nexamples:\n"
+        "                          labels and bad epochs, which a person may have "
+        "edited\n" CLEANED_HELP TRUTH_HELP JOB_COMMON_HELP "\nexamples:\n"
         "  rejectctl apply session2-epo.fif --model md_abc\n"
         "  rejectctl apply ds_abc --model md_abc --reject-log edited.npz\n",
     .run = run_apply,

@@ -74,6 +74,9 @@ int job_run(const struct job_command *job, struct ctl *ctl, int argc, char **arg
 
 #define JOB_OPTIONS(table) (table), sizeof(table) / sizeof(table)[0]
 
+/* Lines of --help about what jobs that clean epochs have. */
+#define CLEANED_HELP "  --cleaned BOOL          false: make no cleaned epochs (true)\n"
+
 /* Lines of --help about the options that every job has. */
 #define JOB_COMMON_HELP                                                                            \
     "  --metadata FILE         JSON for a .npy SOURCE\n"                                           \

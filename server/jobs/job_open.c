@@ -93,6 +93,7 @@ static void fill_task(enum job_type type, struct job_inputs *inputs)
         .clean = parameters->clean,
         .model = inputs->model,
         .log = parameters->log.labels != NULL ? &parameters->log : NULL,
+        .without_cleaned = parameters->without_cleaned,
     };
     inputs->task.epochs.content = inputs->dataset_sha256;
     struct rejectd_global_thresholds_parameters *global = &inputs->task.global_thresholds;

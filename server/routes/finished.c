@@ -42,8 +42,9 @@ enum rejectd_status finished_open(struct store *store, const char *job, enum art
 {
     enum rejectd_status status = store->functions->job_result(store, job, &finished->result, error);
     if (status == REJECTD_OK && finished->result.artifacts[needed][0] == '\0') {
-        status = REJECTD_FAIL(error, REJECTD_NOT_FOUND, "",
-                              "job %.40s is of a type that makes no %s", job, file);
+        status =
+            REJECTD_FAIL(error, REJECTD_NOT_FOUND, "",
+                         "job %.40s is of a type that makes no %s, or was told not to", job, file);
     }
     if (status == REJECTD_OK) {
         status = store->functions->job_get(store, job, &finished->job, error);

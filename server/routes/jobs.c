@@ -307,9 +307,9 @@ static void send_array(struct request *request, enum artifact artifact, struct r
     enum rejectd_status status = store->functions->job_result(store, request->id, &result, &error);
     const char *sha256 = result.artifacts[artifact];
     if (status == REJECTD_OK && sha256[0] == '\0') {
-        status =
-            REJECTD_FAIL(&error, REJECTD_NOT_FOUND, "", "job %.40s is of a type that makes no %s",
-                         request->id, artifact_name(artifact));
+        status = REJECTD_FAIL(&error, REJECTD_NOT_FOUND, "",
+                              "job %.40s is of a type that makes no %s, or was told not to",
+                              request->id, artifact_name(artifact));
     }
     if (status == REJECTD_OK) {
         status = blobs_verify(request->service->blobs, sha256, &error);

@@ -32,6 +32,8 @@ def refused(api, dataset, parameters, status, field, words, names=("invalid-valu
 
 PARAMETERS = {
     "unknown field": ({"colour": 1}, "parameters.colour", "accepted"),
+    "cleaned text": ({"cleaned": "no"}, "parameters.cleaned", "true"),
+    "cleaned a number": ({"cleaned": 0}, "parameters.cleaned", "true"),
     "cv text": ({"cv": "5"}, "parameters.cv", "integer"),
     "cv one": ({"cv": 1}, "parameters.cv", "2"),
     "cv larger than the epochs": ({"cv": 13}, "parameters.cv", "12"),

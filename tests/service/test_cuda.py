@@ -48,6 +48,15 @@ JOBS = {
 }
 
 
+def test_without_cleaned_epochs(emulated):
+    api = ready(emulated())
+    dataset = api.upload(description(**SHAPE), noise(**SHAPE))
+    (_, cpu), (job, cuda) = (run(api, dataset, d, cv=4, cleaned=False) for d in ("cpu", "cuda:0"))
+    assert cuda["labels"] == cpu["labels"] and cuda["timings"]["running"] > 0
+    assert api.get(f"{job['result']}/labels.npy").status == 200
+    assert api.get(f"{job['result']}/cleaned.npy").status == 404
+
+
 def test_the_same_results_as_on_the_processor(emulated):
     api = ready(emulated(n=2))
     dataset = api.upload(description(**SHAPE), noise(**SHAPE))

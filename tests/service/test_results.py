@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from api import npy_bytes
+from api import check_problem, npy_bytes
 from samples import Case, description, eeg_cases, noise
 
 CASES = eeg_cases()
@@ -210,6 +210,55 @@ class TestApply:
         other = api.upload(description(), noise(seed=9))
         _, result = api.run({"type": "apply", "dataset": other["id"], "model": fit["model"]})
         assert result["thresholds"] == fit["thresholds"]
+
+
+class TestWithoutCleanedEpochs:
+    """Whoever tries parameters doesn't wait for epochs to be written."""
+
+    def test_the_same_result_and_no_file(self, api):
+        dataset = api.upload(description(24), noise(24))
+        (with_job, with_them), (job, without) = (api.fit(dataset, cv=3, cleaned=c) for c in (None, False))
+        for key in ("thresholds", "loss", "labels", "bad_epochs", "consensus", "n_interpolate"):
+            assert without[key] == with_them[key]
+        for name in ("cleaned.npy", "cleaned-epo.fif", "cleaned.set"):
+            response = api.get(f"{job['result']}/{name}")
+            check_problem(response, 404, "not-found", None, (name, "told not to"))
+        assert api.get(f"{job['result']}/labels.npy").body == api.get(f"{with_job['result']}/labels.npy").body
+
+    def test_an_apply_makes_them(self, api):
+        dataset = api.upload(description(24), noise(24, seed=3))
+        fitted, _ = api.fit(dataset, cv=3)
+        _, tried = api.fit(dataset, cv=3, cleaned=False)
+        request = {"type": "apply", "dataset": dataset["id"], "model": tried["model"]}
+        applied, _ = api.run(request)
+        want = api.get(f"{fitted['result']}/cleaned.npy").body
+        assert api.get(f"{applied['result']}/cleaned.npy").body == want
+        bare, result = api.run(request | {"parameters": {"cleaned": False}})
+        assert result["labels"] == tried["labels"]
+        assert api.get(f"{bare['result']}/cleaned.npy").status == 404
+
+    def test_ransac(self, api):
+        dataset = api.upload(description(24), noise(24, seed=4))
+        (_, with_them), (job, without) = (
+            api.run({"type": "ransac", "dataset": dataset["id"], "parameters": {"cleaned": c}})
+            for c in (True, False)
+        )
+        assert without["bad_channels"] == with_them["bad_channels"]
+        assert api.get(f"{job['result']}/cleaned.npy").status == 404
+        assert api.get(f"{job['result']}/correlations.npy").status == 200
+
+    def test_others_have_none_to_leave_out(self, api):
+        dataset = api.upload(description(), noise())
+        for kind in ("thresholds", "global_thresholds", "validation_curve", "interpolate"):
+            response = api.post("/v1/jobs", {"type": kind, "dataset": dataset["id"],
+                                             "parameters": {"cleaned": False}})  # fmt: skip
+            check_problem(response, 422, "invalid-value", "parameters.cleaned", ("unknown field",))
+
+    def test_it_is_estimated_without(self, api):
+        shape = {"n_epochs": 400, "n_channels": 64, "n_times": 500}
+        by_choice = [api.post("/v1/estimate", {"type": "fit", "shape": shape, "parameters": {"cleaned": c}})
+                     .json()["devices"][0]["seconds"] for c in (True, False)]  # fmt: skip
+        assert by_choice[1] < by_choice[0]
 
 
 class TestDeterminism:

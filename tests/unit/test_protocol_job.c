@@ -99,6 +99,7 @@ static const struct invalid_case invalid_parameters[] = {
     {"{\"cv\":}", REJECTD_INVALID_JSON, "", "line 1"},
     {"{\"epochs\":3}", REJECTD_INVALID_VALUE, "parameters.epochs", "\"n_interpolate\""},
     {"{\"meg_legendre\":\"lut\"}", REJECTD_INVALID_VALUE, "parameters.meg_legendre", "exact"},
+    {"{\"cleaned\":\"no\"}", REJECTD_INVALID_VALUE, "parameters.cleaned", "true or false"},
     {"{\"cv\":1}", REJECTD_INVALID_VALUE, "parameters.cv", "2 to 1000"},
     {"{\"cv\":1001}", REJECTD_INVALID_VALUE, "parameters.cv", "2 to 1000"},
     {"{\"cv\":2.5}", REJECTD_INVALID_VALUE, "parameters.cv", "integer"},

@@ -65,6 +65,23 @@ START_TEST(test_fit)
 }
 END_TEST
 
+START_TEST(test_cleaned)
+{
+    static const enum job_type types[] = {JOB_FIT, JOB_APPLY, JOB_RANSAC};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        static const char *const with[] = {"{}", "{\"cleaned\":true}", "{\"cleaned\":null}"};
+        for (size_t j = 0; j < sizeof with / sizeof *with; j++) {
+            struct job_parameters p = read(types[i], with[j]);
+            ck_assert(!p.without_cleaned);
+            job_parameters_clear(&p);
+        }
+        struct job_parameters p = read(types[i], "{\"cleaned\":false}");
+        ck_assert(p.without_cleaned);
+        job_parameters_clear(&p);
+    }
+}
+END_TEST
+
 START_TEST(test_apply)
 {
     struct job_parameters p = read(JOB_APPLY, "{}");
@@ -217,6 +234,7 @@ int main(void)
     TCase *tests = tcase_create("job_parameters");
     tcase_add_test(tests, test_thresholds);
     tcase_add_test(tests, test_fit);
+    tcase_add_test(tests, test_cleaned);
     tcase_add_test(tests, test_apply);
     tcase_add_test(tests, test_interpolate);
     tcase_add_test(tests, test_interpolate_each);
