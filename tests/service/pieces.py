@@ -36,6 +36,14 @@ class Pieces:
     def offset(self):
         return self.look()[0]
 
+    def is_free(self):
+        """No upload to the dataset is going on: one with a wrong total gets as far as that."""
+        return b"another upload" not in self.send(0, 1, 2).body
+
+    def is_kept(self, offset):
+        """So much is kept, and the upload has ended: a slow one is recorded every second, too."""
+        return self.offset() == offset and self.is_free()
+
     def break_off(self, first, count, end=None, reset=False, **headers):
         """Promises all up to `end`, sends `count` bytes, and hangs up."""
         end = len(self.body) if end is None else end

@@ -8,6 +8,7 @@ import time
 
 import pytest
 from daemon import PATIENCE, Daemon, eventually
+from pieces import Pieces
 from samples import description, noise
 from wire import BINARY, JSON, connected, drip, head, problem_of, receive_all, receive_one, statuses
 
@@ -62,6 +63,8 @@ class TestSlow:
             assert drip(connection, data, 0.02, 30 * PATIENCE) is not None
         assert daemon.api.get(f"/v1/datasets/{dataset['id']}").json()["state"] == "awaiting_samples"
 
+        # The line is cut before the upload has ended.
+        eventually(Pieces(daemon.api, dataset, data).is_free, 10, "the upload has ended")
         # At three times the least rate it takes longer than any window, and is let through.
         with connected(daemon.port) as connection:
             connection.sendall(head("PUT", path, BINARY, f"Content-Length: {len(data)}"))

@@ -185,19 +185,19 @@ class TestBrokenLines:
             before = upload.offset()
             upload.break_off(before, count, reset=reset)
             # After a reset the kernel may throw away what was not read yet.
-            eventually(lambda: is_kept(upload, before + count) or (reset and is_free(upload)), 10, "it is kept")
+            eventually(lambda: upload.is_kept(before + count) or (reset and upload.is_free()), 10, "it is kept")
         check_ready(upload, upload.send(upload.offset(), n))
 
     def test_nothing_came(self, daemon, upload):
         upload.break_off(0, 0)
         # It may not even have begun when it is looked at for the first time.
-        eventually(lambda: is_free(upload) and not partial_files(daemon), 10, "the upload has ended")
+        eventually(lambda: upload.is_free() and not partial_files(daemon), 10, "the upload has ended")
         assert upload.look() == (0, None, False)
 
     def test_checked_piece_is_kept_whole_or_not(self, upload):
         upload.send(0, 50)
         upload.break_off(50, 100, **{"Content-Digest": digest_of(upload.body[50:])})
-        eventually(lambda: is_free(upload), 10, "the upload has ended")
+        eventually(upload.is_free, 10, "the upload has ended")
         assert upload.offset() == 50
         check_ready(upload, upload.send(50, len(upload.body)))
 
@@ -210,21 +210,11 @@ class TestBrokenLines:
             before = upload.offset()
             count = rng.randrange(1, 4_000_000)
             upload.break_off(before, count)
-            eventually(lambda: is_kept(upload, before + count), 20, "all of it is kept")
+            eventually(lambda: upload.is_kept(before + count), 20, "all of it is kept")
         response = upload.send(upload.offset(), len(upload.body))
         assert response.status == 200, response
         assert upload.ready() == hashlib.sha256(upload.body).hexdigest()
         api.delete(f"/v1/datasets/{dataset['id']}")
-
-
-def is_kept(upload, offset):
-    """So much is kept, and the upload has ended: a slow one is recorded every second, too."""
-    return upload.offset() == offset and is_free(upload)
-
-
-def is_free(upload):
-    """No upload to the dataset is going on: one with a wrong total gets as far as that."""
-    return b"another upload" not in upload.send(0, 1, 2).body
 
 
 class TestRestarts:
@@ -399,7 +389,7 @@ class held:
 
     def goes_on(self):
         """Asking is an upload, too, which may have been in the way of the one that is to stay."""
-        if not is_free(self.upload):
+        if not self.upload.is_free():
             return True
         if select.select([self.connection.sock], [], [], 0)[0]:
             self.connection.close()
@@ -424,7 +414,7 @@ class TestAtOnce:
             check_problem(upload.send(0, 1000), 409, "conflict", None, "another upload")
             check_problem(api.put(upload.path, upload.body), 409, "conflict", None, "another upload")
             assert time.monotonic() - begun < 5 * PATIENCE
-        eventually(lambda: is_free(upload), 10, "the upload has ended")
+        eventually(upload.is_free, 10, "the upload has ended")
         assert upload.offset() == (3000 if pieces else 0)
         assert upload.send(upload.offset(), len(upload.body)).status == 200
 
