@@ -25,16 +25,6 @@ static const double fixed_bytes = (double)(8 << 20);
 /* worker/algorithm/clean.c: repaired rows of a batch of epochs, at most. */
 static const double batch_bytes = (double)(64 << 20);
 
-static double greater(double a, double b)
-{
-    return a > b ? a : b;
-}
-
-static double lesser(double a, double b)
-{
-    return a < b ? a : b;
-}
-
 double needs_interpolation(const struct needs_shape *shape, const struct needs_part *part,
                            double rows)
 {

@@ -9,16 +9,6 @@
 /* worker/algorithm/gaussian_process.h and the points on each side of it that the search keeps. */
 static const double search_points = 66.0;
 
-static double greater(double a, double b)
-{
-    return a > b ? a : b;
-}
-
-static double lesser(double a, double b)
-{
-    return a < b ? a : b;
-}
-
 struct part_bytes {
     double row;                    /* of all epochs of a pick */
     double epoch;                  /* of all picks of an epoch */

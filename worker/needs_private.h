@@ -5,6 +5,16 @@
 #include "worker/algorithm/interpolation.h"
 #include "worker/needs.h"
 
+static inline double greater(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+static inline double lesser(double a, double b)
+{
+    return a < b ? a : b;
+}
+
 /* Picks that are worked on together: those of a type, or what is repaired together. */
 struct needs_part {
     enum interpolation_kind kind;

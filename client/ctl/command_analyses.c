@@ -3,16 +3,6 @@
 #include "client/ctl/job_run.h"
 #include "client/ctl/tables.h"
 
-/* Begins every --help. */
-#define SOURCE_HELP                                                                                \
-    "DATASET is an id (ds_...); a SOURCE is uploaded first, as by rejectctl upload.\n"             \
-    "Parameters that are left out are autoreject's.\n\n"
-
-#define PICKS_HELP "  --picks LIST            channel names or types, as eeg or Fp1,Fz,Cz\n"
-#define PRECISION_HELP "  --precision TYPE        float64, float32, or mixed: float16, bfloat16\n"
-#define LEGENDRE_HELP                                                                              \
-    "  --meg-legendre NAME     exact or table: MEG field maps as newer or older MNE-Python\n"
-
 /* ---- thresholds ---- */
 
 static int run_thresholds(struct ctl *ctl, int argc, char **argv)

@@ -59,22 +59,18 @@ static int run_apply(struct ctl *ctl, int argc, char **argv)
 const struct ctl_command ctl_fit = {
     .name = "fit",
     .summary = "fit autoreject to a dataset",
-    .help = "usage: rejectctl fit DATASET|SOURCE [OPTION]...\n\n"
-            "DATASET is an id (ds_...); a SOURCE is uploaded first, as by rejectctl upload.\n"
-            "Parameters that are left out are autoreject's.\n\n"
-            "  --consensus LIST        shares of bad sensors, as 0.1,0.2,0.5\n"
-            "  --n-interpolate LIST    sensors to repair per epoch, as 1,4,32\n"
-            "  --cv N                  folds (10)\n"
-            "  --thresh-method NAME    bayesian_optimization, random_search or exact\n"
-            "  --random-state N        seed (42)\n"
-            "  --picks LIST            channel names or types, as eeg or Fp1,Fz,Cz\n"
-            "  --precision TYPE        float64, float32, or mixed: float16, bfloat16\n"
-            "  --thresholds FILE       JSON object of thresholds by channel: no search\n"
-            "  --meg-legendre NAME     exact or table: MEG field maps as newer or older "
-            "MNE-Python\n" CLEANED_HELP TRUTH_HELP JOB_COMMON_HELP "\nexamples:\n"
-            "  rejectctl fit sub-01-epo.fif\n"
-            "  rejectctl fit demo --truth demo/truth.json\n"
-            "  rejectctl fit ds_abc --cv 5 --consensus 0.2,0.4,0.6 --json > result.json\n",
+    .help =
+        "usage: rejectctl fit DATASET|SOURCE [OPTION]...\n\n" SOURCE_HELP
+        "  --consensus LIST        shares of bad sensors, as 0.1,0.2,0.5\n"
+        "  --n-interpolate LIST    sensors to repair per epoch, as 1,4,32\n"
+        "  --cv N                  folds (10)\n"
+        "  --thresh-method NAME    bayesian_optimization, random_search or exact\n"
+        "  --random-state N        seed (42)\n" PICKS_HELP PRECISION_HELP
+        "  --thresholds FILE       JSON object of thresholds by channel: no search\n" LEGENDRE_HELP
+            CLEANED_HELP TRUTH_HELP JOB_COMMON_HELP "\nexamples:\n"
+        "  rejectctl fit sub-01-epo.fif\n"
+        "  rejectctl fit demo --truth demo/truth.json\n"
+        "  rejectctl fit ds_abc --cv 5 --consensus 0.2,0.4,0.6 --json > result.json\n",
     .run = run_fit,
 };
 

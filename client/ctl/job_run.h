@@ -74,7 +74,16 @@ int job_run(const struct job_command *job, struct ctl *ctl, int argc, char **arg
 
 #define JOB_OPTIONS(table) (table), sizeof(table) / sizeof(table)[0]
 
-/* Lines of --help about what jobs that clean epochs have. */
+/* Begins every --help. */
+#define SOURCE_HELP                                                                                \
+    "DATASET is an id (ds_...); a SOURCE is uploaded first, as by rejectctl upload.\n"             \
+    "Parameters that are left out are autoreject's.\n\n"
+
+/* Lines of --help about what several types of jobs have. */
+#define PICKS_HELP "  --picks LIST            channel names or types, as eeg or Fp1,Fz,Cz\n"
+#define PRECISION_HELP "  --precision TYPE        float64, float32, or mixed: float16, bfloat16\n"
+#define LEGENDRE_HELP                                                                              \
+    "  --meg-legendre NAME     exact or table: MEG field maps as newer or older MNE-Python\n"
 #define CLEANED_HELP "  --cleaned BOOL          false: make no cleaned epochs (true)\n"
 
 /* Lines of --help about the options that every job has. */

@@ -36,30 +36,32 @@ static enum rejectd_status check_product(struct backend_device *device, cublasSt
     return device_check_blas(device, status, "the product of predictions", error);
 }
 
+/* gemm: cuBLAS's strided batched product of the type. */
+template <typename Real, typename Gemm>
+static enum rejectd_status multiply_by(Gemm gemm, struct backend_device *device,
+                                       const struct batch &b, const Real *x, const Real *weights,
+                                       Real *out, struct rejectd_error *error)
+{
+    const Real one = 1, zero = 0;
+    return check_product(device,
+                         gemm(device->blas, CUBLAS_OP_N, CUBLAS_OP_N, b.m, b.n, b.k, &one, x,
+                              (int)b.pitch, b.x_stride, weights, b.k, 0, &zero, out, (int)b.pitch,
+                              b.out_stride, b.n_epochs),
+                         error);
+}
+
 static enum rejectd_status multiply(struct backend_device *device, const struct batch &b,
                                     const double *x, const double *weights, double *out,
                                     struct rejectd_error *error)
 {
-    const double one = 1.0, zero = 0.0;
-    return check_product(device,
-                         cublasDgemmStridedBatched(device->blas, CUBLAS_OP_N, CUBLAS_OP_N, b.m, b.n,
-                                                   b.k, &one, x, (int)b.pitch, b.x_stride, weights,
-                                                   b.k, 0, &zero, out, (int)b.pitch, b.out_stride,
-                                                   b.n_epochs),
-                         error);
+    return multiply_by(cublasDgemmStridedBatched, device, b, x, weights, out, error);
 }
 
 static enum rejectd_status multiply(struct backend_device *device, const struct batch &b,
                                     const float *x, const float *weights, float *out,
                                     struct rejectd_error *error)
 {
-    const float one = 1.0f, zero = 0.0f;
-    return check_product(device,
-                         cublasSgemmStridedBatched(device->blas, CUBLAS_OP_N, CUBLAS_OP_N, b.m, b.n,
-                                                   b.k, &one, x, (int)b.pitch, b.x_stride, weights,
-                                                   b.k, 0, &zero, out, (int)b.pitch, b.out_stride,
-                                                   b.n_epochs),
-                         error);
+    return multiply_by(cublasSgemmStridedBatched, device, b, x, weights, out, error);
 }
 
 /* sums = x weights + add sums, of 16-bit numbers, on tensor cores. */
