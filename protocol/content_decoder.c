@@ -7,6 +7,7 @@
 enum {
     OUT_BYTES = 128 << 10, /* zstd gives blocks of this size */
     MOST_WINDOW_LOG = 23,
+    MOST_HEADER = 18, /* bytes, RFC 8878 section 3.1.1 */
     GZIP_ONLY = 16 + MAX_WBITS,
     MOST_INPUT = 1 << 30, /* zlib counts in 32 bits */
 };
@@ -16,8 +17,8 @@ struct content_decoder {
     ZSTD_DStream *zstd;
     z_stream gzip;
     bool gzip_open;
-    bool at_end; /* of a frame; what follows is another one */
-    bool in_frame;
+    bool at_end;       /* of a frame; what follows is another one */
+    uint64_t of_frame; /* bytes of the frame that is being read */
     bool begun;
     uint64_t made;
     unsigned char out[OUT_BYTES];
@@ -85,14 +86,6 @@ static enum rejectd_status give(struct content_decoder *decoder, size_t count,
                       : decoder->options.sink(decoder->options.context, decoder->out, count, error);
 }
 
-/* The library may know formats from before zstd was finished, too, and reads those otherwise. The
- * first byte of a frame tells them. */
-static bool begins_frame(unsigned char first)
-{
-    enum { ZSTD = 0x28, SKIPPABLE = 0x50, KIND = 0xf0 };
-    return first == ZSTD || (first & KIND) == SKIPPABLE;
-}
-
 /* Decoding goes on while there is input, and while `out` came back full: then there may be more. */
 static enum rejectd_status write_zstd(struct content_decoder *decoder, const void *bytes,
                                       size_t count, struct rejectd_error *error)
@@ -101,16 +94,16 @@ static enum rejectd_status write_zstd(struct content_decoder *decoder, const voi
     bool full = false;
     while (in.pos < count || (full && !decoder->at_end)) {
         ZSTD_outBuffer out = {.dst = decoder->out, .size = OUT_BYTES};
-        if (!decoder->in_frame && !begins_frame(((const unsigned char *)bytes)[in.pos]))
-            return fail_damaged(decoder, "it doesn't begin as a frame does", error);
-        /* A frame that is there as a whole would be decoded by another way of the library, which
-         * refuses some that this one takes: the first byte goes alone. */
-        in.size = decoder->in_frame ? count : in.pos + 1;
+        /* The header goes byte by byte. When it sees more at once, the library decodes a frame that
+         * is there as a whole in another way, which refuses some that this one takes, and looks
+         * for formats from before zstd was finished wherever the bytes it is given begin. */
+        in.size = decoder->of_frame < MOST_HEADER ? in.pos + 1 : count;
+        const size_t before = in.pos;
         const size_t left = ZSTD_decompressStream(decoder->zstd, &out, &in);
         if (ZSTD_isError(left))
             return fail_damaged(decoder, ZSTD_getErrorName(left), error);
         decoder->at_end = left == 0;
-        decoder->in_frame = left != 0;
+        decoder->of_frame = left == 0 ? 0 : decoder->of_frame + (in.pos - before);
         full = out.pos == out.size;
         const enum rejectd_status status = give(decoder, out.pos, error);
         if (status != REJECTD_OK)

@@ -220,21 +220,42 @@ START_TEST(test_damage)
 }
 END_TEST
 
-/* A frame that promises more bytes than it has is taken, or not, whatever the pieces. */
-START_TEST(test_a_promise_in_pieces)
+/* The frame is taken, or not, whatever the pieces. */
+static enum rejectd_status decode_in_all_pieces(const unsigned char *frame, size_t count)
 {
-    static const unsigned char frame[25] = {0x28, 0xb5, 0x2f, 0xfd,    0x90,
-                                            0x65, 0x70, 0x73, [22] = 1};
     struct rejectd_error error;
     struct buffer out;
     enum rejectd_status first = REJECTD_OK;
-    for (size_t piece = 1; piece <= sizeof frame; piece++) {
+    for (size_t piece = 1; piece <= count; piece++) {
         buffer_init(&out, PLAIN_BYTES);
         const enum rejectd_status status =
-            decode(HTTP_ZSTD, frame, sizeof frame, piece, PLAIN_BYTES, &out, &error);
+            decode(HTTP_ZSTD, frame, count, piece, PLAIN_BYTES, &out, &error);
         first = piece == 1 ? status : first;
         ck_assert_int_eq(status, first);
         buffer_free(&out);
+    }
+    return first;
+}
+
+START_TEST(test_a_promise_in_pieces)
+{
+    /* It promises more bytes than it has. */
+    static const unsigned char frame[25] = {0x28, 0xb5, 0x2f, 0xfd,    0x90,
+                                            0x65, 0x70, 0x73, [22] = 1};
+    decode_in_all_pieces(frame, sizeof frame);
+}
+END_TEST
+
+/* zstd 0.6 began its frames with 26 b5 2f fd, and the library still reads them. */
+START_TEST(test_an_old_frame)
+{
+    static const unsigned char frame[] = {0x26, 0xb5, 0x2f, 0xfd, 0x04, 0x30, 0, 0};
+    static const unsigned char beginnings[] = {0x28, 0x50, 0x26};
+    ck_assert_int_eq(decode_in_all_pieces(frame, sizeof frame), REJECTD_INVALID_REQUEST);
+    for (size_t i = 0; i < sizeof beginnings; i++) {
+        unsigned char behind[sizeof frame + 1] = {beginnings[i]};
+        memcpy(behind + 1, frame, sizeof frame);
+        ck_assert_int_eq(decode_in_all_pieces(behind, sizeof behind), REJECTD_INVALID_REQUEST);
     }
 }
 END_TEST
@@ -270,6 +291,7 @@ int main(void)
     tcase_add_test(tests, test_window);
     tcase_add_test(tests, test_damage);
     tcase_add_test(tests, test_a_promise_in_pieces);
+    tcase_add_test(tests, test_an_old_frame);
     tcase_add_test(tests, test_sink_fails);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
