@@ -500,6 +500,9 @@ void scheduler_cancel(struct scheduler *scheduler, const char *job)
 
 bool scheduler_show_progress(struct scheduler *scheduler, struct job_view *job)
 {
+    if (job->state != JOB_STATE_RUNNING) {
+        return false; /* its end is in the store a moment before it leaves the list here */
+    }
     pthread_mutex_lock(&scheduler->lock);
     const struct running *running = find_running(scheduler, job->id);
     if (running != NULL) {

@@ -74,7 +74,8 @@ size_t scheduler_n_running(struct scheduler *scheduler);
 void scheduler_wake(struct scheduler *scheduler);
 /* A job was cancelled: tells its worker when it runs, and frees the memory that it waits for. */
 void scheduler_cancel(struct scheduler *scheduler, const char *job);
-/* Fills stage, fraction and time left of a job that is running; false when it doesn't run. */
+/* Fills stage, fraction and time left of a job that is running, here and by its own state; false
+ * when it doesn't run. */
 bool scheduler_show_progress(struct scheduler *scheduler, struct job_view *job);
 
 #endif

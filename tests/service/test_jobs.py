@@ -62,6 +62,19 @@ def test_list_newest_first(api, small):
         assert api.finish(identity)["state"] == "succeeded"
 
 
+def test_list_shows_what_stays(api, small):
+    """A job is listed as it will be for good from the moment when it has ended."""
+    made = [api.submit({"type": "fit", "dataset": small["id"], "parameters": {"cv": 3}})["id"]
+            for _ in range(20)]  # fmt: skip
+    ended = {}
+    while len(ended) < len(made):
+        for job in api.listed("jobs"):
+            if job["id"] in made and job["state"] in FINAL:
+                ended.setdefault(job["id"], job)
+    for identity in made:
+        assert api.job(identity) == ended[identity]
+
+
 def test_progress_moves_with_the_work(api, large):
     job = start_long(api, large)
     seen = []
