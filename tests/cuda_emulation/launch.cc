@@ -10,6 +10,7 @@
 #include <mutex>
 #include <numeric>
 #include <omp.h>
+#include <set>
 
 namespace cuda_emulation
 {
@@ -35,8 +36,23 @@ size_t dynamic_limit(const void *kernel)
     return found == dynamic_limits().end() ? shared_bytes_per_block : size_t(found->second);
 }
 
+/* Kernels that were asked about, which loads them. */
+std::set<const void *> &loaded_kernels()
+{
+    static auto *own = new std::set<const void *>;
+    return *own;
+}
+
+bool is_loaded(const void *kernel)
+{
+    const std::lock_guard<std::mutex> lock(attributes_mutex);
+    return loaded_kernels().count(kernel) != 0;
+}
+
 cudaError_t check(const Launch &launch)
 {
+    if (settings().only_loaded && !is_loaded(launch.kernel))
+        return cudaErrorInvalidDeviceFunction;
     const dim3 grid = launch.grid, block = launch.block;
     if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffff || grid.y > 65535 ||
         grid.z > 65535)
@@ -134,6 +150,10 @@ cudaError_t set_function_attribute(const void *kernel, cudaFuncAttribute attribu
 cudaError_t function_attributes(cudaFuncAttributes *attributes, const void *kernel)
 {
     CUDA_EMULATION_BEGIN();
+    {
+        const std::lock_guard<std::mutex> lock(attributes_mutex);
+        loaded_kernels().insert(kernel);
+    }
     *attributes = cudaFuncAttributes{};
     attributes->maxThreadsPerBlock = int(max_block_threads);
     attributes->numRegs = 32;

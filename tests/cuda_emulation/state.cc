@@ -55,7 +55,7 @@ bool read_number(const char *name, uint64_t *value)
 
 Settings read_settings()
 {
-    Settings read{1, size_t(2) << 30, 80, 1, false, 0, Order::forward, 0};
+    Settings read{1, size_t(2) << 30, 80, 1, false, 0, Order::forward, 0, false};
     uint64_t value;
     if (read_number("REJECTD_EMULATED_DEVICES", &value))
         read.n_devices = value > max_devices ? max_devices : int(value);
@@ -69,6 +69,7 @@ Settings read_settings()
         read.has_launch_limit = true;
         read.launch_limit = value;
     }
+    read.only_loaded = read_number("REJECTD_EMULATION_ONLY_LOADED", &value) && value != 0;
     const char *name = "REJECTD_EMULATION_ORDER";
     const char *order = getenv(name);
     if (!order || !*order || strcmp(order, "forward") == 0) {

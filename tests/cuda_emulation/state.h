@@ -24,6 +24,7 @@ struct Settings {
     uint64_t launch_limit;
     Order order;
     uint64_t seed;
+    bool only_loaded;
 };
 
 Settings settings();

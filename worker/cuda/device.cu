@@ -6,9 +6,8 @@
 #include <cstring>
 #include <new>
 
-#include "worker/cuda/map_sets.h"
-#include "worker/cuda/predictions.h"
 #include "worker/cuda/residents.h"
+#include "worker/cuda/warm_up.h"
 
 /* Of the free memory, what a budget of 0 leaves to the driver, to cuBLAS and to cuSOLVER. */
 static const double share_of_free = 0.92;
@@ -86,18 +85,6 @@ static enum rejectd_status keep_pool(struct backend_device *device, struct rejec
     return REJECTD_OK;
 }
 
-/* What the first products and the first eigenvectors of a process cost, paid now. A budget of which
- * nothing could come is refused. */
-static enum rejectd_status warm_up(struct backend_device *device, struct rejectd_error *error)
-{
-    enum { LEAST_BYTES = 128 << 10 };
-    device_array<unsigned char> least;
-    TRY(least.reserve(device, LEAST_BYTES, error));
-    least.clear();
-    TRY(predictions_warm_up(device, error));
-    return map_sets_warm_up(device, error);
-}
-
 static enum rejectd_status choose_budget(struct backend_device *device, size_t budget,
                                          struct rejectd_error *error)
 {
@@ -140,7 +127,7 @@ static enum rejectd_status open_parts(struct backend_device *device, size_t budg
     TRY(open_slots(device, error));
     TRY(keep_pool(device, error));
     TRY(choose_budget(device, budget, error));
-    return warm_up(device, error);
+    return device_warm_up(device, error);
 }
 
 enum rejectd_status device_open(size_t ordinal, size_t budget, struct backend_device **device,

@@ -30,10 +30,13 @@
 
 #include <cuda_runtime.h>
 
+#include "worker/cuda/kernels.h"
+
 #ifdef REJECTD_CUDA_EMULATION
 
 #define CUDA_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                \
-    ::cuda_emulation::launcher(#kernel, kernel, grid, block, shared_bytes, stream)(__VA_ARGS__)
+    known_kernel<kernel>::mention(), ::cuda_emulation::launcher(#kernel, kernel, grid, block,      \
+                                                                shared_bytes, stream)(__VA_ARGS__)
 
 #define CUDA_DYNAMIC_SHARED(type, name)                                                            \
     type *name = static_cast<type *>(::cuda_emulation::dynamic_shared())
@@ -41,7 +44,7 @@
 #else
 
 #define CUDA_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                \
-    kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
+    known_kernel<kernel>::mention(), kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
 
 #define CUDA_DYNAMIC_SHARED(type, name)                                                            \
     extern __shared__ __align__(16) unsigned char cuda_dynamic_shared_bytes[];                     \

@@ -104,34 +104,52 @@ static enum rejectd_status multiply(struct backend_device *device, const struct 
     return REJECTD_OK;
 }
 
+/* Products of so many picks of so many epochs, of which only the time matters. */
 template <typename Sample>
-static enum rejectd_status multiply_zeros(struct backend_device *device,
+static enum rejectd_status multiply_zeros(struct backend_device *device, int n_picks, int n_epochs,
                                           struct rejectd_error *error)
 {
-    enum { EPOCHS = 2, EPOCH = PANEL_PICKS * PANEL_TIMES, SQUARE = PANEL_PICKS * PANEL_PICKS };
+    const long long epoch = (long long)n_picks * PANEL_TIMES;
+    const size_t square = (size_t)n_picks * n_picks, n = (size_t)n_epochs * epoch;
     device_array<Sample> x, out, weights;
     device_array<float> sums;
-    TRY(x.reserve(device, EPOCHS * EPOCH, error));
-    TRY(out.reserve(device, EPOCHS * EPOCH, error));
-    TRY(sums.reserve(device, EPOCHS * EPOCH, error));
-    TRY(weights.reserve(device, 2 * SQUARE, error));
+    TRY(x.reserve(device, n, error));
+    TRY(out.reserve(device, n, error));
+    TRY(sums.reserve(device, n, error));
+    TRY(weights.reserve(device, 2 * square, error));
     CUDA_TRY(cudaMemsetAsync(x.get(), 0, x.bytes(), device->compute));
     CUDA_TRY(cudaMemsetAsync(weights.get(), 0, weights.bytes(), device->compute));
-    const struct batch batch = {PANEL_TIMES, PANEL_PICKS, PANEL_PICKS, PANEL_TIMES, EPOCH,
-                                EPOCH,       SQUARE,      EPOCHS,      sums.get()};
+    const struct batch batch = {PANEL_TIMES, n_picks, n_picks,  PANEL_TIMES, epoch,
+                                epoch,       square,  n_epochs, sums.get()};
     TRY(multiply(device, batch, x.get(), weights.get(), out.get(), error));
     return device_wait(device, error);
 }
 
+/* cuBLAS chooses its kernels by the shape, which no one knows yet. */
+template <typename Sample>
+static enum rejectd_status warm_up(struct backend_device *device, struct rejectd_error *error)
+{
+#ifdef REJECTD_CUDA_EMULATION
+    return multiply_zeros<Sample>(device, PANEL_PICKS, 2, error);
+#else
+    static const int picks[] = {PANEL_PICKS, PANEL_PICKS / 2, PANEL_PICKS / 4};
+    static const int epochs[] = {2, PANEL_EPOCHS, RESIDENT_EPOCHS};
+    for (int n_picks : picks)
+        for (int n_epochs : epochs)
+            TRY(multiply_zeros<Sample>(device, n_picks, n_epochs, error));
+    return REJECTD_OK;
+#endif
+}
+
 enum rejectd_status predictions_warm_up(struct backend_device *device, struct rejectd_error *error)
 {
-    enum rejectd_status status = multiply_zeros<double>(device, error);
+    enum rejectd_status status = warm_up<double>(device, error);
     if (status == REJECTD_OK)
-        status = multiply_zeros<float>(device, error);
+        status = warm_up<float>(device, error);
     if (status == REJECTD_OK)
-        status = multiply_zeros<__half>(device, error);
+        status = warm_up<__half>(device, error);
     if (status == REJECTD_OK && device->multiplies_bfloat16)
-        status = multiply_zeros<__nv_bfloat16>(device, error);
+        status = warm_up<__nv_bfloat16>(device, error);
     return status == REJECTD_DEVICE_MEMORY ? REJECTD_OK : status; /* the budget is for less */
 }
 

@@ -14,6 +14,8 @@
  *                                  blocks run, and threads of a block between two barriers.
  *                                  Kernels that need no particular order, as all should, give
  *                                  the same bits with each
+ *   REJECTD_EMULATION_ONLY_LOADED  1: a launch of a kernel whose attributes nobody asked for, which
+ *                                  a GPU would load now, fails: cudaErrorInvalidDeviceFunction
  */
 #ifndef CUDA_EMULATION_CONTROL_H
 #define CUDA_EMULATION_CONTROL_H
