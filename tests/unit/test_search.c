@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/processor.h"
 #include "run_suite.h"
 #include "worker/algorithm/gaussian_process_rows.h"
 #include "worker/algorithm/ranking.h"
@@ -389,11 +390,17 @@ START_TEST(test_instruction_sets_agree_on_rows)
 {
     enum { M = 150, BLOCKS = 3 * GAUSSIAN_PROCESS_BLOCK };
     static struct table table;
-    static double rows[2][BLOCKS * GAUSSIAN_PROCESS_MAX_POINTS], mean[2][BLOCKS],
-        variance[2][BLOCKS];
+    static double rows[3][BLOCKS * GAUSSIAN_PROCESS_MAX_POINTS], mean[3][BLOCKS],
+        variance[3][BLOCKS];
     struct gaussian_process_step steps[4];
-    if (!__builtin_cpu_supports("avx2"))
-        return;
+    const struct {
+        bool is_present;
+        gaussian_process_extend *extend;
+    } sets[] = {
+        {true, gaussian_process_extend_baseline},
+        {processor_has_x86_64_v3(), gaussian_process_extend_x86_64_v3},
+        {processor_has_x86_64_v4(), gaussian_process_extend_x86_64_v4},
+    };
     random_table(&table, 77);
     table.m = M;
     for (size_t s = 0; s < LENGTH(steps); s++) {
@@ -402,13 +409,14 @@ START_TEST(test_instruction_sets_agree_on_rows)
         for (size_t j = 0; j < s; j++)
             steps[s].factor[j] = 0.1 + 0.3 * (double)j;
     }
-    gaussian_process_extend_baseline(table.candidates, M, 0, steps, LENGTH(steps), rows[0], mean[0],
-                                     variance[0]);
-    gaussian_process_extend_x86_64_v3(table.candidates, M, 0, steps, LENGTH(steps), rows[1],
-                                      mean[1], variance[1]);
-    ck_assert_mem_eq(rows[0], rows[1], sizeof rows[0]);
-    ck_assert_mem_eq(mean[0], mean[1], sizeof mean[0]);
-    ck_assert_mem_eq(variance[0], variance[1], sizeof variance[0]);
+    for (size_t i = 0; i < LENGTH(sets); i++) {
+        if (!sets[i].is_present)
+            continue;
+        sets[i].extend(table.candidates, M, 0, steps, LENGTH(steps), rows[i], mean[i], variance[i]);
+        ck_assert_mem_eq(rows[0], rows[i], sizeof rows[0]);
+        ck_assert_mem_eq(mean[0], mean[i], sizeof mean[0]);
+        ck_assert_mem_eq(variance[0], variance[i], sizeof variance[0]);
+    }
 }
 END_TEST
 #endif

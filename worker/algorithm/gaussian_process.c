@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/processor.h"
 #include "worker/algorithm/gaussian_process_rows.h"
 
 enum { BLOCK = GAUSSIAN_PROCESS_BLOCK, MAX_POINTS = GAUSSIAN_PROCESS_MAX_POINTS };
@@ -24,7 +25,9 @@ static const double first_cell = -9.0, cells_per_unit = 16.0;
 static gaussian_process_extend *choose_extend(void)
 {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2"))
+    if (processor_has_x86_64_v4())
+        return gaussian_process_extend_x86_64_v4;
+    if (processor_has_x86_64_v3())
         return gaussian_process_extend_x86_64_v3;
 #endif
     return gaussian_process_extend_baseline;

@@ -3,7 +3,12 @@
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK = GAUSSIAN_PROCESS_BLOCK, LANES = 4, VECTORS = 8 };
+#if defined(__AVX512F__)
+enum { LANES = 8 };
+#else
+enum { LANES = 4 };
+#endif
+enum { BLOCK = GAUSSIAN_PROCESS_BLOCK, VECTORS = 8 };
 
 typedef double lanes __attribute__((vector_size(LANES * sizeof(double)), aligned(8), may_alias));
 

@@ -26,6 +26,7 @@ typedef void gaussian_process_extend(const double *candidates, size_t n, size_t 
 gaussian_process_extend gaussian_process_extend_baseline;
 #if defined(__x86_64__)
 gaussian_process_extend gaussian_process_extend_x86_64_v3;
+gaussian_process_extend gaussian_process_extend_x86_64_v4;
 #endif
 
 #endif

@@ -2,23 +2,13 @@
 
 #include <string.h>
 
+#include "base/processor.h"
+
 #if defined(__x86_64__)
 extern const struct cpu_kernels kernels_x86_64_v4_f64, kernels_x86_64_v4_f32;
 extern const struct cpu_kernels kernels_x86_64_v3_f64, kernels_x86_64_v3_f32;
 extern const struct cpu_kernels kernels_x86_64_f64, kernels_x86_64_f32;
 
-static bool has_v4(void)
-{
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512cd");
-}
-
-static bool has_v3(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-}
 #else
 extern const struct cpu_kernels kernels_generic_f64, kernels_generic_f32;
 #endif
@@ -33,8 +23,8 @@ static const struct {
     const struct cpu_kernels *float64, *float32;
 } sets[] = {
 #if defined(__x86_64__)
-    {has_v4, &kernels_x86_64_v4_f64, &kernels_x86_64_v4_f32},
-    {has_v3, &kernels_x86_64_v3_f64, &kernels_x86_64_v3_f32},
+    {processor_has_x86_64_v4, &kernels_x86_64_v4_f64, &kernels_x86_64_v4_f32},
+    {processor_has_x86_64_v3, &kernels_x86_64_v3_f64, &kernels_x86_64_v3_f32},
     {has_baseline, &kernels_x86_64_f64, &kernels_x86_64_f32},
 #else
     {has_baseline, &kernels_generic_f64, &kernels_generic_f32},

@@ -4,9 +4,9 @@
  * The matrix of weights is small and the samples are many, and come from memory: what is slow in a
  * product of the usual kind, made for matrices that are both large, is to bring them into order
  * before it begins. Here a panel, some neighbouring samples of all rows, is copied to where it
- * stays in the first-level cache; tiles of sums stay in registers while its rows go by; and each
- * tile asks for a part of the next panel, so that the processor multiplies while the memory
- * answers.
+ * stays in the first-level cache, by the first tile on its way; tiles of sums stay in registers
+ * while its rows go by; and each tile asks for a part of the next panel, so that the processor
+ * multiplies while the memory answers.
  *
  * Every sum is made row by row by one tile. So it is the same to the last bit whichever others are
  * made with it. Its row's extremes go on while it is in registers.
@@ -41,11 +41,13 @@ struct tile {
     struct extremes *extremes; /* likewise */
 };
 
-/* Of n_out <= TILE_ROWS rows, WIDTH sums. Inlined with n_out known, so that they need no memory. */
-static inline __attribute__((always_inline)) void make_tile(const size_t n_out, const work *weights,
-                                                            size_t n_rows, const work *panel,
-                                                            const struct ahead *ahead,
-                                                            const struct tile *tile)
+/*
+ * Of n_out <= TILE_ROWS rows, WIDTH sums. Inlined with n_out known, so that they need no memory.
+ * `fill`, unless it is NULL, are the rows whose samples from `start` on the panel is filled with.
+ */
+static inline __attribute__((always_inline)) void
+make_tile(const size_t n_out, const work *weights, size_t n_rows, const struct row_source *fill,
+          size_t start, work *panel, const struct ahead *ahead, const struct tile *tile)
 {
     work_vector sum[TILE_ROWS][TILE_VECTORS];
 #pragma GCC unroll 8
@@ -54,7 +56,15 @@ static inline __attribute__((always_inline)) void make_tile(const size_t n_out, 
         for (size_t v = 0; v < TILE_VECTORS; v++)
             sum[i][v] = (work_vector){0};
     for (size_t r = 0; r < n_rows; r++) {
-        const work_vector *x = (const work_vector *)(panel + r * WIDTH);
+        work_vector x[TILE_VECTORS];
+        work *row = panel + r * WIDTH;
+        const work *from = fill != NULL ? (const work *)fill[r].samples + start : row;
+#pragma GCC unroll 4
+        for (size_t v = 0; v < TILE_VECTORS; v++) {
+            x[v] = vector_load(from + v * WORK_LANES);
+            if (fill != NULL)
+                vector_store(row + v * WORK_LANES, x[v]);
+        }
         /* To the second-level cache: the panel fills the first. */
         for (size_t byte = ahead->from; byte < ahead->to; byte += CACHE_LINE)
             __builtin_prefetch((const char *)ahead->rows[r].samples + byte, 0, 2);
@@ -91,25 +101,38 @@ static inline __attribute__((always_inline)) void make_tile(const size_t n_out, 
                          sum[i][v]);
 }
 
-/* The sums of at most TILE_ROWS rows of weights; returns of how many. */
-static size_t make_some(const struct product *product, size_t first, const work *panel,
+/* Whether the first tile fills the panel that begins at `start`: it must be whole, and its samples
+ * need no conversion. */
+static bool first_tile_fills(const struct product *product, size_t start)
+{
+    return product->n_out >= TILE_ROWS && product->rows[0].dtype == WORK_DTYPE &&
+           start + WIDTH <= product->n_times;
+}
+
+/* The sums of at most TILE_ROWS rows of weights over the panel that begins at `start`; returns of
+ * how many. */
+static size_t make_some(const struct product *product, size_t first, size_t start, work *panel,
                         const struct ahead *ahead, const struct tile *tile)
 {
     const size_t left = product->n_out - first, n = product->n_rows;
     const work *weights = (const work *)product->weights + first * n;
+    if (first == 0 && first_tile_fills(product, start)) {
+        make_tile(TILE_ROWS, weights, n, product->rows, start, panel, ahead, tile);
+        return TILE_ROWS;
+    }
     if (left >= TILE_ROWS) {
-        make_tile(TILE_ROWS, weights, n, panel, ahead, tile);
+        make_tile(TILE_ROWS, weights, n, NULL, 0, panel, ahead, tile);
         return TILE_ROWS;
     }
     if (left >= 4) {
-        make_tile(4, weights, n, panel, ahead, tile);
+        make_tile(4, weights, n, NULL, 0, panel, ahead, tile);
         return 4;
     }
     if (left >= 2) {
-        make_tile(2, weights, n, panel, ahead, tile);
+        make_tile(2, weights, n, NULL, 0, panel, ahead, tile);
         return 2;
     }
-    make_tile(1, weights, n, panel, ahead, tile);
+    make_tile(1, weights, n, NULL, 0, panel, ahead, tile);
     return 1;
 }
 
@@ -165,7 +188,7 @@ static void copy_rest(const struct product *product, size_t first, size_t count,
 }
 
 /* All sums of the panel that begins at `start`. */
-static void multiply_panel(const struct product *product, size_t start, const work *panel,
+static void multiply_panel(const struct product *product, size_t start, work *panel,
                            struct extremes *extremes)
 {
     const bool is_double = product->rows[0].dtype == REJECTD_FLOAT64;
@@ -188,12 +211,12 @@ static void multiply_panel(const struct product *product, size_t start, const wo
             tile.stride = product->stride;
             tile.group_stride = product->group_stride;
             tile.extremes = extremes != NULL ? extremes + first : NULL;
-            count = make_some(product, first, panel, &ahead, &tile);
+            count = make_some(product, first, start, panel, &ahead, &tile);
         } else {
             tile.out = last;
             tile.stride = WIDTH;
             tile.group_stride = GROUP;
-            count = make_some(product, first, panel, &ahead, &tile);
+            count = make_some(product, first, start, panel, &ahead, &tile);
             copy_rest(product, first, count, start, last, extremes);
         }
     }
@@ -222,7 +245,8 @@ void KERNEL(multiply)(const struct product *product, void *scratch)
                 (struct extremes){vector_splat(WORK_INFINITY), vector_splat(-WORK_INFINITY)};
     }
     for (size_t start = 0; start < product->n_out_times; start += WIDTH) {
-        fill_panel(product, start, panel);
+        if (!first_tile_fills(product, start))
+            fill_panel(product, start, panel);
         multiply_panel(product, start, panel, extremes);
     }
     if (product->ptp != NULL)
