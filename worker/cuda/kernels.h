@@ -23,9 +23,7 @@ template <auto kernel> struct __attribute__((visibility("hidden"))) known_kernel
         cudaFuncAttributes attributes;
         return cudaFuncGetAttributes(&attributes, kernel);
     }
-    static inline const struct kernel_entry entry {
-        load
-    };
+    static inline const kernel_entry entry = kernel_entry(load);
     static void mention(void)
     {
         (void)&entry;

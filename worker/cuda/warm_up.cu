@@ -1,7 +1,5 @@
 #include "worker/cuda/warm_up.h"
 
-#include <omp.h>
-
 #include "worker/cuda/kernels.h"
 #include "worker/cuda/map_sets.h"
 #include "worker/cuda/predictions.h"
