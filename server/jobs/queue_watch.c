@@ -117,8 +117,10 @@ static void look(struct queue_watch *watch)
     }
     for (size_t i = 0; i < n_jobs; i++) {
         if (jobs[i].state == JOB_STATE_RUNNING) {
-            scheduler_show_progress(watch->options.scheduler, &jobs[i]);
-            tell_progress(watch, &jobs[i]);
+            /* One that has ended since the store was read has been told of, and is done. */
+            if (scheduler_show_progress(watch->options.scheduler, &jobs[i])) {
+                tell_progress(watch, &jobs[i]);
+            }
         } else {
             tell_place(watch, &jobs[i], place++);
         }

@@ -176,18 +176,32 @@ void job_create(struct request *request, struct response *response)
 /* ---- GET ---- */
 
 /*
- * The job with its progress. A job that ended between the two looks is looked at again, lest its
+ * Adds the progress of a job as the store had it. One that has ended since is read again, lest its
  * progress seem to fall back to zero.
  */
+static enum rejectd_status show_progress(struct service *service, struct job_view *job,
+                                         struct rejectd_error *error)
+{
+    struct job_view now = {0};
+    if (job->state != JOB_STATE_RUNNING || scheduler_show_progress(service->scheduler, job)) {
+        return REJECTD_OK;
+    }
+    const enum rejectd_status status =
+        service->store->functions->job_get(service->store, job->id, &now, error);
+    if (status == REJECTD_OK) {
+        job_view_clear(job);
+        *job = now;
+    }
+    return status;
+}
+
 enum rejectd_status job_look_at(struct service *service, const char *id, struct job_view *job,
                                 struct rejectd_error *error)
 {
     struct store *store = service->store;
     enum rejectd_status status = store->functions->job_get(store, id, job, error);
-    if (status == REJECTD_OK && job->state == JOB_STATE_RUNNING &&
-        !scheduler_show_progress(service->scheduler, job)) {
-        job_view_clear(job);
-        status = store->functions->job_get(store, id, job, error);
+    if (status == REJECTD_OK) {
+        status = show_progress(service, job, error);
     }
     if (status == REJECTD_OK) {
         starts_show(service->starts, job);
@@ -244,7 +258,8 @@ void job_list_all(struct request *request, struct response *response)
                                             limit, &jobs, &n_jobs, &error);
     }
     for (size_t i = 0; i < n_jobs; i++) {
-        scheduler_show_progress(service->scheduler, &jobs[i]);
+        /* One that is gone by now was there when the list was made. */
+        show_progress(service, &jobs[i], &error);
         retention_show_job(service, &jobs[i]);
         starts_show(service->starts, &jobs[i]);
     }

@@ -94,6 +94,19 @@ def test_progress_moves_with_the_work(api, large):
     assert len(stages) >= 2, stages
 
 
+def test_progress_does_not_go_back_in_lists(api, large):
+    job = start_long(api, large)
+    fractions = [0.0]
+    state = job["state"]
+    while state not in FINAL:
+        now = next(each for each in api.listed("jobs") if each["id"] == job["id"])
+        state = now["state"]
+        fractions.append(now["progress"]["fraction"])
+    assert state == "succeeded"
+    assert fractions == sorted(fractions), "progress went back"
+    assert fractions[-1] == 1.0
+
+
 def test_wait_returns_as_soon_as_it_is_finished(api, small):
     job = api.submit({"type": "fit", "dataset": small["id"], "parameters": {"cv": 3}})
     begun = time.monotonic()
