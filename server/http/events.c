@@ -54,6 +54,7 @@ struct events {
     uint64_t last_id;
     size_t most_listeners;
     size_t n_listeners;
+    bool queue_was_shown;
     struct event_log *oldest;
     size_t n_logs;
     size_t bytes;
@@ -341,6 +342,18 @@ events_join_queue(struct events *events, uint64_t last, void (*wake)(void *conte
     return join(events, queue_name, &like, listener, error);
 }
 
+/* Where there are events or others who listen, the end is among the events, or about to be. */
+void events_begin_ended(struct events *events, struct listener *listener)
+{
+    pthread_mutex_lock(&events->lock);
+    struct event_log *log = listener->log;
+    if (!log->ended && log->n == 0 && log->listeners == listener && listener->next == NULL) {
+        log->ended = true;
+        listener->last = 0;
+    }
+    pthread_mutex_unlock(&events->lock);
+}
+
 void events_leave(struct events *events, struct listener *listener)
 {
     if (listener == NULL) {
@@ -411,10 +424,20 @@ enum events_next events_next(struct events *events, struct listener *listener, u
     }
     if (next == EVENTS_GAP) {
         listener->last = events->last_id;
+        events->queue_was_shown = events->queue_was_shown || log->job[0] == '\0';
     }
     *id = listener->last;
     pthread_mutex_unlock(&events->lock);
     return next;
+}
+
+bool events_queue_was_shown(struct events *events)
+{
+    pthread_mutex_lock(&events->lock);
+    const bool shown = events->queue_was_shown;
+    events->queue_was_shown = false;
+    pthread_mutex_unlock(&events->lock);
+    return shown;
 }
 
 bool events_are_over(struct events *events, struct listener *listener)

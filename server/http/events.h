@@ -86,6 +86,11 @@ enum rejectd_status
 events_join_queue(struct events *events, uint64_t last, void (*wake)(void *context),
                   bool (*sees)(void *context, const struct ownership *ownership), void *context,
                   struct listener **listener, struct rejectd_error *error);
+/*
+ * The job has been looked at, and had ended. A log that was begun after that says so from now on:
+ * the listener finds a gap, whatever it has heard, and who comes after it hears that nothing comes.
+ */
+void events_begin_ended(struct events *events, struct listener *listener);
 /* After it, wake() of this listener is neither running nor to come. NULL is allowed. */
 void events_leave(struct events *events, struct listener *listener);
 
@@ -96,6 +101,10 @@ void events_leave(struct events *events, struct listener *listener);
  */
 enum events_next events_next(struct events *events, struct listener *listener, uint64_t *id,
                              enum event_kind *kind, char **text);
+
+/* True when a listener to the queue has found a gap since this was asked last: it was shown the
+ * queue as it was then. */
+bool events_queue_was_shown(struct events *events);
 
 /* True when nothing comes any more: the listener has heard the end. */
 bool events_are_over(struct events *events, struct listener *listener);

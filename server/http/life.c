@@ -144,13 +144,19 @@ static enum rejectd_status begin_samples(struct request *request, struct rejectd
 
 static enum rejectd_status begin_body(struct request *request, struct rejectd_error *error)
 {
+    struct ownership ignored;
+    const enum body_kind kind = request->route->body;
+    const bool makes = kind == BODY_DATASET || kind == BODY_MODEL;
+    if (makes && request_ownership(request, &ignored, error) != REJECTD_OK) {
+        return error->status;
+    }
     if (admission_takes_file(request)) {
         return begin_file(request, error);
     }
     if (admission_collects(request)) {
         return begin_collecting(request, error);
     }
-    return request->route->body == BODY_SAMPLES ? begin_samples(request, error) : REJECTD_OK;
+    return kind == BODY_SAMPLES ? begin_samples(request, error) : REJECTD_OK;
 }
 
 /* An answer with an end must be taken at the least rate. */

@@ -156,6 +156,8 @@ void dataset_remove(struct request *request, struct response *response);
 void job_create(struct request *request, struct response *response);
 void job_list_all(struct request *request, struct response *response);
 void job_show(struct request *request, struct response *response);
+/* Without waiting, on any thread. */
+void job_show_now(struct request *request, struct response *response);
 void job_remove(struct request *request, struct response *response);
 void send_events(struct request *request, struct response *response);
 /* Of the request that ends; NULL is allowed. */

@@ -40,11 +40,13 @@ static const struct seen *find(const struct seen *seen, size_t n, const char *id
     return NULL;
 }
 
-static void tell_counts(struct queue_watch *watch, const struct store_queue *queue)
+/* Somebody who was shown the queue may have seen it as it was between two looks: then the counts
+ * are told, though they are those of the last look. */
+static void tell_counts(struct queue_watch *watch, const struct store_queue *queue, bool was_shown)
 {
     struct queue_view view = {.n_queued = store_queue_n_queued(queue),
                               .n_running = queue->n_running};
-    if (view.n_queued == watch->n_queued && view.n_running == watch->n_running) {
+    if (!was_shown && view.n_queued == watch->n_queued && view.n_running == watch->n_running) {
         return;
     }
     watch->n_queued = view.n_queued;
@@ -108,8 +110,9 @@ static void look(struct queue_watch *watch)
     struct store_queue queue;
     struct job_view *jobs = NULL;
     size_t n_jobs = 0, place = 0;
+    const bool was_shown = events_queue_was_shown(watch->options.events);
     if (store->functions->queue_look(store, &queue, &error) == REJECTD_OK) {
-        tell_counts(watch, &queue);
+        tell_counts(watch, &queue, was_shown);
     }
     if (store->functions->queue_list(store, NULL, MOST_JOBS, &jobs, &n_jobs, &error) !=
         REJECTD_OK) {

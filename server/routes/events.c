@@ -254,11 +254,13 @@ static enum rejectd_status open_stream(struct request *request, struct rejectd_e
 }
 
 /* The id may be that of something else. */
-static enum rejectd_status check_job(const struct request *request, struct rejectd_error *error)
+static enum rejectd_status check_job(const struct request *request, bool *final,
+                                     struct rejectd_error *error)
 {
     struct store *store = request->service->store;
     struct job_view job = {0};
     const enum rejectd_status status = store->functions->job_get(store, request->id, &job, error);
+    *final = status == REJECTD_OK && job_state_is_final(job.state);
     job_view_clear(&job);
     return status;
 }
@@ -268,9 +270,14 @@ void send_events(struct request *request, struct response *response)
     const struct response_stream stream = {
         .read = stream_read, .close = leave_it, .context = request, .bytes = MHD_SIZE_UNKNOWN};
     struct rejectd_error error = {0};
-    enum rejectd_status status = is_of_queue(request) ? REJECTD_OK : check_job(request, &error);
+    bool final = false;
+    enum rejectd_status status =
+        is_of_queue(request) ? REJECTD_OK : check_job(request, &final, &error);
     if (status == REJECTD_OK) {
         status = open_stream(request, &error);
+    }
+    if (status == REJECTD_OK && final) {
+        events_begin_ended(request->service->events, request->events->listener);
     }
     if (status != REJECTD_OK) {
         respond_problem(response, &error);

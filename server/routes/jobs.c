@@ -21,6 +21,26 @@ static void respond_job(const struct request *request, int http, struct job_view
     }
 }
 
+/*
+ * Adds the progress of a job as the store had it. One that has ended since is read again, lest its
+ * progress seem to fall back to zero.
+ */
+static enum rejectd_status show_progress(struct service *service, struct job_view *job,
+                                         struct rejectd_error *error)
+{
+    struct job_view now = {0};
+    if (job->state != JOB_STATE_RUNNING || scheduler_show_progress(service->scheduler, job)) {
+        return REJECTD_OK;
+    }
+    const enum rejectd_status status =
+        service->store->functions->job_get(service->store, job->id, &now, error);
+    if (status == REJECTD_OK) {
+        job_view_clear(job);
+        *job = now;
+    }
+    return status;
+}
+
 /* ---- POST ---- */
 
 /* With an Idempotency-Key, a request that is sent again (because its answer was lost) is answered
@@ -55,9 +75,14 @@ static enum rejectd_status read_submission(const struct request *request,
 }
 
 /* A job that an earlier request made has the id of that one. */
+static bool is_of(const struct request *request, const struct job_view *job)
+{
+    return strcmp(job->request_id, request->request_id) == 0;
+}
+
 static void log_queued(const struct request *request, const struct job_view *job)
 {
-    const bool is_new = strcmp(job->request_id, request->request_id) == 0;
+    const bool is_new = is_of(request, job);
     const bool is_answered = is_new && job->answered_from[0] != '\0';
     log_write_fields(
         request->service->log, LOG_LEVEL_INFO,
@@ -129,6 +154,8 @@ static enum rejectd_status insert(const struct request *request, struct job_requ
     status = service->store->functions->job_insert(service->store, &submission, job, error);
     if (status == REJECTD_OK) {
         log_queued(request, job);
+    }
+    if (status == REJECTD_OK && is_of(request, job)) {
         job_events_state(service->events, service->store, job->id);
         scheduler_wake(service->scheduler);
     }
@@ -164,6 +191,7 @@ void job_create(struct request *request, struct response *response)
         status = insert(request, &wanted, checked.fingerprint, &job, &error);
     }
     if (status == REJECTD_OK) {
+        show_progress(service, &job, &error); /* of one that is known, and may run */
         respond_job(request, 202, &job, response);
     } else {
         respond_problem(response, &error);
@@ -174,26 +202,6 @@ void job_create(struct request *request, struct response *response)
 }
 
 /* ---- GET ---- */
-
-/*
- * Adds the progress of a job as the store had it. One that has ended since is read again, lest its
- * progress seem to fall back to zero.
- */
-static enum rejectd_status show_progress(struct service *service, struct job_view *job,
-                                         struct rejectd_error *error)
-{
-    struct job_view now = {0};
-    if (job->state != JOB_STATE_RUNNING || scheduler_show_progress(service->scheduler, job)) {
-        return REJECTD_OK;
-    }
-    const enum rejectd_status status =
-        service->store->functions->job_get(service->store, job->id, &now, error);
-    if (status == REJECTD_OK) {
-        job_view_clear(job);
-        *job = now;
-    }
-    return status;
-}
 
 enum rejectd_status job_look_at(struct service *service, const char *id, struct job_view *job,
                                 struct rejectd_error *error)
@@ -239,6 +247,18 @@ void job_show(struct request *request, struct response *response)
     }
     if (response->status != 0) {
         waiters_remove(service->waiters, waiter);
+    }
+    job_view_clear(&job);
+}
+
+void job_show_now(struct request *request, struct response *response)
+{
+    struct rejectd_error error = {0};
+    struct job_view job = {0};
+    if (job_look_at(request->service, request->id, &job, &error) == REJECTD_OK) {
+        respond_job(request, 200, &job, response);
+    } else {
+        respond_problem(response, &error);
     }
     job_view_clear(&job);
 }
@@ -290,7 +310,7 @@ void job_remove(struct request *request, struct response *response)
         waiters_wake_job(service->waiters, job.id);
         job_events_state(service->events, store, job.id);
     } else {
-        scheduler_show_progress(service->scheduler, &job);
+        show_progress(service, &job, &error); /* of one that runs until it notices */
     }
     respond_job(request, 202, &job, response);
     response->location[0] = '\0'; /* nothing was made */

@@ -9,7 +9,7 @@ static void show(struct request *request, struct response *response)
     if (strncmp(request->id, "ds_", 3) == 0) {
         dataset_show(request, response);
     } else if (strncmp(request->id, "jb_", 3) == 0) {
-        job_show(request, response);
+        job_show_now(request, response);
     } else {
         model_show(request, response);
     }

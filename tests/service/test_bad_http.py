@@ -126,6 +126,12 @@ class TestLengths:
         answer = api.raw(head("PUT", path, BINARY, "Content-Length: 99999999999"), finish=False)
         assert status_of(answer) in ([413], [422]), answer
 
+    @pytest.mark.parametrize("path", ["/v1/datasets", "/v1/models"])
+    def test_visibility_is_refused_before_the_body(self, api, path):
+        lines = [BINARY, "Content-Length: 1000000", "Expect: 100-continue"]
+        answer = api.raw(head("POST", f"{path}?visibility=labb", *lines), finish=False)
+        assert status_of(answer) == [422] and b'"visibility"' in answer, answer
+
     @pytest.mark.parametrize("sent", [0, 1, 5000, 11519])
     def test_body_shorter_than_its_length(self, api, awaiting, sent):
         path = f"/v1/datasets/{awaiting['id']}/samples"

@@ -166,6 +166,19 @@ def test_replay(api, long_job):
     assert over.status == 204 and list(over.events()) == []
 
 
+def test_who_came_after_the_end_is_told_that_it_was(api, small):
+    """A look that is quicker than the end's own event is followed by that, and then by nothing."""
+    job, _ = api.fit(small, cv=3)
+    stream = Stream(api.port, job["id"])
+    for _ in range(2):
+        [(last, kind, _)] = list(stream.events())
+        assert kind == "end"
+        stream = Stream(api.port, job["id"], last)
+        if stream.status == 204:
+            break
+    assert stream.status == 204 and list(stream.events()) == []
+
+
 def test_unknown_ids_get_the_job(api, long_job):
     for last in (1, 10**18):
         stream = Stream(api.port, long_job, last)

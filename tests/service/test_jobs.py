@@ -1,5 +1,6 @@
 """Jobs from submission to their end: states, progress, waiting, cancelling, deleting."""
 
+import json
 import re
 import threading
 import time
@@ -105,6 +106,31 @@ def test_progress_does_not_go_back_in_lists(api, large):
     assert state == "succeeded"
     assert fractions == sorted(fractions), "progress went back"
     assert fractions[-1] == 1.0
+
+
+def test_asked_for_again_while_it_runs(api, large):
+    """An Idempotency-Key brings the job as it is now, and its listeners nothing new."""
+    key = {"Idempotency-Key": "while-it-runs"}
+    grid = {"n_interpolate": [1, 2, 4, 8, 16, 24, 32, 48], "cv": 10, "thresh_method": "exact"}
+    request = {"type": "fit", "dataset": large["id"], "parameters": grid, "reuse": False}
+    job = api.post("/v1/jobs", request, headers=key).json()
+    fractions = [0.0]
+    while job["state"] not in FINAL:
+        job = api.post("/v1/jobs", request, headers=key).json()
+        fractions.append(job["progress"]["fraction"])
+    assert job["state"] == "succeeded"
+    assert fractions == sorted(fractions), "progress went back"
+    assert any(0.0 < fraction < 1.0 for fraction in fractions)
+
+
+def test_change_does_not_wait(api, large):
+    job = start_long(api, large, reuse=False)
+    change = {"visibility": "lab"}
+    response = api.request("PATCH", f"/v1/jobs/{job['id']}?wait=60", json.dumps(change),
+                           {"Content-Type": "application/json"})  # fmt: skip
+    assert response.status == 200, response
+    assert response.json()["visibility"] == "lab"
+    cancel(api, job)
 
 
 def test_wait_returns_as_soon_as_it_is_finished(api, small):

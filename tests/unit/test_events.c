@@ -89,6 +89,53 @@ START_TEST(test_from_gap_to_end)
 }
 END_TEST
 
+START_TEST(test_log_begun_after_the_end)
+{
+    int woken = 0;
+    struct listener *listener = join("jb_a", FIRST, &woken), *other;
+    events_begin_ended(events, listener);
+    ck_assert(!events_are_over(events, listener));
+    const uint64_t last = expect_none(listener, EVENTS_GAP);
+    ck_assert(events_are_over(events, listener));
+    events_leave(events, listener);
+    listener = join("jb_a", last, &woken);
+    ck_assert(events_are_over(events, listener));
+    events_leave(events, listener);
+    /* Who is told by the events themselves has them first. */
+    listener = join("jb_b", FIRST, &woken);
+    other = join("jb_b", 0, &woken);
+    events_begin_ended(events, other);
+    events_publish(events, "jb_b", EVENT_PROGRESS, "1");
+    events_begin_ended(events, listener);
+    expect(listener, EVENT_PROGRESS, "1");
+    expect_none(listener, EVENTS_NONE);
+    events_publish(events, "jb_b", EVENT_END, "2");
+    expect(listener, EVENT_END, "2");
+    expect_none(listener, EVENTS_OVER);
+    events_leave(events, listener);
+    events_leave(events, other);
+}
+END_TEST
+
+START_TEST(test_queue_was_shown)
+{
+    int woken = 0;
+    struct rejectd_error error = {0};
+    struct listener *listener = NULL;
+    ck_assert_int_eq(events_join_queue(events, 0, count, NULL, &woken, &listener, &error),
+                     REJECTD_OK);
+    ck_assert(!events_queue_was_shown(events));
+    expect_none(listener, EVENTS_GAP);
+    ck_assert(events_queue_was_shown(events));
+    ck_assert(!events_queue_was_shown(events));
+    struct listener *of_job = join("jb_a", 0, &woken);
+    expect_none(of_job, EVENTS_GAP);
+    ck_assert(!events_queue_was_shown(events));
+    events_leave(events, of_job);
+    events_leave(events, listener);
+}
+END_TEST
+
 START_TEST(test_what_is_not_kept_is_a_gap)
 {
     int woken = 0;
@@ -294,6 +341,8 @@ int main(void)
     TCase *tests = tcase_create("events");
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, test_from_gap_to_end);
+    tcase_add_test(tests, test_log_begun_after_the_end);
+    tcase_add_test(tests, test_queue_was_shown);
     tcase_add_test(tests, test_what_is_not_kept_is_a_gap);
     tcase_add_test(tests, test_long_texts_push_out_old_ones);
     tcase_add_test(tests, test_logs_without_listeners_are_forgotten);
