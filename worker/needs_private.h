@@ -57,7 +57,8 @@ struct backend_samples needs_samples(const struct needs_shape *shape,
 double needs_item(const struct needs_shape *shape);
 
 /* Sensors of a part that are repaired together, at most, and its repaired rows of an epoch, all
- * values of n_interpolate together: values that repair the same share rows. */
+ * values of n_interpolate together: values that repair no more than those before them share rows.
+ */
 double needs_most_set(const struct needs_shape *shape, const struct needs_part *part);
 double needs_most_rows(const struct needs_shape *shape, const struct needs_part *part);
 

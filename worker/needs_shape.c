@@ -220,26 +220,31 @@ static size_t most_sensors(const struct needs_part *part)
     return part->kind == INTERPOLATION_NONE || part->n == 0 ? 0 : part->n - 1;
 }
 
+/* Each value repairs what all before it have, too: votes_cumulative_repairs(). */
+static size_t more_sensors(const struct needs_shape *shape, size_t i, size_t set, size_t most)
+{
+    const size_t value = (size_t)shape->values[i];
+    return value < most - set ? set + value : most;
+}
+
 double needs_most_set(const struct needs_shape *shape, const struct needs_part *part)
 {
     const size_t most = most_sensors(part);
     size_t set = 0;
-    for (size_t i = 0; i < shape->n_values; i++) {
-        const size_t value = (size_t)shape->values[i] < most ? (size_t)shape->values[i] : most;
-        set = value > set ? value : set;
-    }
+    for (size_t i = 0; i < shape->n_values; i++)
+        set = more_sensors(shape, i, set, most);
     return (double)set;
 }
 
 double needs_most_rows(const struct needs_shape *shape, const struct needs_part *part)
 {
-    bool seen[REJECTD_MAX_CHANNELS] = {false};
     const size_t most = most_sensors(part);
+    size_t set = 0;
     double rows = 0.0;
     for (size_t i = 0; i < shape->n_values; i++) {
-        const size_t value = (size_t)shape->values[i] < most ? (size_t)shape->values[i] : most;
-        rows += seen[value] ? 0.0 : (double)value;
-        seen[value] = true;
+        const size_t more = more_sensors(shape, i, set, most);
+        rows += more > set ? (double)more : 0.0;
+        set = more;
     }
     return rows;
 }

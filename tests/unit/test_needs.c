@@ -172,6 +172,25 @@ START_TEST(worst_samples_are_counted)
 }
 END_TEST
 
+/* The same value again repairs as many sensors more. */
+START_TEST(values_add_up)
+{
+    struct simulated_epochs made = simulated(300, 64, 250);
+    double thresholds[64];
+    int values[20];
+    for (int i = 0; i < 64; i++)
+        thresholds[i] = i == 0 ? 1.0 : 1e-12;
+    for (int i = 0; i < 20; i++)
+        values[i] = 4;
+    struct task task = task_on(TASK_FIT, &made.epochs);
+    task.fit.thresholds = thresholds;
+    task.fit.n_interpolate = values;
+    task.fit.n_n_interpolate = 20;
+    compare(&task, 1, NULL);
+    simulate_free(&made);
+}
+END_TEST
+
 START_TEST(decimation_copies)
 {
     struct simulated_epochs made = simulated(300, 64, 1000);
@@ -359,6 +378,7 @@ int main(void)
     tcase_set_timeout(sizes, 120);
     tcase_add_loop_test(peaks, peak_is_foretold, 0, N_SHAPES);
     tcase_add_test(peaks, worst_samples_are_counted);
+    tcase_add_test(peaks, values_add_up);
     tcase_add_test(peaks, decimation_copies);
     tcase_add_test(peaks, reference_copies);
     tcase_add_loop_test(peaks, devices_take_what_is_foretold, 0, 6);
