@@ -134,9 +134,20 @@ enum rejectd_status client_perform(struct rejectd_client *client, struct exchang
     return REJECTD_OK;
 }
 
+/* What is asked for without being sent anything answers within this time, beside what it was asked
+ * to wait: a server that hangs is as good as none. */
+enum { SILENT_SECONDS = 60 };
+
+static void set_silence(struct rejectd_client *client, double waits)
+{
+    curl_easy_setopt(client->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(client->curl, CURLOPT_LOW_SPEED_TIME, (long)(waits + SILENT_SECONDS));
+}
+
 static enum rejectd_status exchange_text(struct rejectd_client *client, const char *method,
                                          const char *path, const char *json, size_t length,
-                                         struct buffer *answer, struct rejectd_error *error)
+                                         double waits, struct buffer *answer,
+                                         struct rejectd_error *error)
 {
     struct exchange exchange = {.file = -1};
     struct buffer url;
@@ -149,6 +160,8 @@ static enum rejectd_status exchange_text(struct rejectd_client *client, const ch
         curl_easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);
     }
     curl_easy_setopt(client->curl, CURLOPT_CUSTOMREQUEST, method);
+    if (json == NULL)
+        set_silence(client, waits);
     enum rejectd_status status = client_perform(client, &exchange, error);
     *answer = exchange.body;
     curl_slist_free_all(headers);
@@ -163,7 +176,7 @@ enum rejectd_status rejectd_client_create_dataset(struct rejectd_client *client,
     struct buffer answer;
     struct dataset_view view = {0};
     enum rejectd_status status =
-        exchange_text(client, "POST", "/v1/datasets", json, length, &answer, error);
+        exchange_text(client, "POST", "/v1/datasets", json, length, 0.0, &answer, error);
     if (status == REJECTD_OK)
         status = dataset_view_from_json(answer.data, answer.length, &view, error);
     if (status == REJECTD_OK)
@@ -187,7 +200,7 @@ enum rejectd_status rejectd_client_submit(struct rejectd_client *client, const c
     struct buffer answer;
     struct job_view view = {0};
     enum rejectd_status status =
-        exchange_text(client, "POST", "/v1/jobs", json, length, &answer, error);
+        exchange_text(client, "POST", "/v1/jobs", json, length, 0.0, &answer, error);
     if (status == REJECTD_OK)
         status = read_job(&answer, &view, error);
     if (status == REJECTD_OK)
@@ -204,7 +217,7 @@ enum rejectd_status rejectd_client_estimate(struct rejectd_client *client, const
     struct buffer answer;
     *text = NULL;
     enum rejectd_status status =
-        exchange_text(client, "POST", "/v1/estimate", json, length, &answer, error);
+        exchange_text(client, "POST", "/v1/estimate", json, length, 0.0, &answer, error);
     if (status == REJECTD_OK) {
         *text = buffer_take(&answer, text_length);
         if (*text == NULL)
@@ -241,7 +254,8 @@ enum rejectd_status rejectd_client_wait(struct rejectd_client *client, const cha
         snprintf(path, sizeof path, "/v1/jobs/%s", id);
     struct buffer answer;
     struct job_view view = {0};
-    enum rejectd_status result = exchange_text(client, "GET", path, NULL, 0, &answer, error);
+    enum rejectd_status result =
+        exchange_text(client, "GET", path, NULL, 0, seconds, &answer, error);
     if (result == REJECTD_OK)
         result = read_job(&answer, &view, error);
     if (result == REJECTD_OK) {
@@ -264,7 +278,8 @@ static enum rejectd_status delete_resource(struct rejectd_client *client, const 
     char path[96];
     snprintf(path, sizeof path, "%s/%s", folder, id);
     struct buffer answer;
-    enum rejectd_status status = exchange_text(client, "DELETE", path, NULL, 0, &answer, error);
+    enum rejectd_status status =
+        exchange_text(client, "DELETE", path, NULL, 0, 0.0, &answer, error);
     buffer_free(&answer);
     return status;
 }
@@ -286,7 +301,7 @@ enum rejectd_status rejectd_client_get(struct rejectd_client *client, const char
 {
     struct buffer answer;
     *text = NULL;
-    enum rejectd_status status = exchange_text(client, "GET", path, NULL, 0, &answer, error);
+    enum rejectd_status status = exchange_text(client, "GET", path, NULL, 0, 0.0, &answer, error);
     if (status == REJECTD_OK) {
         *text = buffer_take(&answer, length);
         if (*text == NULL)

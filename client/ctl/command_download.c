@@ -260,14 +260,31 @@ static int download_to_files(struct download *d)
     return code;
 }
 
-/* The folder and the name in it that the last argument means. */
-static int split_target(struct download *d, const char *target)
+/* A file takes the place of what has its name: of a device or a pipe it must not, and of a link it
+ * takes what the link leads to. */
+static int follow_target(const char *named, char target[MAX_PATH])
 {
     struct stat about;
+    if ((size_t)snprintf(target, MAX_PATH, "%s", named) >= MAX_PATH - 1)
+        return ctl_usage("%s: the name is too long", named);
+    if (lstat(named, &about) != 0)
+        return CTL_OK;
+    if (S_ISLNK(about.st_mode) && (realpath(named, target) == NULL || stat(target, &about) != 0))
+        return ctl_usage("%s: a link that leads nowhere: %s", named, strerror(errno));
+    return S_ISREG(about.st_mode) || S_ISDIR(about.st_mode)
+               ? CTL_OK
+               : ctl_usage("%s is no file or folder; - is standard output", named);
+}
+
+/* The folder and the name in it that the last argument means. */
+static int split_target(struct download *d, const char *named)
+{
+    char target[MAX_PATH];
+    struct stat about;
+    if (follow_target(named, target) != CTL_OK)
+        return CTL_USAGE;
     const char *slash = strrchr(target, '/');
     const size_t length = strlen(target);
-    if (length + 2 > MAX_PATH)
-        return ctl_usage("%s: the name is too long", target);
     if (length > 0 && stat(target, &about) == 0 && S_ISDIR(about.st_mode)) {
         snprintf(d->folder, sizeof d->folder, "%s%s", target, target[length - 1] == '/' ? "" : "/");
         return CTL_OK;

@@ -174,7 +174,7 @@ static int take_options(struct ctl *ctl, struct estimate_settings *s, int argc, 
             continue;
         }
         free(s->parameters);
-        s->parameters = ctl_read_file(optarg, &length);
+        s->parameters = ctl_read_json(optarg, &length);
         code = s->parameters == NULL ? CTL_USAGE : -1;
     }
     if (code < 0 && optind + 1 != argc)

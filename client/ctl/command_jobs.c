@@ -91,7 +91,7 @@ static int run_watch(struct ctl *ctl, int argc, char **argv)
         return ctl_usage("watch needs the id of a job, jb_...");
     if (ctl_open_client(ctl, &client, &error) != REJECTD_OK)
         return ctl_failure(&error);
-    code = transfer_follow(ctl, client, id);
+    code = transfer_follow(ctl, client, id, false);
     rejectd_client_close(client);
     return code == CTL_OK ? print_resource(ctl, id, path) : code;
 }

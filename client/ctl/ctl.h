@@ -73,6 +73,9 @@ enum rejectd_status ctl_open_client(const struct ctl *ctl, struct rejectd_client
  * message. */
 int ctl_get(const struct ctl *ctl, const char *path, char **text, size_t *length);
 
+/* Whether a text is an id with that prefix, and not a file's name that begins so. */
+bool ctl_is_id(const char *prefix, const char *text);
+
 /* Path of the resource that an id names; false after a message. */
 bool ctl_resource_path(const char *id, char path[128]);
 
@@ -91,5 +94,7 @@ bool ctl_parse_real(const char *what, const char *text, double *value);
 
 /* The whole of a file ("-": standard input) as NUL-terminated text; NULL after a message. */
 char *ctl_read_file(const char *path, size_t *length);
+/* The same of a file that must be JSON. */
+char *ctl_read_json(const char *path, size_t *length);
 
 #endif

@@ -1,5 +1,6 @@
 #include "client/ctl/job_run.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,18 @@ static void begin_member(struct buffer *members, const char *name)
     buffer_append_text(members, ": ");
 }
 
+/* Whole numbers stay whole: some parameters are. JSON has fewer ways to write the others. */
+static void append_number(struct buffer *out, const char *text, double value)
+{
+    char *end;
+    errno = 0;
+    const long long whole = strtoll(text, &end, 10);
+    if (*end == '\0' && errno == 0)
+        buffer_append_format(out, "%lld", whole);
+    else
+        json_append_double(out, value);
+}
+
 /* "a,b,c" as a JSON array; false after a message. */
 static bool append_list(struct buffer *out, const struct job_option *option, const char *text)
 {
@@ -44,7 +57,7 @@ static bool append_list(struct buffer *out, const struct job_option *option, con
         if (option->form == JOB_TEXTS)
             json_append_string(out, item);
         else if (ctl_parse_real(option->option, item, &value))
-            buffer_append_text(out, item);
+            append_number(out, item, value);
         else
             return false;
         if (at[n] == '\0')
@@ -87,7 +100,7 @@ static bool append_bool(struct buffer *out, const struct job_option *option, con
 static bool append_file(struct buffer *out, const char *path)
 {
     size_t length;
-    char *text = ctl_read_file(path, &length);
+    char *text = ctl_read_json(path, &length);
     if (text == NULL)
         return false;
     buffer_append(out, text, length);
@@ -353,22 +366,28 @@ static int run_on_server(const struct job_command *job, struct ctl *ctl, struct 
     const double start = now();
     const struct transfer_source source = {
         .path = s->source, .metadata = s->metadata, .name = s->name};
+    const bool is_there = ctl_is_id("ds_", s->source);
     int code = CTL_OK;
-    if (strncmp(s->source, "ds_", 3) == 0)
+    if (is_there)
         snprintf(dataset, sizeof dataset, "%s", s->source);
     else
         code = transfer_upload(ctl, client, &source, dataset);
-    if (code == CTL_OK && log->names != NULL)
+    if (code != CTL_OK)
+        return code;
+    if (log->names != NULL)
         code = add_log(s, client, log, dataset);
     if (code == CTL_OK)
         code = submit(job, s, client, dataset, id);
+    if (code != CTL_OK && !is_there)
+        fprintf(stderr, "rejectctl: %s is there as dataset %s, which rejectctl %s takes, too.\n",
+                s->source, dataset, job->command->name);
     if (code == CTL_OK && !s->wait) {
         printf(ctl->json ? "{\"dataset\": \"%s\", \"job\": \"%s\"}\n" : "dataset %s, job %s\n",
                dataset, id);
         return CTL_OK;
     }
     if (code == CTL_OK)
-        code = transfer_follow(ctl, client, id);
+        code = transfer_follow(ctl, client, id, true);
     return code == CTL_OK ? show_result(ctl, job, s, client, dataset, id, now() - start) : code;
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <curl/curl.h>
+#include <jansson.h>
 #include <rejectd/version.h>
 
 #include "base/buffer.h"
@@ -54,7 +55,9 @@ int ctl_failure_of(const char *path, const struct rejectd_error *error)
 {
     fprintf(stderr, "rejectctl: %s%s%s%s%s\n", path == NULL ? "" : path, path == NULL ? "" : ": ",
             error->field, error->field[0] == '\0' ? "" : ": ", error->message);
-    if (error->status == REJECTD_INVALID_REQUEST && error->file != NULL)
+    /* Of the client itself, not of the server: its files. */
+    if ((error->status == REJECTD_INVALID_REQUEST || error->status == REJECTD_STORAGE) &&
+        error->file != NULL)
         return CTL_USAGE;
     return rejectd_status_http(error->status) >= 500 ? CTL_UNREACHABLE : CTL_REFUSED;
 }
@@ -167,14 +170,19 @@ int ctl_take_common(struct ctl *ctl, const struct ctl_command *command, int argc
     return -1;
 }
 
+bool ctl_is_id(const char *prefix, const char *text)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0 && strlen(text) < REJECTD_ID_SIZE &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(text);
+}
+
 bool ctl_resource_path(const char *id, char path[128])
 {
     static const struct {
         const char *prefix, *collection;
     } kinds[] = {{"jb_", "jobs"}, {"ds_", "datasets"}, {"md_", "models"}};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (strncmp(id, kinds[i].prefix, 3) == 0 && strlen(id) < REJECTD_ID_SIZE &&
-            strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(id)) {
+        if (ctl_is_id(kinds[i].prefix, id)) {
             snprintf(path, 128, "/v1/%s/%s", kinds[i].collection, id);
             return true;
         }
@@ -234,6 +242,23 @@ char *ctl_read_file(const char *path, size_t *length)
     return buffer_take(&text, length);
 }
 
+char *ctl_read_json(const char *path, size_t *length)
+{
+    json_error_t error;
+    char *text = ctl_read_file(path, length);
+    if (text == NULL)
+        return NULL;
+    json_t *value = json_loadb(text, *length, JSON_DECODE_ANY, &error);
+    if (value == NULL) {
+        ctl_usage("%s: is not JSON: line %d, column %d: %s", path, error.line, error.column,
+                  error.text);
+        free(text);
+        return NULL;
+    }
+    json_decref(value);
+    return text;
+}
+
 static void print_help(FILE *stream)
 {
     fputs("usage: rejectctl [--server URL] [--ca FILE] COMMAND [OPTION]... [ARGUMENT]...\n\n"
@@ -279,6 +304,15 @@ static int leading_options(struct ctl *ctl, int argc, char **argv)
     return taken - 1;
 }
 
+/* What a script takes for the whole must be the whole: a full disk is told. */
+static int finish_output(int code)
+{
+    if (fflush(stdout) == 0 && ferror(stdout) == 0)
+        return code;
+    const int failed = ctl_usage("standard output could not be written");
+    return code == CTL_OK ? failed : code;
+}
+
 int main(int argc, char **argv)
 {
     struct ctl ctl = {.server = getenv("REJECTD_SERVER"),
@@ -310,7 +344,7 @@ int main(int argc, char **argv)
             curl_global_init(CURL_GLOBAL_DEFAULT);
             int code = commands[i]->run(&ctl, argc - 1, argv + 1);
             curl_global_cleanup();
-            return code;
+            return finish_output(code);
         }
     return ctl_usage("there is no command \"%s\"; see rejectctl --help", argv[1]);
 }

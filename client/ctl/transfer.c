@@ -10,19 +10,11 @@
 
 #include "client/ctl/bar.h"
 
-/* Set by the handler of SIGINT; the only thing it may touch. */
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
-
-/* How to go on with samples that broke off; the handler of SIGINT says it, too. */
+/* How to go on with what breaks off; the handler of SIGINT says it, too. */
 static char advice[512];
 
-static void on_interrupted_upload(int number)
+/* At once, whatever the server does. */
+static void on_interrupt(int number)
 {
     const ssize_t ignored = write(STDERR_FILENO, advice, strlen(advice));
     (void)ignored;
@@ -36,7 +28,7 @@ static void advise(const char *path, const char *id)
              "\nrejectctl: dataset %s keeps what has come; rejectctl upload %.300s --into %s goes "
              "on.\n",
              id, path, id);
-    signal(SIGINT, on_interrupted_upload);
+    signal(SIGINT, on_interrupt);
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -288,33 +280,55 @@ static int ended(const char *id, const struct rejectd_job_status *status)
     }
 }
 
-int transfer_follow(struct ctl *ctl, struct rejectd_client *client, const char *id)
+static bool goes_on(const struct rejectd_job_status *status)
+{
+    return status->state == REJECTD_JOB_QUEUED || status->state == REJECTD_JOB_RUNNING;
+}
+
+/* Looks at the job until it has ended; a server that stops, and is started anew, has it still. */
+static enum rejectd_status wait_for(const struct ctl *ctl, struct rejectd_client *client,
+                                    const char *id, bool answered, struct bar *bar,
+                                    struct rejectd_job_status *status, struct rejectd_error *error)
+{
+    /* With a bar the wait is short, so that it moves; without, as long as the server allows. */
+    const double patience = ctl->bar ? 0.2 : 30.0;
+    int tries_left = answered ? CTL_RETRY_SECONDS : 0;
+    for (;;) {
+        const enum rejectd_status result = rejectd_client_wait(client, id, patience, status, error);
+        const bool may_pass = result == REJECTD_IO || result == REJECTD_UNAVAILABLE;
+        if (result != REJECTD_OK && (!may_pass || tries_left == 0))
+            return result;
+        if (result == REJECTD_OK && !goes_on(status))
+            return REJECTD_OK;
+        if (result == REJECTD_OK) {
+            show_status(bar, status);
+            tries_left = CTL_RETRY_SECONDS;
+        } else {
+            bar_note(bar, "waiting for the server");
+            sleep(1);
+            tries_left--;
+        }
+    }
+}
+
+int transfer_follow(struct ctl *ctl, struct rejectd_client *client, const char *id, bool answered)
 {
     struct rejectd_job_status status = {0};
     struct rejectd_error error;
     struct bar bar;
-    /* With a bar the wait is short, so that it moves; without, as long as the server allows. */
-    const double patience = ctl->bar ? 0.2 : 30.0;
+    snprintf(advice, sizeof advice,
+             "%srejectctl: stopped waiting; job %s goes on. rejectctl watch %s waits again, "
+             "rejectctl cancel %s ends it.\n",
+             ctl->bar ? "\n" : "", id, id, id);
     signal(SIGINT, on_interrupt);
     bar_begin(&bar, ctl->bar);
-    for (;;) {
-        enum rejectd_status result = rejectd_client_wait(client, id, patience, &status, &error);
-        if (interrupted) {
-            bar_end(&bar);
-            fprintf(stderr,
-                    "rejectctl: stopped waiting; job %s goes on. rejectctl status %s tells how "
-                    "far it is, rejectctl cancel %s ends it.\n",
-                    id, id, id);
-            return CTL_JOB_FAILED;
-        }
-        if (result != REJECTD_OK) {
-            bar_end(&bar);
-            return ctl_failure(&error);
-        }
-        if (status.state != REJECTD_JOB_QUEUED && status.state != REJECTD_JOB_RUNNING)
-            break;
-        show_status(&bar, &status);
-    }
+    const enum rejectd_status result = wait_for(ctl, client, id, answered, &bar, &status, &error);
     bar_end(&bar);
-    return ended(id, &status);
+    signal(SIGINT, SIG_DFL);
+    if (result == REJECTD_OK)
+        return ended(id, &status);
+    const int code = ctl_failure(&error);
+    if (code == CTL_UNREACHABLE)
+        fprintf(stderr, "rejectctl: job %s stays; rejectctl watch %s waits for it.\n", id, id);
+    return code;
 }

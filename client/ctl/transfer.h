@@ -29,7 +29,8 @@ int transfer_upload(struct ctl *ctl, struct rejectd_client *client,
 int transfer_upload_model(struct ctl *ctl, struct rejectd_client *client, const char *path,
                           char id[REJECTD_ID_SIZE]);
 
-/* Waits until the job has ended. Interrupted, it says how to go on and returns CTL_JOB_FAILED. */
-int transfer_follow(struct ctl *ctl, struct rejectd_client *client, const char *id);
+/* Waits until the job has ended, with patience for a server that is started anew; answered: it has
+ * answered before (else it may be none). Interrupted, the process says how to go on, and ends. */
+int transfer_follow(struct ctl *ctl, struct rejectd_client *client, const char *id, bool answered);
 
 #endif

@@ -3,6 +3,8 @@
 import json
 import os
 import pty
+import re
+import signal
 import subprocess
 import time
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from api import FINAL
 from daemon import PATIENCE, eventually, program
+from pieces import CuttingProxy
 from samples import description, noise
 
 SMALL = ("--epochs", 40, "--channels", 16, "--times", 100)
@@ -23,6 +26,14 @@ def run(*arguments, server=None, stdin=None, environment=None):
     server = () if server is None else ("--server", server)
     return subprocess.run([program("rejectctl"), *map(str, arguments), *server], text=True, input=stdin,
                           capture_output=True, env=clean | (environment or {}), timeout=120 * PATIENCE)  # fmt: skip
+
+
+def run_in(folder, *arguments, server=None, **options):
+    """The same in a folder; options are those of subprocess.run()."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("REJECTD_")}
+    server = () if server is None else ("--server", server)
+    return subprocess.run([program("rejectctl").resolve(), *map(str, arguments), *server], text=True, cwd=folder,
+                          env=clean, timeout=120 * PATIENCE, **{"capture_output": True} | options)  # fmt: skip
 
 
 @pytest.fixture
@@ -185,15 +196,39 @@ class TestFit:
             "thresholds": {name: 1e-4 for name in names}}  # fmt: skip
 
     def test_refused(self, ctl, demo):
-        one_line(ctl("fit", demo, "--cv", 41, code=REFUSED), "cv", "40")
-        one_line(ctl("fit", demo, "--n-interpolate", "1.5", code=REFUSED), "n_interpolate", "integer")
         one_line(ctl("fit", "ds_0000000000000000000000", code=REFUSED), "dataset")
+        done = ctl("fit", demo, "--cv", 41, code=REFUSED)
+        refusal, kept = done.stderr.splitlines()
+        assert "cv" in refusal and "40" in refusal, done
+        dataset = re.search(r"dataset (ds_\w+)", kept)[1]
+        refused = ctl("fit", dataset, "--n-interpolate", "1.5", code=REFUSED)
+        one_line(refused, "n_interpolate", "integer")
+        ctl("fit", dataset, "--cv", 4)
 
     @pytest.mark.parametrize("arguments", [("--cv", "x"), ("--consensus", "0.1,,0.2"), ("--consensus", "a"),
                                            ("--colour", "red"), ("--cv",)])  # fmt: skip
     def test_wrong_options(self, ctl, demo, arguments):
         done = ctl("fit", demo, *arguments, code=USAGE)
         assert arguments[0].strip("-") in done.stderr, done
+
+    def test_numbers_as_people_write_them(self, ctl, api, demo):
+        printed = json.loads(ctl("fit", demo, "--consensus", ".1,+0.5,1.", "--n-interpolate", "+1,02", "--cv", 4,
+                                 "--json").stdout)  # fmt: skip
+        parameters = api.job(printed["job"])["parameters"]
+        assert parameters["consensus"] == [0.1, 0.5, 1.0] and parameters["n_interpolate"] == [1, 2]
+
+    @pytest.mark.parametrize("text", ["", "junk", '{"Fz": 1e-4'])
+    def test_files_that_are_not_json(self, ctl, demo, tmp_path, text):
+        path = tmp_path / "t.json"
+        path.write_text(text)
+        one_line(ctl("fit", demo, "--thresholds", path, code=USAGE), path, "JSON")
+        one_line(ctl("estimate", "30x32x200", "--parameters", path, code=USAGE), path, "JSON")
+
+    def test_file_named_like_an_id(self, ctl, demo, tmp_path):
+        copy = tmp_path / "ds_epochs.npy"
+        copy.write_bytes((demo / "epochs.npy").read_bytes())
+        done = run_in(tmp_path, "fit", "ds_epochs.npy", server=None)
+        assert done.returncode == USAGE and "--metadata" in done.stderr, done
 
     def test_job_that_is_cancelled(self, ctl, api):
         shape = (400, 96, 400)
@@ -249,7 +284,8 @@ def test_apply(ctl, api, demo, fitted):
     result, _ = fitted
     applied = json.loads(ctl("apply", demo, "--model", result["model"], "--json").stdout)["result"]
     assert applied["labels"] == result["labels"] and applied["bad_epochs"] == result["bad_epochs"]
-    one_line(ctl("apply", demo, "--model", "md_0000000000000000000000", code=REFUSED), "model")
+    dataset = api.listed("datasets")[0]["id"]
+    one_line(ctl("apply", dataset, "--model", "md_0000000000000000000000", code=REFUSED), "model")
     assert "model" in ctl("apply", demo, code=USAGE).stderr
 
 
@@ -266,6 +302,14 @@ class TestStatus:
         result, job = fitted
         assert json.loads(ctl("status", job["dataset"], "--json").stdout)["id"] == job["dataset"]
         assert json.loads(ctl("status", result["model"], "--json").stdout)["id"] == result["model"]
+
+    def test_output_that_cannot_be_written(self, api, fitted):
+        server = f"http://127.0.0.1:{api.port}"
+        with open("/dev/full", "w") as full:
+            for arguments in (("status", "--json"), ("download", fitted[1]["id"], "result", "-")):
+                done = run_in(".", *arguments, server=server, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+                assert done.returncode == USAGE, done
+                one_line(done, "written")
 
     def test_unknown(self, ctl):
         one_line(ctl("status", "jb_0000000000000000000000", code=REFUSED), "jb_0000000000000000000000")
@@ -302,6 +346,19 @@ class TestDownload:
     def test_standard_output(self, ctl, api, fitted):
         result, job = fitted
         assert json.loads(ctl("download", job["id"], "result", "-").stdout)["labels"] == result["labels"]
+
+    def test_what_is_no_file_stays_what_it_is(self, ctl, fitted, tmp_path):
+        _, job = fitted
+        pipe, link, target, nowhere = (tmp_path / name for name in ("pipe", "link", "target", "nowhere"))
+        os.mkfifo(pipe)
+        link.symlink_to("target")
+        nowhere.symlink_to("none")
+        one_line(ctl("download", job["id"], "labels", pipe, code=USAGE), "pipe", "standard output")
+        one_line(ctl("download", job["id"], "labels", nowhere, code=USAGE), "nowhere", "link")
+        assert pipe.is_fifo() and nowhere.is_symlink() and len(list(tmp_path.iterdir())) == 3
+        target.write_text("before")
+        ctl("download", job["id"], "labels", link)
+        assert link.is_symlink() and target.read_bytes().startswith(b"\x93NUMPY")
 
     def test_errors_leave_no_file(self, ctl, fitted, tmp_path):
         _, job = fitted
@@ -348,17 +405,42 @@ class TestServer:
         one_line(run("health", server="http://127.0.0.1:1"), "127.0.0.1:1")
         assert run("health", server="http://127.0.0.1:1").returncode == UNREACHABLE
 
-    def test_killed_while_waiting(self, own_daemon):
+    def test_interrupted_while_waiting(self, own_daemon):
+        """At once, even when the server hangs; the job goes on."""
         daemon = own_daemon()
         shape = (400, 96, 400)
         dataset = daemon.api.upload(description(*shape), noise(*shape))
         waiting = subprocess.Popen(
-            [program("rejectctl"), "--server", f"http://127.0.0.1:{daemon.port}", "fit", dataset["id"],
+            [program("rejectctl"), "--server", f"http://127.0.0.1:{daemon.port}", "fit", dataset["id"], "--json",
+             "--thresh-method", "exact"], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+        job = eventually(lambda: daemon.api.listed("jobs"), 20, "the job is submitted")[0]["id"]
+        time.sleep(0.2)
+        daemon.process.send_signal(signal.SIGSTOP)
+        waiting.send_signal(signal.SIGINT)
+        try:
+            printed, complaint = waiting.communicate(timeout=10 * PATIENCE)
+        finally:
+            daemon.process.send_signal(signal.SIGCONT)
+        assert waiting.returncode == -signal.SIGINT and printed == "" and f"rejectctl watch {job}" in complaint, complaint
+        assert daemon.api.finish(job)["state"] == "succeeded"
+
+    def test_killed_while_waiting(self, own_daemon):
+        daemon = own_daemon()
+        shape = (400, 96, 400)
+        dataset = daemon.api.upload(description(*shape), noise(*shape))
+        proxy = CuttingProxy(daemon.port, [])
+        waiting = subprocess.Popen(
+            [program("rejectctl"), "--server", f"http://127.0.0.1:{proxy.own_port}", "fit", dataset["id"], "--json",
              "--thresh-method", "exact"], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
         eventually(lambda: daemon.api.listed("jobs"), 20, "the job is submitted")
         daemon.kill()
-        _, complaint = waiting.communicate(timeout=60 * PATIENCE)
-        assert waiting.returncode in (OK, UNREACHABLE) and complaint.count("\n") <= 1, complaint
+        daemon.start()
+        proxy.port = daemon.port
+        printed, complaint = waiting.communicate(timeout=60 * PATIENCE)
+        proxy.close()
+        assert waiting.returncode == OK and complaint == "", complaint
+        job = json.loads(printed)["job"]
+        assert [each["id"] for each in daemon.api.listed("jobs")] == [job]
 
 
 class TestBar:
