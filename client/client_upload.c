@@ -12,8 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <sodium.h>
+
 #include "client/client_private.h"
 #include "client/compress.h"
+#include "protocol/http_fields.h"
 #include "protocol/resource_json.h"
 
 static size_t read_file(char *bytes, size_t size, size_t count, void *context)
@@ -137,6 +140,32 @@ static enum rejectd_status ask_place(struct rejectd_client *client, const char *
     return status;
 }
 
+/* "Repr-Digest: ..." of a whole file, whatever was read of it. */
+static enum rejectd_status tell_digest(int file, char line[HTTP_DIGEST_TEXT_SIZE + 16],
+                                       struct rejectd_error *error)
+{
+    enum { PIECE = 1 << 20 };
+    _Static_assert(HTTP_DIGEST_BYTES == crypto_hash_sha256_BYTES, "both are SHA-256");
+    unsigned char digest[HTTP_DIGEST_BYTES];
+    char text[HTTP_DIGEST_TEXT_SIZE];
+    crypto_hash_sha256_state hash;
+    unsigned char *piece = malloc(PIECE);
+    ssize_t n = 0;
+    if (piece == NULL)
+        return REJECTD_FAIL_MEMORY(error, (size_t)PIECE);
+    crypto_hash_sha256_init(&hash);
+    for (off_t at = 0; (n = pread(file, piece, PIECE, at)) > 0; at += n)
+        crypto_hash_sha256_update(&hash, piece, (unsigned long long)n);
+    free(piece);
+    if (n < 0)
+        return REJECTD_FAIL(error, REJECTD_INVALID_REQUEST, "", "the file cannot be read: %s",
+                            strerror(errno));
+    crypto_hash_sha256_final(&hash, digest);
+    http_write_digest(digest, text);
+    snprintf(line, HTTP_DIGEST_TEXT_SIZE + 16, "Repr-Digest: %s", text);
+    return REJECTD_OK;
+}
+
 /* All from the offset on, as the last piece. */
 static enum rejectd_status send_rest(struct rejectd_client *client, struct sending *sending,
                                      uint64_t offset, uint64_t total,
@@ -202,12 +231,18 @@ static enum rejectd_status send_pieces(struct rejectd_client *client, struct sen
     const uint64_t total = sending->size;
     struct patience patience = {.seconds = transfer->retry_seconds};
     struct place place = {0};
+    char digest[HTTP_DIGEST_TEXT_SIZE + 16];
     bool again = false;
     patience_renew(&patience);
     if (transfer->goes_on) {
-        const enum rejectd_status status = ask_place(client, sending->resource, &place, error);
+        enum rejectd_status status = ask_place(client, sending->resource, &place, error);
         if (status != REJECTD_OK || place.complete)
             return status;
+        /* What is there already may be of another file. */
+        status = tell_digest(sending->file, digest, error);
+        if (status != REJECTD_OK)
+            return status;
+        sending->headers[1] = digest;
         again = true;
     }
     for (;;) {

@@ -32,7 +32,9 @@ struct rejectd_transfer {
     /* Samples and downloads that break off go on where they were, until nothing more came across
      * for so many seconds; 0: a failure is the end. */
     double retry_seconds;
-    bool goes_on;  /* what the server has of the samples already isn't sent; needs retry_seconds */
+    /* What the server has of the samples already isn't sent, and is compared with the file's: if it
+     * is of another one, it is dropped, and the upload fails. Needs retry_seconds. */
+    bool goes_on;
     bool compress; /* files are sent compressed; samples then can't go on where they broke off */
 };
 

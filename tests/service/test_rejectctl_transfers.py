@@ -95,6 +95,20 @@ class TestUpload:
         check_uploaded(daemon.api, done, digest)
         assert run("upload", path, option, dataset, server=server).returncode == REFUSED  # it was
 
+    def test_goes_on_with_another_file(self, api, daemon, proxied, source):
+        """The dataset would be the head of one recording and the tail of another."""
+        arguments, _ = source
+        proxy, server = proxied(daemon.port, [1_000_000])
+        proxy.on_cut = proxy.close
+        done = run(*arguments, "--retry", "1", server=server)
+        dataset = re.search(r"--into (ds_\w+)", done.stderr)[1]
+        np.save(arguments[1], noise(**SHAPE, seed=1))
+        done = run("upload", arguments[1], "--into", dataset, server=f"http://127.0.0.1:{daemon.port}")
+        assert done.returncode == REFUSED and "Repr-Digest" in done.stderr, done
+        assert api.get(f"/v1/datasets/{dataset}").json()["state"] == "awaiting_samples"
+        done = run("upload", arguments[1], "--into", dataset, server=f"http://127.0.0.1:{daemon.port}")
+        check_uploaded(api, done, hashlib.sha256(noise(**SHAPE, seed=1).tobytes()).hexdigest())
+
     def test_interrupted(self, daemon, proxied, source):
         arguments, _ = source
         proxy, server = proxied(daemon.port, [1_000_000])
