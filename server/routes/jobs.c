@@ -126,17 +126,11 @@ static void find_answer(const struct request *request, const char *fingerprint,
 }
 
 static enum rejectd_status insert(const struct request *request, struct job_request *wanted,
-                                  const char *fingerprint, struct job_view *job,
-                                  struct rejectd_error *error)
+                                  const char *fingerprint, struct store_submission *submission,
+                                  struct job_view *job, struct rejectd_error *error)
 {
     struct service *service = request->service;
-    struct store_submission submission;
     char answer[RESOURCE_ID_SIZE] = "";
-    char sha256[RESOURCE_SHA256_SIZE];
-    enum rejectd_status status = read_submission(request, sha256, &submission, error);
-    if (status != REJECTD_OK) {
-        return status;
-    }
     job->type = wanted->type;
     job->priority = wanted->priority;
     memcpy(job->dataset, wanted->dataset, sizeof job->dataset);
@@ -148,13 +142,12 @@ static enum rejectd_status insert(const struct request *request, struct job_requ
     if (!wanted->fresh) {
         find_answer(request, fingerprint, answer);
     }
-    submission.fingerprint = fingerprint;
-    submission.answer = answer[0] == '\0' ? NULL : answer;
-    submission.most_queued = (uint64_t)service->config->user_queued_jobs;
-    status = service->store->functions->job_insert(service->store, &submission, job, error);
-    if (status == REJECTD_OK) {
-        log_queued(request, job);
-    }
+    submission->fingerprint = fingerprint;
+    submission->answer = answer[0] == '\0' ? NULL : answer;
+    submission->most_queued = (uint64_t)service->config->user_queued_jobs;
+    const enum rejectd_status status =
+        service->store->functions->job_insert(service->store, submission, job, error);
+    submission->answer = NULL;
     if (status == REJECTD_OK && is_of(request, job)) {
         job_events_state(service->events, service->store, job->id);
         scheduler_wake(service->scheduler);
@@ -162,12 +155,53 @@ static enum rejectd_status insert(const struct request *request, struct job_requ
     return status;
 }
 
-void job_create(struct request *request, struct response *response)
+/* Makes the job, whose ownership is given. */
+static enum rejectd_status submit(const struct request *request, struct job_request *wanted,
+                                  struct store_submission *submission, struct job_view *job,
+                                  struct rejectd_error *error)
 {
     struct service *service = request->service;
+    struct job_checked checked;
+    enum rejectd_status status = authorize_use(request, wanted->dataset, "dataset", error);
+    if (status == REJECTD_OK && wanted->model[0] != '\0') {
+        status = authorize_use(request, wanted->model, "model", error);
+    }
+    if (status == REJECTD_OK) {
+        status = job_check(service->store, &service->forecaster, service->numerics, wanted,
+                           &checked, error);
+    }
+    if (status == REJECTD_OK) {
+        job->needs = checked.needs;
+        status = insert(request, wanted, checked.fingerprint, submission, job, error);
+    }
+    return status;
+}
+
+/* The job that the request made when it came before, whatever has become of its dataset since; else
+ * a new one. */
+static enum rejectd_status find_or_submit(const struct request *request, struct job_request *wanted,
+                                          struct job_view *job, struct rejectd_error *error)
+{
+    struct store *store = request->service->store;
+    struct store_submission submission;
+    char sha256[RESOURCE_SHA256_SIZE];
+    char earlier[RESOURCE_ID_SIZE] = "";
+    enum rejectd_status status = read_submission(request, sha256, &submission, error);
+    if (status == REJECTD_OK && submission.key != NULL) {
+        status =
+            store->functions->job_earlier(store, job->ownership.owner, &submission, earlier, error);
+    }
+    if (status == REJECTD_OK) {
+        status = earlier[0] != '\0' ? store->functions->job_get(store, earlier, job, error)
+                                    : submit(request, wanted, &submission, job, error);
+    }
+    return status;
+}
+
+void job_create(struct request *request, struct response *response)
+{
     struct rejectd_error error = {0};
     struct job_request wanted = {0};
-    struct job_checked checked;
     struct job_view job = {0};
     enum rejectd_status status = request_check_body(request, &error);
     if (status == REJECTD_OK) {
@@ -177,21 +211,11 @@ void job_create(struct request *request, struct response *response)
         status = request_ownership(request, &job.ownership, &error);
     }
     if (status == REJECTD_OK) {
-        status = authorize_use(request, wanted.dataset, "dataset", &error);
-    }
-    if (status == REJECTD_OK && wanted.model[0] != '\0') {
-        status = authorize_use(request, wanted.model, "model", &error);
+        status = find_or_submit(request, &wanted, &job, &error);
     }
     if (status == REJECTD_OK) {
-        status = job_check(service->store, &service->forecaster, service->numerics, &wanted,
-                           &checked, &error);
-    }
-    if (status == REJECTD_OK) {
-        job.needs = checked.needs;
-        status = insert(request, &wanted, checked.fingerprint, &job, &error);
-    }
-    if (status == REJECTD_OK) {
-        show_progress(service, &job, &error); /* of one that is known, and may run */
+        log_queued(request, &job);
+        show_progress(request->service, &job, &error); /* of one that is known, and may run */
         respond_job(request, 202, &job, response);
     } else {
         respond_problem(response, &error);

@@ -410,6 +410,7 @@ static const struct store_functions sqlite_functions = {
     .partial_delete = sqlite_partial_delete,
     .partial_expired = sqlite_partial_expired,
     .answer_find = sqlite_answer_find,
+    .job_earlier = sqlite_job_earlier,
     .job_insert = sqlite_job_insert,
     .job_get = sqlite_job_get,
     .job_list = sqlite_job_list,

@@ -95,6 +95,9 @@ enum rejectd_status sqlite_answer_find(struct store *store, const char *fingerpr
  * is there still. */
 enum rejectd_status sqlite_answer_copy(struct sqlite_connection *writer, const char *job,
                                        const char *answer, struct rejectd_error *error);
+enum rejectd_status sqlite_job_earlier(struct store *store, const char *owner,
+                                       const struct store_submission *submission,
+                                       char job[RESOURCE_ID_SIZE], struct rejectd_error *error);
 enum rejectd_status sqlite_job_insert(struct store *store,
                                       const struct store_submission *submission,
                                       struct job_view *job, struct rejectd_error *error);

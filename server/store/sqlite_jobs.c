@@ -157,14 +157,14 @@ static enum rejectd_status insert_job(struct sqlite_connection *writer, const st
 }
 
 /* The job that its owner made before with this key; "" when there is none. */
-static enum rejectd_status find_earlier(struct sqlite_connection *writer, const char *owner,
+static enum rejectd_status find_earlier(struct sqlite_connection *connection, const char *owner,
                                         const struct store_submission *submission,
                                         char id[RESOURCE_ID_SIZE], struct rejectd_error *error)
 {
     struct query query;
     char sha256[RESOURCE_SHA256_SIZE] = "";
     id[0] = '\0';
-    query_begin(&query, writer,
+    query_begin(&query, connection,
                 "SELECT id, request_sha256 FROM jobs WHERE owner = ? AND idempotency_key = ?",
                 error);
     query_bind_string(&query, owner);
@@ -178,6 +178,17 @@ static enum rejectd_status find_earlier(struct sqlite_connection *writer, const 
                ? REJECTD_FAIL(error, REJECTD_CONFLICT, "Idempotency-Key",
                               "this key came with another request before, which made job %s", id)
                : status;
+}
+
+enum rejectd_status sqlite_job_earlier(struct store *store, const char *owner,
+                                       const struct store_submission *submission,
+                                       char job[RESOURCE_ID_SIZE], struct rejectd_error *error)
+{
+    struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
+    pthread_mutex_lock(&reader->lock);
+    const enum rejectd_status status = find_earlier(reader, owner, submission, job, error);
+    pthread_mutex_unlock(&reader->lock);
+    return status;
 }
 
 /* One more may be queued. */

@@ -273,6 +273,11 @@ struct store_functions {
     enum rejectd_status (*answer_find)(struct store *store, const char *fingerprint,
                                        const struct store_viewer *viewer,
                                        char job[RESOURCE_ID_SIZE], struct rejectd_error *error);
+    /* The job that this submission, which has a key, of the owner made before; "" when it made
+     * none. CONFLICT when the key came with another request. */
+    enum rejectd_status (*job_earlier)(struct store *store, const char *owner,
+                                       const struct store_submission *submission,
+                                       char job[RESOURCE_ID_SIZE], struct rejectd_error *error);
     /* Queues a job, its ownership given; fills id, created_at, state and position. Its dataset must
      * be ready (CONFLICT), and its model there. A submission (may be NULL) that its owner made
      * before makes no other job: *job is that one; CONFLICT when it was of another request. With an

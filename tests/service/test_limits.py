@@ -163,6 +163,12 @@ def test_idempotency_key(daemon, api):
     assert without.json()["id"] != first.json()["id"]
     assert api.finish(first.json()["id"])["state"] == "succeeded"
     assert api.post("/v1/jobs", request, headers=key).json()["state"] == "succeeded"
+    # Whatever has become of the dataset.
+    assert api.finish(without.json()["id"])["state"] == "succeeded"
+    assert api.delete(f"/v1/datasets/{dataset['id']}").status == 204
+    again = api.post("/v1/jobs", request, headers=key)
+    assert again.status == 202 and again.json()["id"] == first.json()["id"]
+    check_problem(api.post("/v1/jobs", request), 404, "not-found", field="dataset")
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\x7f", "caf\xe9"])

@@ -258,7 +258,14 @@ START_TEST(test_a_submission_makes_one_job)
     char first[RESOURCE_ID_SIZE], again[RESOURCE_ID_SIZE], other[RESOURCE_ID_SIZE];
     const struct store_submission submission = {.key = "key-1", .sha256 = sha_a};
     const struct store_submission changed = {.key = "key-1", .sha256 = sha_b};
+    OK(job_earlier, "anna", &submission, again);
+    ck_assert_str_eq(again, "");
     ck_assert_int_eq(submit("anna", 0, &submission, first), REJECTD_OK);
+    OK(job_earlier, "anna", &submission, again);
+    ck_assert_str_eq(again, first);
+    OK(job_earlier, "bert", &submission, again);
+    ck_assert_str_eq(again, "");
+    FAILS(REJECTD_CONFLICT, job_earlier, "anna", &changed, again);
     ck_assert_int_eq(submit("anna", 0, &submission, again), REJECTD_OK);
     ck_assert_str_eq(first, again);
     ck_assert_int_eq(submit("anna", 0, &changed, other), REJECTD_CONFLICT);
