@@ -262,6 +262,38 @@ START_TEST(devices_take_what_is_foretold)
 }
 END_TEST
 
+/* All sensors but one are bad in all epochs: repairs are made in as small pieces as there is room
+ * for. */
+START_TEST(repairs_shrink_to_what_there_is)
+{
+    enum { CHANNELS = 64, VALUES = 16 };
+    double thresholds[CHANNELS];
+    int values[VALUES];
+    if (getenv("REJECTD_CUDA_MODULE") == NULL)
+        return;
+    struct simulated_epochs made = simulated(128, CHANNELS, 32);
+    made.epochs.content = content;
+    for (int i = 0; i < CHANNELS; i++)
+        thresholds[i] = i == 5 ? 1.0 : 1e-12;
+    for (int i = 0; i < VALUES; i++)
+        values[i] = 4;
+    struct task task = task_on(TASK_FIT, &made.epochs);
+    task.fit.thresholds = thresholds;
+    task.fit.n_interpolate = values;
+    task.fit.n_n_interpolate = VALUES;
+    const struct needs_site site = {.gpu = true, .n_threads = 1};
+    const struct task_needs needs = needs_of(&task, &site);
+    for (double share = 1.0; share < 3.0; share += 0.4) {
+        struct rejectd_error error = {0};
+        bool whole;
+        const double budget = share * needs.device_least;
+        const enum rejectd_status status = run_on_device(&task, budget, &whole, &error);
+        ck_assert_msg(status == REJECTD_OK, "%.0f bytes: %s", budget, error.message);
+    }
+    simulate_free(&made);
+}
+END_TEST
+
 /* ---- by shape alone ---- */
 
 /* Epochs of any size: nobody looks at the samples. */
@@ -382,6 +414,7 @@ int main(void)
     tcase_add_test(peaks, decimation_copies);
     tcase_add_test(peaks, reference_copies);
     tcase_add_loop_test(peaks, devices_take_what_is_foretold, 0, 6);
+    tcase_add_test(peaks, repairs_shrink_to_what_there_is);
     tcase_add_loop_test(sizes, grows_with_every_size, 0, N_TYPES);
     tcase_add_loop_test(sizes, absurd_shapes_have_finite_needs, 0, N_TYPES);
     tcase_add_test(sizes, pieces_cost_more);

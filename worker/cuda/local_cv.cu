@@ -7,6 +7,7 @@
  * sums of the epochs that a consensus keeps outside a fold are sums of cells, made in the same
  * order for all: cells without epochs add nothing, so that what is tied stays tied to the bit.
  */
+#include <algorithm>
 #include <cmath>
 
 #include "worker/cuda/grid_lists.h"
@@ -265,6 +266,28 @@ static enum rejectd_status bring_repaired(struct backend_session *session, struc
     return device_wait(session->device, error);
 }
 
+/* Room for what the values of a block bring: whatever finds none finds it before the first of them
+ * has added to the sums. */
+static enum rejectd_status reserve_changes(struct backend_session *session,
+                                           const struct grid_lists *lists, size_t first,
+                                           size_t count, struct grid_work *work,
+                                           struct rejectd_error *error)
+{
+    const size_t row_bytes = session->pitch * session->sample_size;
+    size_t most = 0;
+    for (size_t v = 0; v < lists->n_values; v++) {
+        const size_t *offsets = lists->change_offsets.data() + v * session->n_picks + first;
+        most = std::max(most, offsets[count] - offsets[0]);
+    }
+    if (most == 0)
+        return REJECTD_OK;
+    TRY(work->changes.reserve(session->device, most, error));
+    TRY(work->change_offsets.reserve(session->device, count + 1, error));
+    return session->repaired.on_device.get() != nullptr
+               ? REJECTD_OK
+               : work->repaired.reserve(session->device, 2 * most * row_bytes, error);
+}
+
 /* One value of n_interpolate over a block: changes its cells and adds its squares. */
 template <typename Sample>
 static enum rejectd_status
@@ -395,6 +418,7 @@ static enum rejectd_status grid_block(struct backend_session *session,
     }
     TRY(work->squares.reserve(device, count * blocks_for(pitch, THREADS) * lists->n_cells, error));
     TRY(make_cells<Sample>(session, lists, count, view, work, error));
+    TRY(reserve_changes(session, lists, first, count, work, error));
     for (size_t v = 0; v < lists->n_values; v++)
         TRY(grid_value<Sample>(session, lists, v, first, count, view, medians, work, error));
     return REJECTD_OK;
@@ -408,6 +432,17 @@ static size_t grid_pick_bytes(const struct backend_session *session, const struc
     if (session->repaired.on_device.get() == nullptr)
         bytes += 4 * changes * session->pitch * session->sample_size;
     return bytes + changes * sizeof(struct change);
+}
+
+/* After a block found no room: what it took is for a smaller one. */
+static void clear_block(struct grid_work *work)
+{
+    work->changes.clear();
+    work->change_offsets.clear();
+    work->medians.clear();
+    work->cells.clear();
+    work->repaired.clear();
+    work->squares.clear();
 }
 
 template <typename Sample>
@@ -431,10 +466,20 @@ static enum rejectd_status grid_losses(struct backend_session *session,
     TRY(kept_medians<Sample>(session, lists->cv, &work, &kept, error));
     if (kept == nullptr)
         TRY(open_tests(session, lists->cv, &work, error));
-    const size_t block = session_block(session, grid_pick_bytes(session, lists));
-    for (size_t i = 0; i < session->n_picks; i += block) {
-        const size_t left = session->n_picks - i, count = left < block ? left : block;
-        TRY(grid_block<Sample>(session, lists, i, count, kept, &work, error));
+    size_t block = session_block(session, grid_pick_bytes(session, lists));
+    for (size_t i = 0, count; i < session->n_picks; i += count) {
+        const size_t left = session->n_picks - i;
+        count = left < block ? left : block;
+        const enum rejectd_status status =
+            grid_block<Sample>(session, lists, i, count, kept, &work, error);
+        if (status == REJECTD_DEVICE_MEMORY && count > 1) {
+            clear_block(&work);
+            block = (count + 1) / 2;
+            count = 0;
+            continue;
+        }
+        if (status != REJECTD_OK)
+            return status;
         TRY(session_advance(session, (double)(i + count) / (double)session->n_picks, error));
     }
     return download(device, losses, work.sums.get(), n, error);

@@ -201,6 +201,74 @@ static size_t plan_chunks(struct backend_session *session, bool *stay)
     return session_chunk(session, per_epoch * (weight_bytes + (*stay ? 2 : 3) * row_bytes));
 }
 
+/* What makes the repairs: the precision of all picks, or weights for each row. */
+struct repair_source {
+    const struct backend_weights *given;
+    device_array<double> precision, weights;
+};
+
+static enum rejectd_status open_source(struct backend_session *session, const double *precision,
+                                       const struct backend_weights *given,
+                                       struct repair_source *source, struct rejectd_error *error)
+{
+    struct backend_device *device = session->device;
+    struct repair_lists *lists = session->repaired.lists.get();
+    const size_t c = session->n_picks;
+    source->given = given;
+    if (given != nullptr)
+        return source->weights.upload(device, given->rows, given->n_rows * c, error);
+    lists->precision.assign(precision, precision + c * c);
+    return source->precision.upload(device, lists->precision.data(), c * c, error);
+}
+
+/* Repairs n epochs, which may have found no room before: nothing is read of an earlier try. */
+template <typename Sample>
+static enum rejectd_status repair_epochs(struct backend_session *session, size_t e, size_t n,
+                                         const struct repair_source *source, bool stay,
+                                         struct chunk_work *work, struct rejectd_error *error)
+{
+    struct backend_device *device = session->device;
+    struct repaired_rows &repaired = session->repaired;
+    const size_t pitch = session->pitch;
+    const size_t first = repaired.first_row[e], rows = repaired.first_row[e + n] - first;
+    const Sample *samples;
+    if (rows == 0)
+        return REJECTD_OK;
+    repairs_list(session, e, n, source->given, work->lists);
+    CUDA_LAUNCHED("lists_of_repairs");
+    TRY(session_epochs<Sample>(session, e, n, &work->samples, &samples, error));
+    Sample *out = (Sample *)repaired.on_device.get() + first * pitch;
+    if (!stay) {
+        TRY(work->rows.reserve(device, rows * pitch * sizeof(Sample), error));
+        out = (Sample *)work->rows.get();
+    }
+    if (source->given == nullptr)
+        TRY(solve_chunk(session, e, n, source->precision.get(), work, error));
+    const double *weights = source->given != nullptr ? source->weights.get() : work->weights.get();
+    TRY(repair_chunk<Sample>(session, samples, weights, work, out, error));
+    if (!stay)
+        TRY(download(device, (Sample *)repaired.on_host.data() + first * pitch, out, rows * pitch,
+                     error));
+    /* The lists stay; nobody waits for the last chunk, unless the caller's weights may go. */
+    return e + n < session->n_epochs || source->given != nullptr ? device_wait(device, error)
+                                                                 : REJECTD_OK;
+}
+
+/* After a chunk found no room: what it took is for a smaller one. */
+static enum rejectd_status clear_chunk(struct backend_session *session, struct chunk_work *work,
+                                       struct rejectd_error *error)
+{
+    work->sets.clear();
+    work->picks.clear();
+    work->tasks.clear();
+    work->numbers.clear();
+    work->scratch.clear();
+    work->weights.clear();
+    work->samples.clear();
+    work->rows.clear();
+    return device_wait(session->device, error); /* the lists may be on their way */
+}
+
 template <typename Sample>
 static enum rejectd_status repair_all(struct backend_session *session, const double *precision,
                                       const struct backend_weights *given,
@@ -208,51 +276,35 @@ static enum rejectd_status repair_all(struct backend_session *session, const dou
 {
     struct backend_device *device = session->device;
     struct repaired_rows &repaired = session->repaired;
-    const size_t n_epochs = session->n_epochs, c = session->n_picks, pitch = session->pitch;
-    const size_t n_rows = repaired.first_row.back();
-    device_array<double> device_precision, device_weights;
+    const size_t n_epochs = session->n_epochs;
+    const size_t n_samples = repaired.first_row.back() * session->pitch;
+    struct repair_source source = {};
     struct chunk_work work = {};
     bool stay;
-    if (n_rows == 0)
+    if (n_samples == 0)
         return session_advance(session, 1.0, error);
     CUDA_LAUNCHED("until_the_repairs");
     repaired.lists.reset(new struct repair_lists());
     work.lists = repaired.lists.get();
-    if (given != nullptr) {
-        TRY(device_weights.upload(device, given->rows, given->n_rows * c, error));
-    } else {
-        work.lists->precision.assign(precision, precision + c * c);
-        TRY(device_precision.upload(device, work.lists->precision.data(), c * c, error));
-    }
-    const size_t chunk = plan_chunks(session, &stay);
+    TRY(open_source(session, precision, given, &source, error));
+    size_t chunk = plan_chunks(session, &stay);
     if (stay)
-        TRY(repaired.on_device.reserve(device, n_rows * pitch * sizeof(Sample), error));
+        TRY(repaired.on_device.reserve(device, n_samples * sizeof(Sample), error));
     else
-        repaired.on_host.resize(n_rows * pitch * sizeof(Sample));
-    for (size_t e = 0; e < n_epochs; e += chunk) {
-        const size_t left = n_epochs - e, n = left < chunk ? left : chunk;
-        const size_t first = repaired.first_row[e], rows = repaired.first_row[e + n] - first;
-        const Sample *samples;
-        if (rows == 0)
+        repaired.on_host.resize(n_samples * sizeof(Sample));
+    for (size_t e = 0, n; e < n_epochs; e += n) {
+        const size_t left = n_epochs - e;
+        n = left < chunk ? left : chunk;
+        const enum rejectd_status status =
+            repair_epochs<Sample>(session, e, n, &source, stay, &work, error);
+        if (status == REJECTD_DEVICE_MEMORY && n > 1) {
+            TRY(clear_chunk(session, &work, error));
+            chunk = (n + 1) / 2;
+            n = 0;
             continue;
-        repairs_list(session, e, n, given, work.lists);
-        CUDA_LAUNCHED("lists_of_repairs");
-        TRY(session_epochs<Sample>(session, e, n, &work.samples, &samples, error));
-        Sample *out = (Sample *)repaired.on_device.get() + first * pitch;
-        if (!stay) {
-            TRY(work.rows.reserve(device, rows * pitch * sizeof(Sample), error));
-            out = (Sample *)work.rows.get();
         }
-        if (given == nullptr)
-            TRY(solve_chunk(session, e, n, device_precision.get(), &work, error));
-        const double *weights = given != nullptr ? device_weights.get() : work.weights.get();
-        TRY(repair_chunk<Sample>(session, samples, weights, &work, out, error));
-        if (!stay)
-            TRY(download(device, (Sample *)repaired.on_host.data() + first * pitch, out,
-                         rows * pitch, error));
-        /* The lists stay; nobody waits for the last chunk, unless the caller's weights may go. */
-        if (e + n < n_epochs || given != nullptr)
-            TRY(device_wait(device, error));
+        if (status != REJECTD_OK)
+            return status;
         TRY(session_advance(session, (double)(e + n) / (double)n_epochs, error));
     }
     return REJECTD_OK;
