@@ -286,8 +286,10 @@ static int split_target(struct download *d, const char *named)
     const char *slash = strrchr(target, '/');
     const size_t length = strlen(target);
     if (length > 0 && stat(target, &about) == 0 && S_ISDIR(about.st_mode)) {
-        snprintf(d->folder, sizeof d->folder, "%s%s", target, target[length - 1] == '/' ? "" : "/");
-        return CTL_OK;
+        const char *slash_after = target[length - 1] == '/' ? "" : "/";
+        return (size_t)snprintf(d->folder, MAX_PATH, "%s%s", target, slash_after) < MAX_PATH
+                   ? CTL_OK
+                   : ctl_usage("%s: the name is too long", target);
     }
     const size_t folder = slash == NULL ? 0 : (size_t)(slash + 1 - target);
     if (target[folder] == '\0')
