@@ -241,6 +241,10 @@ enum rejectd_status task_needs_tell(const struct task *task, const struct needs_
         needs->host_bytes = needs->sample_bytes + host_bytes(&shape, !site->gpu);
         if (site->gpu)
             needs->host_bytes += spilled_bytes(&shape, needs->in_pieces);
+        /* Who is told them, and gives as much, has given enough. */
+        needs->host_bytes = ceil(needs->host_bytes);
+        needs->device_bytes = ceil(needs->device_bytes);
+        needs->device_least = ceil(needs->device_least);
         needs_count_work(&shape, site->gpu, needs);
     }
     needs_shape_clear(&shape);

@@ -410,11 +410,14 @@ class TestServer:
         daemon = own_daemon()
         shape = (400, 96, 400)
         dataset = daemon.api.upload(description(*shape), noise(*shape))
+        before = [daemon.api.fit_later(dataset, cv=10, random_state=seed, n_interpolate=[1, 2, 4, 8, 16, 24, 32, 48])
+                  for seed in range(20)]  # fmt: skip
         waiting = subprocess.Popen(
-            [program("rejectctl"), "--server", f"http://127.0.0.1:{daemon.port}", "fit", dataset["id"], "--json",
-             "--thresh-method", "exact"], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
-        job = eventually(lambda: daemon.api.listed("jobs"), 20, "the job is submitted")[0]["id"]
-        time.sleep(0.2)
+            [program("rejectctl"), "--server", f"http://127.0.0.1:{daemon.port}", "fit", dataset["id"], "--json"],
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+        submitted = lambda: [each["id"] for each in daemon.api.listed("jobs") if each["id"] not in before]  # noqa: E731
+        (job,) = eventually(submitted, 20, "the job is submitted")
+        time.sleep(0.3 * PATIENCE)
         daemon.process.send_signal(signal.SIGSTOP)
         waiting.send_signal(signal.SIGINT)
         try:
@@ -422,6 +425,9 @@ class TestServer:
         finally:
             daemon.process.send_signal(signal.SIGCONT)
         assert waiting.returncode == -signal.SIGINT and printed == "" and f"rejectctl watch {job}" in complaint, complaint
+        assert daemon.api.job(job)["state"] == "queued"
+        for each in before:
+            daemon.api.delete(f"/v1/jobs/{each}")
         assert daemon.api.finish(job)["state"] == "succeeded"
 
     def test_killed_while_waiting(self, own_daemon):
