@@ -134,16 +134,7 @@ enum rejectd_status client_perform(struct rejectd_client *client, struct exchang
     return REJECTD_OK;
 }
 
-/* What is asked for without being sent anything answers within this time, beside what it was asked
- * to wait: a server that hangs is as good as none. */
-enum { SILENT_SECONDS = 60 };
-
-static void set_silence(struct rejectd_client *client, double waits)
-{
-    curl_easy_setopt(client->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(client->curl, CURLOPT_LOW_SPEED_TIME, (long)(waits + SILENT_SECONDS));
-}
-
+/* waits: seconds that the server was asked to wait before it answers. */
 static enum rejectd_status exchange_text(struct rejectd_client *client, const char *method,
                                          const char *path, const char *json, size_t length,
                                          double waits, struct buffer *answer,
@@ -161,7 +152,7 @@ static enum rejectd_status exchange_text(struct rejectd_client *client, const ch
     }
     curl_easy_setopt(client->curl, CURLOPT_CUSTOMREQUEST, method);
     if (json == NULL)
-        set_silence(client, waits);
+        client_limit_silence(client->curl, waits);
     enum rejectd_status status = client_perform(client, &exchange, error);
     *answer = exchange.body;
     curl_slist_free_all(headers);

@@ -16,7 +16,7 @@
 
 enum {
     DEAD_LINE_MS = 60000, /* what was sent is not acknowledged for so long */
-    SILENT_SECONDS = 60,  /* nothing moves, in a transfer that may be tried again */
+    SILENT_SECONDS = 60,  /* nothing moves */
 };
 
 /* ---- libcurl's callbacks ---- */
@@ -108,12 +108,16 @@ static int set_socket(void *context, curl_socket_t socket, curlsocktype purpose)
     return CURL_SOCKOPT_OK;
 }
 
+void client_limit_silence(CURL *curl, double waits)
+{
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)(waits + SILENT_SECONDS));
+}
+
 void client_watch_line(CURL *curl, const struct rejectd_transfer *transfer)
 {
-    if (transfer != NULL && transfer->retry_seconds > 0.0) {
-        curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-        curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)SILENT_SECONDS);
-    }
+    if (transfer != NULL && transfer->retry_seconds > 0.0)
+        client_limit_silence(curl, 0.0);
     curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, set_socket);
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, 30L);

@@ -48,6 +48,9 @@ int client_report(void *context, curl_off_t down_total, curl_off_t down, curl_of
 
 /* The value of a header of the answer; "" when it has none. Of libcurl's memory. */
 const char *client_header(CURL *curl, const char *name);
+/* Ends a request in which nothing moves for too long, beside the seconds that the server was asked
+ * to wait: one that hangs is as good as none. For what may be tried again, or sends nothing. */
+void client_limit_silence(CURL *curl, double waits);
 /* Sets up a transfer so that a line which is dead, and not closed, is found out. */
 void client_watch_line(CURL *curl, const struct rejectd_transfer *transfer);
 

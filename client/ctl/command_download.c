@@ -262,16 +262,18 @@ static int download_to_files(struct download *d)
 
 /* A file takes the place of what has its name: of a device or a pipe it must not, and of a link it
  * takes what the link leads to. */
-static int follow_target(const char *named, char target[MAX_PATH])
+static int follow_target(const char *named, char target[MAX_PATH], bool *is_folder)
 {
     struct stat about;
+    *is_folder = false;
     if ((size_t)snprintf(target, MAX_PATH, "%s", named) >= MAX_PATH - 1)
         return ctl_usage("%s: the name is too long", named);
     if (lstat(named, &about) != 0)
         return CTL_OK;
     if (S_ISLNK(about.st_mode) && (realpath(named, target) == NULL || stat(target, &about) != 0))
         return ctl_usage("%s: a link that leads nowhere: %s", named, strerror(errno));
-    return S_ISREG(about.st_mode) || S_ISDIR(about.st_mode)
+    *is_folder = S_ISDIR(about.st_mode);
+    return S_ISREG(about.st_mode) || *is_folder
                ? CTL_OK
                : ctl_usage("%s is no file or folder; - is standard output", named);
 }
@@ -280,13 +282,12 @@ static int follow_target(const char *named, char target[MAX_PATH])
 static int split_target(struct download *d, const char *named)
 {
     char target[MAX_PATH];
-    struct stat about;
-    if (follow_target(named, target) != CTL_OK)
+    bool is_folder;
+    if (follow_target(named, target, &is_folder) != CTL_OK)
         return CTL_USAGE;
     const char *slash = strrchr(target, '/');
-    const size_t length = strlen(target);
-    if (length > 0 && stat(target, &about) == 0 && S_ISDIR(about.st_mode)) {
-        const char *slash_after = target[length - 1] == '/' ? "" : "/";
+    if (is_folder) {
+        const char *slash_after = target[strlen(target) - 1] == '/' ? "" : "/";
         return (size_t)snprintf(d->folder, MAX_PATH, "%s%s", target, slash_after) < MAX_PATH
                    ? CTL_OK
                    : ctl_usage("%s: the name is too long", target);

@@ -126,7 +126,7 @@ static void find_answer(const struct request *request, const char *fingerprint,
 }
 
 static enum rejectd_status insert(const struct request *request, struct job_request *wanted,
-                                  const char *fingerprint, struct store_submission *submission,
+                                  const char *fingerprint, const struct store_submission *sent,
                                   struct job_view *job, struct rejectd_error *error)
 {
     struct service *service = request->service;
@@ -142,12 +142,12 @@ static enum rejectd_status insert(const struct request *request, struct job_requ
     if (!wanted->fresh) {
         find_answer(request, fingerprint, answer);
     }
-    submission->fingerprint = fingerprint;
-    submission->answer = answer[0] == '\0' ? NULL : answer;
-    submission->most_queued = (uint64_t)service->config->user_queued_jobs;
+    struct store_submission submission = *sent;
+    submission.fingerprint = fingerprint;
+    submission.answer = answer[0] == '\0' ? NULL : answer;
+    submission.most_queued = (uint64_t)service->config->user_queued_jobs;
     const enum rejectd_status status =
-        service->store->functions->job_insert(service->store, submission, job, error);
-    submission->answer = NULL;
+        service->store->functions->job_insert(service->store, &submission, job, error);
     if (status == REJECTD_OK && is_of(request, job)) {
         job_events_state(service->events, service->store, job->id);
         scheduler_wake(service->scheduler);
@@ -157,7 +157,7 @@ static enum rejectd_status insert(const struct request *request, struct job_requ
 
 /* Makes the job, whose ownership is given. */
 static enum rejectd_status submit(const struct request *request, struct job_request *wanted,
-                                  struct store_submission *submission, struct job_view *job,
+                                  const struct store_submission *sent, struct job_view *job,
                                   struct rejectd_error *error)
 {
     struct service *service = request->service;
@@ -172,7 +172,7 @@ static enum rejectd_status submit(const struct request *request, struct job_requ
     }
     if (status == REJECTD_OK) {
         job->needs = checked.needs;
-        status = insert(request, wanted, checked.fingerprint, submission, job, error);
+        status = insert(request, wanted, checked.fingerprint, sent, job, error);
     }
     return status;
 }

@@ -29,9 +29,13 @@ def large(daemon):
     return daemon.api.upload(description(**LONG), noise(**LONG))
 
 
-def start_long(api, large, **changes):
+def long_fit(large, **changes):
     grid = {"n_interpolate": [1, 2, 4, 8, 16, 24, 32, 48], "cv": 10, "thresh_method": "exact"}
-    return api.submit({"type": "fit", "dataset": large["id"], "parameters": grid} | changes)
+    return {"type": "fit", "dataset": large["id"], "parameters": grid} | changes
+
+
+def start_long(api, large, **changes):
+    return api.submit(long_fit(large, **changes))
 
 
 def cancel(api, job):
@@ -111,8 +115,7 @@ def test_progress_does_not_go_back_in_lists(api, large):
 def test_asked_for_again_while_it_runs(api, large):
     """An Idempotency-Key brings the job as it is now, and its listeners nothing new."""
     key = {"Idempotency-Key": "while-it-runs"}
-    grid = {"n_interpolate": [1, 2, 4, 8, 16, 24, 32, 48], "cv": 10, "thresh_method": "exact"}
-    request = {"type": "fit", "dataset": large["id"], "parameters": grid, "reuse": False}
+    request = long_fit(large, reuse=False)
     job = api.post("/v1/jobs", request, headers=key).json()
     fractions = [0.0]
     while job["state"] not in FINAL:

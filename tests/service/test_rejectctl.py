@@ -21,19 +21,17 @@ COMMANDS = ("upload", "fit", "apply", "thresholds", "ransac", "global-thresholds
             "status", "cancel", "download", "estimate", "health", "simulate")  # fmt: skip
 
 
-def run(*arguments, server=None, stdin=None, environment=None):
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("REJECTD_")}
-    server = () if server is None else ("--server", server)
-    return subprocess.run([program("rejectctl"), *map(str, arguments), *server], text=True, input=stdin,
-                          capture_output=True, env=clean | (environment or {}), timeout=120 * PATIENCE)  # fmt: skip
-
-
-def run_in(folder, *arguments, server=None, **options):
-    """The same in a folder; options are those of subprocess.run()."""
+def run_in(folder, *arguments, server=None, environment=None, **options):
+    """Runs rejectctl in a folder (None: this one); options are those of subprocess.run()."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("REJECTD_")}
     server = () if server is None else ("--server", server)
     return subprocess.run([program("rejectctl").resolve(), *map(str, arguments), *server], text=True, cwd=folder,
-                          env=clean, timeout=120 * PATIENCE, **{"capture_output": True} | options)  # fmt: skip
+                          env=clean | (environment or {}), timeout=120 * PATIENCE,
+                          **{"capture_output": True} | options)  # fmt: skip
+
+
+def run(*arguments, stdin=None, **options):
+    return run_in(None, *arguments, input=stdin, **options)
 
 
 @pytest.fixture
@@ -307,7 +305,7 @@ class TestStatus:
         server = f"http://127.0.0.1:{api.port}"
         with open("/dev/full", "w") as full:
             for arguments in (("status", "--json"), ("download", fitted[1]["id"], "result", "-")):
-                done = run_in(".", *arguments, server=server, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+                done = run_in(None, *arguments, server=server, capture_output=False, stdout=full, stderr=subprocess.PIPE)
                 assert done.returncode == USAGE, done
                 one_line(done, "written")
 
