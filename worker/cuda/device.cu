@@ -223,6 +223,14 @@ void device_free(struct backend_device *device, void *memory, size_t bytes)
     device->used -= bytes;
 }
 
+enum rejectd_status device_put_in_order(struct backend_device *device, cudaStream_t earlier,
+                                        cudaStream_t later, struct rejectd_error *error)
+{
+    CUDA_TRY(cudaEventRecord(device->turn, earlier));
+    CUDA_TRY(cudaStreamWaitEvent(later, device->turn, 0));
+    return REJECTD_OK;
+}
+
 enum rejectd_status device_wait(struct backend_device *device, struct rejectd_error *error)
 {
     CUDA_TRY(cudaStreamSynchronize(device->compute));

@@ -111,6 +111,10 @@ enum rejectd_status device_alloc(struct backend_device *device, size_t bytes, vo
                                  struct rejectd_error *error);
 void device_free(struct backend_device *device, void *memory, size_t bytes);
 
+/* What is queued on `later` from now on waits for what was queued on `earlier` before. */
+enum rejectd_status device_put_in_order(struct backend_device *device, cudaStream_t earlier,
+                                        cudaStream_t later, struct rejectd_error *error);
+
 /* Waits for the compute stream. */
 enum rejectd_status device_wait(struct backend_device *device, struct rejectd_error *error);
 

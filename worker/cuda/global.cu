@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "worker/cuda/medians.h"
+#include "worker/cuda/pieces.h"
 #include "worker/cuda/prefix_squares.h"
 
 enum { THREADS = 128 };
@@ -33,6 +34,7 @@ struct global_work {
     device_array<unsigned char> medians;
     device_array<double> squares, sums;
     std::vector<double> host_sums;
+    std::vector<uint16_t> bits; /* of the folds on their way */
 };
 
 /* The folds of one call, as bits of each epoch. */
@@ -68,12 +70,38 @@ static void place_losses(const struct backend_session *session, const struct bac
     }
 }
 
+/* Adds the squares of picks first..first+count-1 for folds f..f+folds-1 to the sums. */
+template <typename Sample>
+static enum rejectd_status add_picks(struct backend_session *session,
+                                     const struct backend_global *global, size_t f, size_t folds,
+                                     size_t first, size_t count, struct global_work *work,
+                                     struct rejectd_error *error)
+{
+    typedef work_of<Sample> Work;
+    struct backend_device *device = session->device;
+    const size_t n = session->n_epochs, pitch = session->pitch, n_folds = global->n_folds;
+    const size_t parts = prefix_squares_parts(pitch), cells = n * PREFIX_FOLDS;
+    struct row_view<Sample> view;
+    TRY(session_rows<Sample>(session, first, count, &view, error));
+    TRY(work->medians.reserve(device, count * n_folds * pitch * sizeof(Work), error));
+    TRY(work->squares.reserve(device, count * parts * cells, error));
+    Work *medians = (Work *)work->medians.get();
+    TRY(work->sets.compute<Sample>(device, view, count, medians, error));
+    const struct prefix_request request = {
+        work->order.get(), 0, n, work->is_test.get(), medians + f * pitch, n_folds * pitch, folds,
+    };
+    TRY(prefix_squares<Sample>(device, view, count, &request, work->squares.get(), error));
+    CUDA_LAUNCH(add_squares, dim3(blocks_for(cells, THREADS)), dim3(THREADS), 0, device->compute,
+                work->squares.get(), count * parts, cells, work->sums.get());
+    CUDA_LAUNCHED("add_squares");
+    return REJECTD_OK;
+}
+
 template <typename Sample>
 static enum rejectd_status
 losses_of_kind(struct backend_session *session, const struct backend_global *global,
                const struct kind *kind, struct global_work *work, struct rejectd_error *error)
 {
-    typedef work_of<Sample> Work;
     struct backend_device *device = session->device;
     const size_t n = session->n_epochs, pitch = session->pitch, n_folds = global->n_folds;
     const size_t parts = prefix_squares_parts(pitch), cells = n * PREFIX_FOLDS;
@@ -88,31 +116,23 @@ losses_of_kind(struct backend_session *session, const struct backend_global *glo
     /* The lists of the sets count for every pick: they are small beside a pick's samples, and it is
      * one block that has to have room for them. */
     const size_t lists = n_folds * n * sizeof(unsigned long long) + n_folds * pitch;
-    const size_t block = session_block(session, n_folds * pitch * sizeof(Work) +
+    const size_t block = session_block(session, n_folds * pitch * sizeof(work_of<Sample>) +
                                                     parts * cells * sizeof(double) + lists);
+    const auto make_room = [&](size_t count, size_t *piece) {
+        session->block.clear();
+        work->medians.clear();
+        work->squares.clear();
+        return halve(count, piece);
+    };
     for (size_t f = 0; f < n_folds; f += PREFIX_FOLDS) {
         const size_t left = n_folds - f, folds = left < PREFIX_FOLDS ? left : (size_t)PREFIX_FOLDS;
-        const std::vector<uint16_t> bits = fold_bits(global, n, f);
-        TRY(work->is_test.upload(device, bits.data(), n, error));
+        work->bits = fold_bits(global, n, f);
+        TRY(work->is_test.upload(device, work->bits.data(), n, error));
         CUDA_TRY(cudaMemsetAsync(work->sums.get(), 0, cells * sizeof(double), device->compute));
-        for (size_t i = 0; i < session->n_picks; i += block) {
-            const size_t rest = session->n_picks - i, count = rest < block ? rest : block;
-            struct row_view<Sample> view;
-            TRY(session_rows<Sample>(session, i, count, &view, error));
-            TRY(work->medians.reserve(device, count * n_folds * pitch * sizeof(Work), error));
-            TRY(work->squares.reserve(device, count * parts * cells, error));
-            Work *medians = (Work *)work->medians.get();
-            TRY(work->sets.compute<Sample>(device, view, count, medians, error));
-            const struct prefix_request request = {
-                work->order.get(), 0,     n, work->is_test.get(), medians + f * pitch,
-                n_folds * pitch,   folds,
-            };
-            TRY(prefix_squares<Sample>(device, view, count, &request, work->squares.get(), error));
-            CUDA_LAUNCH(add_squares, dim3(blocks_for(cells, THREADS)), dim3(THREADS), 0,
-                        device->compute, work->squares.get(), count * parts, cells,
-                        work->sums.get());
-            CUDA_LAUNCHED("add_squares");
-        }
+        const auto add = [&](size_t first, size_t count) {
+            return add_picks<Sample>(session, global, f, folds, first, count, work, error);
+        };
+        TRY(in_pieces(session, session->n_picks, block, add, make_room, error));
         TRY(download(device, work->host_sums.data(), work->sums.get(), cells, error));
         place_losses(session, global, f, folds, work->host_sums, kind->losses);
     }

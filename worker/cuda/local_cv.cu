@@ -12,6 +12,7 @@
 
 #include "worker/cuda/grid_lists.h"
 #include "worker/cuda/medians.h"
+#include "worker/cuda/pieces.h"
 
 enum {
     THREADS = 128,
@@ -435,8 +436,9 @@ static size_t grid_pick_bytes(const struct backend_session *session, const struc
 }
 
 /* After a block found no room: what it took is for a smaller one. */
-static void clear_block(struct grid_work *work)
+static void clear_block(struct backend_session *session, struct grid_work *work)
 {
+    session->block.clear();
     work->changes.clear();
     work->change_offsets.clear();
     work->medians.clear();
@@ -466,22 +468,16 @@ static enum rejectd_status grid_losses(struct backend_session *session,
     TRY(kept_medians<Sample>(session, lists->cv, &work, &kept, error));
     if (kept == nullptr)
         TRY(open_tests(session, lists->cv, &work, error));
-    size_t block = session_block(session, grid_pick_bytes(session, lists));
-    for (size_t i = 0, count; i < session->n_picks; i += count) {
-        const size_t left = session->n_picks - i;
-        count = left < block ? left : block;
-        const enum rejectd_status status =
-            grid_block<Sample>(session, lists, i, count, kept, &work, error);
-        if (status == REJECTD_DEVICE_MEMORY && count > 1) {
-            clear_block(&work);
-            block = (count + 1) / 2;
-            count = 0;
-            continue;
-        }
-        if (status != REJECTD_OK)
-            return status;
-        TRY(session_advance(session, (double)(i + count) / (double)session->n_picks, error));
-    }
+    const auto lose = [&](size_t i, size_t count) {
+        TRY(grid_block<Sample>(session, lists, i, count, kept, &work, error));
+        return session_advance(session, (double)(i + count) / (double)session->n_picks, error);
+    };
+    const auto make_room = [&](size_t count, size_t *block) {
+        clear_block(session, &work);
+        return halve(count, block);
+    };
+    TRY(in_pieces(session, session->n_picks,
+                  session_block(session, grid_pick_bytes(session, lists)), lose, make_room, error));
     return download(device, losses, work.sums.get(), n, error);
 }
 

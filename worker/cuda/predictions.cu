@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "worker/cuda/amplitudes.h"
+#include "worker/cuda/pieces.h"
 #include "worker/cuda/staging.h"
 #include "worker/cuda/thresholds.h"
 
@@ -398,22 +399,26 @@ template <typename Sample>
 static enum rejectd_status streamed_amplitudes(struct backend_session *session,
                                                struct rejectd_error *error)
 {
-    const size_t chunk = session_chunk(session, session->n_picks * sizeof(double));
+    const size_t c = session->n_picks;
     device_array<unsigned char> buffer;
     device_array<double> ptp;
-    TRY(ptp.reserve(session->device, chunk * session->n_picks, error));
-    for (size_t e = 0; e < session->n_epochs; e += chunk) {
-        const size_t left = session->n_epochs - e, n = left < chunk ? left : chunk;
+    const auto take = [&](size_t e, size_t n) {
         const Sample *x;
+        TRY(ptp.reserve(session->device, n * c, error));
         TRY(session_epochs(session, e, n, &buffer, &x, error));
-        TRY(amplitudes_of_rows<Sample>(session->device, session->device->compute, x,
-                                       n * session->n_picks, session->pitch, session->n_times,
-                                       session->unit, ptp.get(), error));
-        TRY(download(session->device, session->ptp.data() + e * session->n_picks, ptp.get(),
-                     n * session->n_picks, error));
-        TRY(session_advance(session, (double)(e + n) / (double)session->n_epochs, error));
-    }
-    return REJECTD_OK;
+        TRY(amplitudes_of_rows<Sample>(session->device, session->device->compute, x, n * c,
+                                       session->pitch, session->n_times, session->unit, ptp.get(),
+                                       error));
+        TRY(download(session->device, session->ptp.data() + e * c, ptp.get(), n * c, error));
+        return session_advance(session, (double)(e + n) / (double)session->n_epochs, error);
+    };
+    const auto make_room = [&](size_t n, size_t *chunk) {
+        buffer.clear();
+        ptp.clear();
+        return halve(n, chunk);
+    };
+    return in_pieces(session, session->n_epochs, session_chunk(session, c * sizeof(double)), take,
+                     make_room, error);
 }
 
 enum rejectd_status cuda_peak_to_peak(struct backend_session *session, double *ptp,

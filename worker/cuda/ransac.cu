@@ -10,9 +10,9 @@
 #include <cmath>
 
 #include "worker/cuda/median_search.h"
-#include "worker/cuda/session.h"
+#include "worker/cuda/pieces.h"
 
-enum { THREADS = 64, PICKS = 2 };
+enum { THREADS = RANSAC_THREADS, PICKS = RANSAC_PICKS };
 
 struct resampling {
     uint32_t n_resample, n_samples, n_picks, pitch;
@@ -147,52 +147,94 @@ static size_t chunk_of(struct backend_session *session, size_t epoch_bytes, size
     return fits > most ? most : (fits > 0 ? fits : 1);
 }
 
+/* What a call works with; the arrays of a chunk serve the next one. */
+template <typename Work> struct ransac_work {
+    struct resampling resampling;
+    unsigned parts, pairs; /* blocks of an epoch */
+    size_t own;            /* bytes of a block's predictions, */
+    bool shared;           /* which fit into shared memory */
+    device_array<uint32_t> subsets;
+    device_array<Work> weights, scratch;
+    device_array<double> sums, found;
+    device_array<unsigned char> samples;
+};
+
+template <typename Sample>
+static enum rejectd_status
+open_resampling(struct backend_session *session, const struct backend_mappings *mappings,
+                struct ransac_work<work_of<Sample>> *work, struct rejectd_error *error)
+{
+    typedef work_of<Sample> Work;
+    struct backend_device *device = session->device;
+    const std::vector<Work> turned = turn_weights<Work>(mappings, session->n_picks);
+    const size_t n_listed = mappings->n_resample * mappings->n_samples;
+    work->parts = blocks_for(session->pitch, THREADS);
+    work->pairs = blocks_for(session->n_picks, PICKS);
+    work->own = ransac_block_bytes(sizeof(Work), mappings->n_resample);
+    work->shared = work->own + RANSAC_OTHER_BYTES <= device->shared_limit;
+    /* Before anything is on its way from what ends with this function. */
+    TRY(work->subsets.reserve(device, n_listed, error));
+    TRY(work->weights.reserve(device, turned.size(), error));
+    TRY(work->subsets.upload(device, mappings->subsets, n_listed, error));
+    TRY(work->weights.upload(device, turned.data(), turned.size(), error));
+    work->resampling = {(uint32_t)mappings->n_resample, (uint32_t)mappings->n_samples,
+                        (uint32_t)session->n_picks, (uint32_t)session->pitch, work->subsets.get()};
+    if (work->shared)
+        CUDA_TRY(cudaFuncSetAttribute((const void *)correlate<Sample>,
+                                      cudaFuncAttributeMaxDynamicSharedMemorySize, (int)work->own));
+    return device_wait(device, error);
+}
+
+template <typename Sample>
+static enum rejectd_status correlate_epochs(struct backend_session *session, size_t e, size_t n,
+                                            struct ransac_work<work_of<Sample>> *work, double *corr,
+                                            struct rejectd_error *error)
+{
+    struct backend_device *device = session->device;
+    const size_t c = session->n_picks, parts = work->parts;
+    const Sample *x;
+    TRY(session_epochs<Sample>(session, e, n, &work->samples, &x, error));
+    TRY(work->sums.reserve(device, n * parts * c * 3, error));
+    TRY(work->found.reserve(device, n * c, error));
+    if (!work->shared)
+        TRY(work->scratch.reserve(
+            device, n * parts * work->pairs * work->own / sizeof(work_of<Sample>), error));
+    CUDA_LAUNCH((correlate<Sample>), dim3(work->parts, work->pairs, (unsigned)n), dim3(THREADS),
+                work->shared ? work->own : 0, device->compute, x, work->resampling,
+                work->weights.get(), work->shared ? nullptr : work->scratch.get(),
+                work->sums.get());
+    CUDA_LAUNCHED("correlate");
+    CUDA_LAUNCH(finish_correlations, dim3(blocks_for(n * c, 128)), dim3(128), 0, device->compute,
+                work->sums.get(), n * c, (uint32_t)c, work->parts, work->found.get());
+    CUDA_LAUNCHED("finish_correlations");
+    TRY(download(device, corr + e * c, work->found.get(), n * c, error));
+    return session_advance(session, (double)(e + n) / (double)session->n_epochs, error);
+}
+
 template <typename Sample>
 static enum rejectd_status correlations(struct backend_session *session,
                                         const struct backend_mappings *mappings, double *corr,
                                         struct rejectd_error *error)
 {
-    typedef work_of<Sample> Work;
-    struct backend_device *device = session->device;
-    const size_t c = session->n_picks, pitch = session->pitch, n_resample = mappings->n_resample;
-    const unsigned parts = blocks_for(pitch, THREADS), pairs = blocks_for(c, PICKS);
-    const std::vector<Work> turned = turn_weights<Work>(mappings, c);
-    device_array<uint32_t> subsets;
-    device_array<Work> weights, scratch;
-    device_array<double> sums, found;
-    device_array<unsigned char> buffer;
-    TRY(subsets.upload(device, mappings->subsets, n_resample * mappings->n_samples, error));
-    TRY(weights.upload(device, turned.data(), turned.size(), error));
-    const size_t own = n_resample * PICKS * THREADS * sizeof(Work);
-    const bool fits = own + sizeof(double) * 1024 <= device->shared_limit;
-    const size_t epoch_bytes =
-        (parts * c * 3 + c) * sizeof(double) + (fits ? 0 : own * parts * pairs);
+    struct ransac_work<work_of<Sample>> work = {
+    };
+    const size_t c = session->n_picks;
+    TRY(open_resampling<Sample>(session, mappings, &work, error));
+    const size_t epoch_bytes = (work.parts * c * 3 + c) * sizeof(double) +
+                               (work.shared ? 0 : work.own * work.parts * work.pairs);
     /* A grid is no deeper; and scratch in global memory is large. */
-    const size_t chunk = chunk_of(session, epoch_bytes, fits ? 32768 : PANEL_EPOCHS);
-    if (fits)
-        CUDA_TRY(cudaFuncSetAttribute((const void *)correlate<Sample>,
-                                      cudaFuncAttributeMaxDynamicSharedMemorySize, (int)own));
-    for (size_t e = 0; e < session->n_epochs; e += chunk) {
-        const size_t left = session->n_epochs - e, n = left < chunk ? left : chunk;
-        const Sample *x;
-        TRY(session_epochs<Sample>(session, e, n, &buffer, &x, error));
-        TRY(sums.reserve(device, n * parts * c * 3, error));
-        TRY(found.reserve(device, n * c, error));
-        if (!fits)
-            TRY(scratch.reserve(device, n * parts * pairs * own / sizeof(Work), error));
-        const struct resampling resampling = {(uint32_t)n_resample, (uint32_t)mappings->n_samples,
-                                              (uint32_t)c, (uint32_t)pitch, subsets.get()};
-        CUDA_LAUNCH((correlate<Sample>), dim3(parts, pairs, (unsigned)n), dim3(THREADS),
-                    fits ? own : 0, device->compute, x, resampling, weights.get(),
-                    fits ? nullptr : scratch.get(), sums.get());
-        CUDA_LAUNCHED("correlate");
-        CUDA_LAUNCH(finish_correlations, dim3(blocks_for(n * c, 128)), dim3(128), 0,
-                    device->compute, sums.get(), n * c, (uint32_t)c, parts, found.get());
-        CUDA_LAUNCHED("finish_correlations");
-        TRY(download(device, corr + e * c, found.get(), n * c, error));
-        TRY(session_advance(session, (double)(e + n) / (double)session->n_epochs, error));
-    }
-    return REJECTD_OK;
+    const size_t chunk = chunk_of(session, epoch_bytes, work.shared ? 32768 : PANEL_EPOCHS);
+    const auto correlate = [&](size_t e, size_t n) {
+        return correlate_epochs<Sample>(session, e, n, &work, corr, error);
+    };
+    const auto make_room = [&](size_t n, size_t *piece) {
+        work.samples.clear();
+        work.sums.clear();
+        work.found.clear();
+        work.scratch.clear();
+        return halve(n, piece);
+    };
+    return in_pieces(session, session->n_epochs, chunk, correlate, make_room, error);
 }
 
 enum rejectd_status cuda_ransac_correlations(struct backend_session *session,

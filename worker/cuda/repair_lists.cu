@@ -47,15 +47,36 @@ static struct task *list_tasks(size_t epoch, size_t first, size_t end, struct ta
     return next;
 }
 
+/* The row of the chunk's weights that is row `row` of all. */
+static uint32_t place_of(uint32_t row, struct repair_lists *lists)
+{
+    if (lists->place[row] == UNUSED) {
+        lists->place[row] = (uint32_t)lists->used.size();
+        lists->used.push_back(row);
+    }
+    return lists->place[row];
+}
+
 static void list_numbers(const struct repaired_rows &repaired, size_t epoch,
                          const struct backend_weights *given, struct repair_lists *lists)
 {
     const size_t listed = repaired.picks.size();
     for (size_t v = 0; v < repaired.n_values; v++) {
-        const uint32_t *numbers = given->row + v * listed + repaired.offsets[epoch];
-        lists->numbers.insert(lists->numbers.end(), numbers,
-                              numbers + repairs_prefix(repaired, v, epoch));
+        const uint32_t *rows = given->row + v * listed + repaired.offsets[epoch];
+        for (size_t i = 0; i < repairs_prefix(repaired, v, epoch); i++)
+            lists->numbers.push_back(place_of(rows[i], lists));
     }
+}
+
+/* No row of the weights is used yet. */
+static void clear_numbers(const struct backend_weights *given, struct repair_lists *lists)
+{
+    lists->numbers.clear();
+    for (const uint32_t row : lists->used)
+        lists->place[row] = UNUSED;
+    lists->used.clear();
+    if (given != nullptr)
+        lists->place.resize(given->n_rows, UNUSED);
 }
 
 void repairs_list(const struct backend_session *session, size_t e, size_t n,
@@ -65,7 +86,7 @@ void repairs_list(const struct backend_session *session, size_t e, size_t n,
     const size_t base = repaired.first_row[e];
     lists->n_rows = repaired.first_row[e + n] - base;
     lists->matrices = 0;
-    lists->numbers.clear();
+    clear_numbers(given, lists);
     /* As many as there can be, to be cut. */
     lists->sets.resize(given == nullptr ? n * repaired.n_values : 0);
     lists->tasks.resize(lists->n_rows / TASK_ROWS + n);

@@ -8,6 +8,7 @@ enum {
     SHARED_SET = 64, /* sensors of a set whose matrix fits into shared memory */
     TASK_ROWS = 16,
 };
+#define UNUSED UINT32_MAX
 
 /* A set to repair in one epoch. */
 struct set {
@@ -26,11 +27,13 @@ struct task {
     uint32_t pad;
 };
 
-/* A chunk of epochs. Row r is made with weights numbers[r], or r where there are no numbers. */
+/* A chunk of epochs. Row r is made with weights numbers[r], or r where there are no numbers. Of
+ * given weights the chunk has those that it uses: row i of them is row used[i] of all. */
 struct repair_lists {
     std::vector<struct set> sets; /* none where weights are given */
     std::vector<struct task> tasks;
-    std::vector<uint32_t> numbers; /* of given weights */
+    std::vector<uint32_t> numbers, used; /* of given weights */
+    std::vector<uint32_t> place;         /* of each of all given weights in `used`, or UNUSED */
     size_t n_rows;
     size_t matrices; /* of large sets, in samples */
     std::vector<double>

@@ -3,10 +3,11 @@
  *
  * For splines the weights of a set B of sensors are -inverse(P_BB) P_B. outside B (algorithms of
  * partitioned inverses: worker/algorithm/spline.h); a block factors one set by Cholesky and solves
- * for all its rows. For given weights they are the caller's. From there on both are the same: up
- * to 16 rows of one epoch, of whatever set, are made together, so that the epoch's samples are
- * read once for them.
+ * for all its rows. Given weights are the caller's, those that a chunk of epochs uses at a time.
+ * From there on both are the same: up to 16 rows of one epoch, of whatever set, are made together,
+ * so that the epoch's samples are read once for them.
  */
+#include "worker/cuda/pieces.h"
 #include "worker/cuda/repair_lists.h"
 #include "worker/cuda/staging.h"
 
@@ -137,9 +138,11 @@ __global__ void __launch_bounds__(APPLY_THREADS)
     }
 }
 
-/* A chunk of epochs on its way. */
+/* What makes the repairs, and a chunk of epochs on its way. */
 struct chunk_work {
-    struct repair_lists *lists; /* the session's */
+    struct repair_lists *lists;          /* the session's */
+    const struct backend_weights *given; /* NULL: weights are made from `precision` */
+    device_array<double> precision;
     device_array<struct set> sets;
     device_array<uint16_t> picks;
     device_array<struct task> tasks;
@@ -150,8 +153,7 @@ struct chunk_work {
 
 /* Makes the weights of all sets of a chunk that begins at epoch e. */
 static enum rejectd_status solve_chunk(struct backend_session *session, size_t e, size_t n,
-                                       const double *precision, struct chunk_work *work,
-                                       struct rejectd_error *error)
+                                       struct chunk_work *work, struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
     const struct repaired_rows &repaired = session->repaired;
@@ -162,17 +164,27 @@ static enum rejectd_status solve_chunk(struct backend_session *session, size_t e
     TRY(work->scratch.reserve(device, lists.matrices + 1, error));
     TRY(work->weights.reserve(device, lists.n_rows * session->n_picks, error));
     CUDA_LAUNCH(solve_sets, dim3((unsigned)lists.sets.size()), dim3(SOLVE_THREADS), 0,
-                device->compute, precision, (uint32_t)session->n_picks, work->sets.get(),
-                work->picks.get(), work->scratch.get(), work->weights.get());
+                device->compute, work->precision.get(), (uint32_t)session->n_picks,
+                work->sets.get(), work->picks.get(), work->scratch.get(), work->weights.get());
     CUDA_LAUNCHED("solve_sets");
     return REJECTD_OK;
+}
+
+/* Brings those of the given weights that a chunk uses. */
+static enum rejectd_status bring_weights(struct backend_session *session, struct chunk_work *work,
+                                         struct rejectd_error *error)
+{
+    const std::vector<uint32_t> &used = work->lists->used;
+    TRY(work->weights.reserve(session->device, used.size() * session->n_picks, error));
+    return staging_gather(session, work->given->rows, session->n_picks, used.data(), used.size(),
+                          work->weights.get(), error);
 }
 
 /* Repairs one chunk into rows [of the chunk][pitch]. */
 template <typename Sample>
 static enum rejectd_status repair_chunk(struct backend_session *session, const Sample *samples,
-                                        const double *weights, struct chunk_work *work,
-                                        Sample *rows, struct rejectd_error *error)
+                                        struct chunk_work *work, Sample *rows,
+                                        struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
     const struct repair_lists &lists = *work->lists;
@@ -182,7 +194,7 @@ static enum rejectd_status repair_chunk(struct backend_session *session, const S
         TRY(work->numbers.upload(device, lists.numbers.data(), lists.numbers.size(), error));
     CUDA_LAUNCH((apply_weights<Sample>),
                 dim3((unsigned)lists.tasks.size(), blocks_for(pitch, APPLY_THREADS * SAMPLES)),
-                dim3(APPLY_THREADS), 0, device->compute, samples, c, pitch, weights,
+                dim3(APPLY_THREADS), 0, device->compute, samples, c, pitch, work->weights.get(),
                 lists.numbers.empty() ? nullptr : work->numbers.get(), work->tasks.get(), rows);
     CUDA_LAUNCHED("apply_weights");
     return REJECTD_OK;
@@ -201,31 +213,11 @@ static size_t plan_chunks(struct backend_session *session, bool *stay)
     return session_chunk(session, per_epoch * (weight_bytes + (*stay ? 2 : 3) * row_bytes));
 }
 
-/* What makes the repairs: the precision of all picks, or weights for each row. */
-struct repair_source {
-    const struct backend_weights *given;
-    device_array<double> precision, weights;
-};
-
-static enum rejectd_status open_source(struct backend_session *session, const double *precision,
-                                       const struct backend_weights *given,
-                                       struct repair_source *source, struct rejectd_error *error)
-{
-    struct backend_device *device = session->device;
-    struct repair_lists *lists = session->repaired.lists.get();
-    const size_t c = session->n_picks;
-    source->given = given;
-    if (given != nullptr)
-        return source->weights.upload(device, given->rows, given->n_rows * c, error);
-    lists->precision.assign(precision, precision + c * c);
-    return source->precision.upload(device, lists->precision.data(), c * c, error);
-}
-
 /* Repairs n epochs, which may have found no room before: nothing is read of an earlier try. */
 template <typename Sample>
 static enum rejectd_status repair_epochs(struct backend_session *session, size_t e, size_t n,
-                                         const struct repair_source *source, bool stay,
-                                         struct chunk_work *work, struct rejectd_error *error)
+                                         bool stay, struct chunk_work *work,
+                                         struct rejectd_error *error)
 {
     struct backend_device *device = session->device;
     struct repaired_rows &repaired = session->repaired;
@@ -234,7 +226,7 @@ static enum rejectd_status repair_epochs(struct backend_session *session, size_t
     const Sample *samples;
     if (rows == 0)
         return REJECTD_OK;
-    repairs_list(session, e, n, source->given, work->lists);
+    repairs_list(session, e, n, work->given, work->lists);
     CUDA_LAUNCHED("lists_of_repairs");
     TRY(session_epochs<Sample>(session, e, n, &work->samples, &samples, error));
     Sample *out = (Sample *)repaired.on_device.get() + first * pitch;
@@ -242,21 +234,20 @@ static enum rejectd_status repair_epochs(struct backend_session *session, size_t
         TRY(work->rows.reserve(device, rows * pitch * sizeof(Sample), error));
         out = (Sample *)work->rows.get();
     }
-    if (source->given == nullptr)
-        TRY(solve_chunk(session, e, n, source->precision.get(), work, error));
-    const double *weights = source->given != nullptr ? source->weights.get() : work->weights.get();
-    TRY(repair_chunk<Sample>(session, samples, weights, work, out, error));
+    if (work->given == nullptr)
+        TRY(solve_chunk(session, e, n, work, error));
+    else
+        TRY(bring_weights(session, work, error));
+    TRY(repair_chunk<Sample>(session, samples, work, out, error));
     if (!stay)
         TRY(download(device, (Sample *)repaired.on_host.data() + first * pitch, out, rows * pitch,
                      error));
-    /* The lists stay; nobody waits for the last chunk, unless the caller's weights may go. */
-    return e + n < session->n_epochs || source->given != nullptr ? device_wait(device, error)
-                                                                 : REJECTD_OK;
+    /* The lists stay; nobody waits for the last chunk. */
+    return e + n < session->n_epochs ? device_wait(device, error) : REJECTD_OK;
 }
 
 /* After a chunk found no room: what it took is for a smaller one. */
-static enum rejectd_status clear_chunk(struct backend_session *session, struct chunk_work *work,
-                                       struct rejectd_error *error)
+static void clear_chunk(struct chunk_work *work)
 {
     work->sets.clear();
     work->picks.clear();
@@ -266,7 +257,6 @@ static enum rejectd_status clear_chunk(struct backend_session *session, struct c
     work->weights.clear();
     work->samples.clear();
     work->rows.clear();
-    return device_wait(session->device, error); /* the lists may be on their way */
 }
 
 template <typename Sample>
@@ -278,7 +268,6 @@ static enum rejectd_status repair_all(struct backend_session *session, const dou
     struct repaired_rows &repaired = session->repaired;
     const size_t n_epochs = session->n_epochs;
     const size_t n_samples = repaired.first_row.back() * session->pitch;
-    struct repair_source source = {};
     struct chunk_work work = {};
     bool stay;
     if (n_samples == 0)
@@ -286,28 +275,26 @@ static enum rejectd_status repair_all(struct backend_session *session, const dou
     CUDA_LAUNCHED("until_the_repairs");
     repaired.lists.reset(new struct repair_lists());
     work.lists = repaired.lists.get();
-    TRY(open_source(session, precision, given, &source, error));
-    size_t chunk = plan_chunks(session, &stay);
+    work.given = given;
+    if (given == nullptr) {
+        std::vector<double> &kept = work.lists->precision;
+        kept.assign(precision, precision + session->n_picks * session->n_picks);
+        TRY(work.precision.upload(device, kept.data(), kept.size(), error));
+    }
+    const size_t chunk = plan_chunks(session, &stay);
     if (stay)
         TRY(repaired.on_device.reserve(device, n_samples * sizeof(Sample), error));
     else
         repaired.on_host.resize(n_samples * sizeof(Sample));
-    for (size_t e = 0, n; e < n_epochs; e += n) {
-        const size_t left = n_epochs - e;
-        n = left < chunk ? left : chunk;
-        const enum rejectd_status status =
-            repair_epochs<Sample>(session, e, n, &source, stay, &work, error);
-        if (status == REJECTD_DEVICE_MEMORY && n > 1) {
-            TRY(clear_chunk(session, &work, error));
-            chunk = (n + 1) / 2;
-            n = 0;
-            continue;
-        }
-        if (status != REJECTD_OK)
-            return status;
-        TRY(session_advance(session, (double)(e + n) / (double)n_epochs, error));
-    }
-    return REJECTD_OK;
+    const auto repair = [&](size_t e, size_t n) {
+        TRY(repair_epochs<Sample>(session, e, n, stay, &work, error));
+        return session_advance(session, (double)(e + n) / (double)n_epochs, error);
+    };
+    const auto make_room = [&](size_t n, size_t *piece) {
+        clear_chunk(&work);
+        return halve(n, piece);
+    };
+    return in_pieces(session, n_epochs, chunk, repair, make_room, error);
 }
 
 /* Takes over the lists of repairs, when the device needs those of before no more. */

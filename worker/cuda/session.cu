@@ -25,15 +25,6 @@ enum rejectd_status session_advance(const struct backend_session *session, doubl
     return REJECTD_OK;
 }
 
-/* What is queued on `later` from now on waits for what was queued on `earlier` before. */
-static enum rejectd_status put_in_order(struct backend_device *device, cudaStream_t earlier,
-                                        cudaStream_t later, struct rejectd_error *error)
-{
-    CUDA_TRY(cudaEventRecord(device->turn, earlier));
-    CUDA_TRY(cudaStreamWaitEvent(later, device->turn, 0));
-    return REJECTD_OK;
-}
-
 /* Before the host's samples, or the memory they go to, may be gone. */
 static void wait_for_arrivals(struct backend_device *device)
 {
@@ -63,10 +54,10 @@ enum rejectd_status session_fetch(struct backend_session *session, size_t e, siz
     const struct transfer rows = {e, n, first, count, 0, 0, 0, to, nullptr};
     const std::vector<struct transfer> parts = cut(session, rows, STAGING_BYTES / sizeof(double));
     /* The memory may be in use until now. */
-    TRY(put_in_order(device, device->compute, device->arrivals, error));
+    TRY(device_put_in_order(device, device->compute, device->arrivals, error));
     TRY(staging_send(
         session, parts, [](size_t) { return REJECTD_OK; }, error));
-    return put_in_order(device, device->arrivals, device->compute, error);
+    return device_put_in_order(device, device->arrivals, device->compute, error);
 }
 
 /* Brings all samples, by columns, and begins with what is there. */
@@ -80,11 +71,11 @@ static enum rejectd_status bring_columns(struct backend_session *session, struct
     std::vector<struct transfer> parts = cut(session, rows, COLUMNS);
     parts.back().ptp = made->ptp.get();
     foresight_ask(session, &foresight);
-    TRY(put_in_order(device, device->compute, device->arrivals, error));
+    TRY(device_put_in_order(device, device->compute, device->arrivals, error));
     const auto begin = [&](size_t i) {
         if (i == 0)
             TRY(foresight_begin(session, &foresight, error));
-        TRY(put_in_order(device, device->arrivals, device->compute, error));
+        TRY(device_put_in_order(device, device->arrivals, device->compute, error));
         return foresight_arrived(session, &foresight, parts[i].time, parts[i].width, error);
     };
     TRY(staging_send(session, parts, begin, error));

@@ -35,6 +35,22 @@ static inline size_t product_sum_bytes(enum rejectd_dtype precision, size_t n_ep
     return storage_bytes(precision) == 2 ? n_epochs * picks * times * sizeof(float) : 0;
 }
 
+/* A block of RANSAC predicts so many samples of so many picks by every resample, and keeps that in
+ * shared memory or, where there is not enough of it, in the device's. A block may have so much of
+ * it on every device; some more is for what else it shares. */
+enum {
+    RANSAC_THREADS = 64,
+    RANSAC_PICKS = 2,
+    RANSAC_SHARED_BYTES = 64 << 10,
+    RANSAC_OTHER_BYTES = 8 << 10
+};
+
+/* Bytes of the predictions of a block. */
+static inline size_t ransac_block_bytes(size_t work_bytes, size_t n_resample)
+{
+    return n_resample * RANSAC_PICKS * RANSAC_THREADS * work_bytes;
+}
+
 /* Matrices of field maps are solved in sizes that are multiples of MAP_RUNG, padded with zeros, so
  * that sets of about the same size share a batch; MAP_BATCH of them at once at most. What cuSOLVER
  * finds for one of a batch depends on how many there are: up to a side of MAP_ALIKE on whether it

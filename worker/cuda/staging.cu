@@ -261,8 +261,7 @@ enum rejectd_status staging_receive(const struct backend_session *session, cudaS
 {
     struct backend_device *device = session->device;
     const size_t n_slots = (bytes + STAGING_BYTES - 1) / STAGING_BYTES;
-    CUDA_TRY(cudaEventRecord(device->turn, after));
-    CUDA_TRY(cudaStreamWaitEvent(device->copy, device->turn, 0));
+    TRY(device_put_in_order(device, after, device->copy, error));
     for (size_t asked = 0, i = 0; i < n_slots; i++) {
         for (; asked < n_slots && asked < i + STAGING_SLOTS; asked++) {
             struct staging_slot *slot = &device->slots[asked % STAGING_SLOTS];
@@ -279,4 +278,34 @@ enum rejectd_status staging_receive(const struct backend_session *session, cudaS
                  left < STAGING_BYTES ? left : (size_t)STAGING_BYTES, (char *)to + at);
     }
     return REJECTD_OK;
+}
+
+static void gather_rows(const struct backend_session *session, const double *from, size_t width,
+                        const uint32_t *numbers, size_t n, double *to)
+{
+    const int threads = copy_threads(session);
+    (void)threads;
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (size_t i = 0; i < n; i++)
+        memcpy(to + i * width, from + numbers[i] * width, width * sizeof *to);
+}
+
+enum rejectd_status staging_gather(const struct backend_session *session, const double *from,
+                                   size_t width, const uint32_t *numbers, size_t n, double *to,
+                                   struct rejectd_error *error)
+{
+    struct backend_device *device = session->device;
+    const size_t per_slot = STAGING_BYTES / (width * sizeof *to);
+    /* The memory may be in use until now. */
+    TRY(device_put_in_order(device, device->compute, device->copy, error));
+    for (size_t first = 0, at = 0; first < n; first += per_slot, at++) {
+        struct staging_slot *slot = &device->slots[at % STAGING_SLOTS];
+        const size_t count = std::min(n - first, per_slot);
+        CUDA_TRY(cudaEventSynchronize(slot->copied));
+        gather_rows(session, from, width, numbers + first, count, (double *)slot->host);
+        CUDA_TRY(cudaMemcpyAsync(to + first * width, slot->host, count * width * sizeof *to,
+                                 cudaMemcpyHostToDevice, device->copy));
+        CUDA_TRY(cudaEventRecord(slot->copied, device->copy));
+    }
+    return device_put_in_order(device, device->copy, device->compute, error);
 }

@@ -5,7 +5,7 @@
  * piece; the calling thread alone speaks to the device: it sends what is full, has a kernel spread
  * it into rows, rounding it, and fills pieces too when there is nothing to send. So the link and
  * the host's threads are busy all the time, whatever else the calling thread queues in between.
- * What comes back goes through them as well.
+ * What comes back goes through them as well, and rows of tables of which not all are sent.
  */
 #ifndef WORKER_CUDA_STAGING_H
 #define WORKER_CUDA_STAGING_H
@@ -39,5 +39,12 @@ enum rejectd_status staging_send(struct backend_session *session,
 enum rejectd_status staging_receive(const struct backend_session *session, cudaStream_t after,
                                     const void *from, size_t bytes, void *to,
                                     struct rejectd_error *error);
+
+/* Copies rows numbers[0..n-1] of `from` [..][width], one after the other, to `to` [n][width] on the
+ * device. They are there for what is queued on the compute stream next; the host's memory is not
+ * looked at again. */
+enum rejectd_status staging_gather(const struct backend_session *session, const double *from,
+                                   size_t width, const uint32_t *numbers, size_t n, double *to,
+                                   struct rejectd_error *error);
 
 #endif

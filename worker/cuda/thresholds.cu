@@ -3,6 +3,7 @@
 
 #include "worker/cuda/amplitudes.h"
 #include "worker/cuda/losses.h"
+#include "worker/cuda/pieces.h"
 #include "worker/cuda/predictions.h"
 #include "worker/cuda/search.h"
 
@@ -14,6 +15,20 @@ struct block_work {
     struct loss_scratch scratch;
     device_array<double> losses;
 };
+
+/* After a block found no room: what it took is for a smaller one. */
+static void block_clear(struct backend_session *session, struct block_work *work)
+{
+    session->block.clear();
+    work->predictions.clear();
+    work->predicted_ptp.clear();
+    work->ranks.ptp.clear();
+    work->ranks.order.clear();
+    work->scratch.medians.clear();
+    work->scratch.squares.clear();
+    work->scratch.n_train.clear();
+    work->losses.clear();
+}
 
 /* What losses were made of before: the losses of the last predict(), ranks given by the host. */
 template <typename Sample>
@@ -28,9 +43,7 @@ given_losses(struct backend_session *session, const struct backend_splits *split
     TRY(loss_folds_open(session->device, splits, &folds, error));
     const size_t pick_bytes =
         loss_pick_bytes(session, folds.n_folds, m) + ranks_pick_bytes(m) + m * sizeof(double);
-    const size_t block = session_block(session, pick_bytes);
-    for (size_t i = 0; i < session->count; i += block) {
-        const size_t left = session->count - i, count = left < block ? left : block;
+    const auto lose = [&](size_t i, size_t count) {
         struct row_view<Sample> view;
         TRY(session_rows<Sample>(session, session->first + i, count, &view, error));
         view.predictions = (const Sample *)session->predictions.get() + i * session->pitch;
@@ -40,9 +53,14 @@ given_losses(struct backend_session *session, const struct backend_splits *split
         TRY(losses_compute<Sample>(session, view, count, &folds, nullptr, &work.ranks,
                                    &work.scratch, work.losses.get(), error));
         TRY(download(session->device, losses + i * m, work.losses.get(), count * m, error));
-        TRY(session_advance(session, (double)(i + count) / (double)session->count, error));
-    }
-    return REJECTD_OK;
+        return session_advance(session, (double)(i + count) / (double)session->count, error);
+    };
+    const auto make_room = [&](size_t count, size_t *block) {
+        block_clear(session, &work);
+        return halve(count, block);
+    };
+    return in_pieces(session, session->count, session_block(session, pick_bytes), lose, make_room,
+                     error);
 }
 
 enum rejectd_status cuda_threshold_losses(struct backend_session *session,
@@ -149,31 +167,18 @@ static size_t search_fixed_bytes(const struct backend_session *session)
            product_sum_bytes(session->storage, PANEL_EPOCHS, width, session->pitch);
 }
 
-static void block_clear(struct block_work *work)
-{
-    work->predictions.clear();
-    work->predicted_ptp.clear();
-    work->ranks.ptp.clear();
-    work->ranks.order.clear();
-    work->scratch.medians.clear();
-    work->scratch.squares.clear();
-    work->scratch.n_train.clear();
-    work->losses.clear();
-}
-
 /* After a block of `count` picks found no room: gives up the predictions of all picks, or takes
  * half of the block. False when there is nothing left to give. */
 static bool make_room(struct backend_session *session, size_t count, struct block_work *work,
                       size_t *block)
 {
-    block_clear(work);
+    block_clear(session, work);
     if (session->materialised) {
         session->materialised = false;
         session->predictions.clear();
         return true;
     }
-    *block = (count + 1) / 2;
-    return count > 1;
+    return halve(count, block);
 }
 
 template <typename Sample>
@@ -206,21 +211,15 @@ static enum rejectd_status search_all(struct backend_session *session,
         block = session_block(session, pick_bytes);
         fixed.clear();
     }
-    for (size_t i = 0, count; i < session->count; i += count) {
-        const size_t left = session->count - i;
-        count = left < block ? left : block;
-        const enum rejectd_status status =
-            search_block<Sample>(session, &open, ptp, session->first + i, count, search, &work,
-                                 thresholds + i, losses + i, error);
-        if (status == REJECTD_DEVICE_MEMORY && make_room(session, count, &work, &block)) {
-            count = 0;
-            continue;
-        }
-        if (status != REJECTD_OK)
-            return status;
-        TRY(session_advance(session, (double)(i + count) / (double)session->count, error));
-    }
-    return REJECTD_OK;
+    const auto find = [&](size_t i, size_t count) {
+        TRY(search_block<Sample>(session, &open, ptp, session->first + i, count, search, &work,
+                                 thresholds + i, losses + i, error));
+        return session_advance(session, (double)(i + count) / (double)session->count, error);
+    };
+    return in_pieces(
+        session, session->count, block, find,
+        [&](size_t count, size_t *piece) { return make_room(session, count, &work, piece); },
+        error);
 }
 
 static bool same_picks(const struct search_memo &memo, const struct backend_session *session)

@@ -1,0 +1,39 @@
+/* Work in pieces that shrink to the memory there is. */
+#ifndef WORKER_CUDA_PIECES_H
+#define WORKER_CUDA_PIECES_H
+
+#include "worker/cuda/session.h"
+
+/* Half a piece of `count`; false where there is no half. */
+static inline bool halve(size_t count, size_t *piece)
+{
+    *piece = (count + 1) / 2;
+    return count > 1;
+}
+
+/*
+ * Does work(first, count) for all of n items, `piece` of them at a time. Where a piece finds no
+ * room (REJECTD_DEVICE_MEMORY), make_room(count, &piece) gives up what may be given up, and it is
+ * tried again, as so many items as `piece` tells then; when make_room() returns false, there was
+ * nothing to give. A piece must find its room before it changes what stays.
+ */
+template <typename Work, typename Room>
+enum rejectd_status in_pieces(struct backend_session *session, size_t n, size_t piece,
+                              const Work &work, const Room &make_room, struct rejectd_error *error)
+{
+    for (size_t first = 0, count; first < n; first += count) {
+        const size_t left = n - first;
+        count = left < piece ? left : piece;
+        const enum rejectd_status status = work(first, count);
+        if (status == REJECTD_DEVICE_MEMORY && make_room(count, &piece)) {
+            TRY(device_wait(session->device, error)); /* for what was queued from its lists */
+            count = 0;
+            continue;
+        }
+        if (status != REJECTD_OK)
+            return status;
+    }
+    return REJECTD_OK;
+}
+
+#endif
