@@ -3,6 +3,8 @@
  * their predictions, when they and some room to work fit; else they pass through in pieces, which
  * shrink to what there is, down to those counted here.
  */
+#include <math.h>
+
 #include "worker/cuda/sizes.h"
 #include "worker/needs_private.h"
 
@@ -57,6 +59,37 @@ static double pick_bytes(const struct needs_shape *shape, const struct part_byte
     return greater(search, greater(grid, global));
 }
 
+/* An epoch with its repaired rows and what makes them. */
+static double repair_bytes(const struct needs_shape *shape, const struct needs_part *part,
+                           const struct part_bytes *bytes)
+{
+    if (!shape->validates)
+        return 0.0;
+    const double n = (double)part->n, rows = needs_most_rows(shape, part);
+    const double set = needs_most_set(shape, part);
+    const double matrices = (double)shape->n_values * set * set; /* of splines */
+    return bytes->epoch + rows * (bytes->epoch / n + (n + 2.0) * (double)sizeof(double)) +
+           (n * n + matrices) * (double)sizeof(double);
+}
+
+/* What RANSAC takes beside samples: the weights of all resamples, and one epoch's correlations,
+ * with the predictions by every resample where the smallest shared memory doesn't hold them. */
+static double ransac_bytes(const struct needs_shape *shape, const struct needs_part *part,
+                           size_t n_times)
+{
+    if (shape->n_resample == 0)
+        return 0.0;
+    const size_t work = arithmetic_bytes(shape->precision);
+    const size_t own = ransac_block_bytes(work, shape->n_resample);
+    const double pairs = ceil((double)part->n / RANSAC_PICKS);
+    const double parts = ceil((double)(n_times + PITCH_SAMPLES) / RANSAC_THREADS);
+    const double weight = 4.0 + pairs * RANSAC_PICKS * (double)work;
+    const double weights = (double)shape->n_resample * (double)shape->n_samples * weight;
+    const double sums = (parts * 3.0 + 1.0) * (double)part->n * (double)sizeof(double);
+    const bool shared = own + RANSAC_OTHER_BYTES <= RANSAC_SHARED_BYTES;
+    return weights + sums + (shared ? 0.0 : (double)own * parts * pairs);
+}
+
 /* Cleaned epochs are repaired in float64, where the rest is not: a chunk of them. */
 static double cleaning_bytes(const struct needs_shape *shape, const struct needs_part *part)
 {
@@ -93,13 +126,19 @@ void needs_count_device(const struct needs_shape *shape, double budget, struct t
             bytes.whole_sums +
             (n > some ? 3.0 * some * bytes.row : 3.0 * n * bytes.row + bytes.samples / 8.0);
         const double map = map_bytes(shape, part);
-        const double whole = bytes.samples + bytes.tables + greater(working, map);
+        const double ransac = ransac_bytes(shape, part, samples.n_times);
+        const double repair = repair_bytes(shape, part, &bytes);
+        const double whole =
+            bytes.samples + bytes.tables + greater(greater(working, map), greater(ransac, repair));
         /* A chunk of epochs (a whole one, however few there are) with a product of it, or a block
          * of one pick. */
         const double chunk = 2.0 * (double)PANEL_EPOCHS * bytes.epoch / share_of_chunks;
         const double cleaning = cleaning_bytes(shape, part) / share_of_chunks;
+        /* All samples are there, if only `working` is left beside them. */
+        const double beside = ransac > working ? bytes.samples : bytes.epoch;
         const double step =
-            greater(map, bytes.chunk_sums + greater(chunk, pick_bytes(shape, &bytes, &samples)));
+            greater(greater(map, greater(ransac > 0.0 ? ransac + beside : 0.0, repair)),
+                    bytes.chunk_sums + greater(chunk, pick_bytes(shape, &bytes, &samples)));
         const double least = greater(bytes.tables + step, cleaning);
         needs->device_bytes =
             greater(needs->device_bytes,

@@ -294,6 +294,83 @@ START_TEST(repairs_shrink_to_what_there_is)
 }
 END_TEST
 
+/* Magnetometers where the electrodes were, over the upper half of a sphere. */
+static void become_mags(struct simulated_epochs *made)
+{
+    for (size_t i = 0; i < made->epochs.n_channels; i++) {
+        struct rejectd_channel *channel = &made->channels[i];
+        const double *at = channel->position;
+        const double radius = sqrt(at[0] * at[0] + at[1] * at[1] + at[2] * at[2]);
+        channel->type = REJECTD_CHANNEL_MAG;
+        channel->has_loc = channel->has_coil_type = true;
+        channel->coil_type = 2000; /* a point */
+        memset(channel->loc, 0, sizeof channel->loc);
+        channel->loc[3] = channel->loc[7] = 1.0;
+        for (int k = 0; k < 3; k++) {
+            channel->loc[9 + k] = at[k] / radius;
+            channel->loc[k] = 0.12 * channel->loc[9 + k] + (k == 2 ? 0.04 : 0.0);
+        }
+    }
+}
+
+/* Every epoch has other bad sensors, so that there are more weights than anything else: they are
+ * brought as far as there is room. */
+START_TEST(given_weights_come_in_pieces)
+{
+    enum { EPOCHS = 192, CHANNELS = 48 };
+    const int values[] = {12, 12, 12};
+    double thresholds[CHANNELS];
+    if (getenv("REJECTD_CUDA_MODULE") == NULL)
+        return;
+    struct simulated_epochs made = simulated(EPOCHS, CHANNELS, 16);
+    made.epochs.content = content;
+    become_mags(&made);
+    for (size_t i = 0; i < CHANNELS; i++) {
+        thresholds[i] = i == 5 ? 1e9 : 1.0;
+        for (size_t e = 0; e < EPOCHS; e++)
+            *sample_at(&made, e, i, 0) += (e * 7 + i * i * 3) % 5 < 4 ? 10.0 + (double)i : 0.0;
+    }
+    struct task task = task_on(TASK_FIT, &made.epochs);
+    task.fit.thresholds = thresholds;
+    task.fit.n_interpolate = values;
+    task.fit.n_n_interpolate = 3;
+    task.without_cleaned = true;
+    const struct needs_site site = {.gpu = true, .n_threads = 1};
+    const struct task_needs needs = needs_of(&task, &site);
+    ck_assert_double_lt(needs.device_least, EPOCHS * 36 * CHANNELS * sizeof(double));
+    for (double share = 1.0; share < 3.0; share += 0.9) {
+        struct rejectd_error error = {0};
+        bool whole;
+        const double budget = share * needs.device_least;
+        const enum rejectd_status status = run_on_device(&task, budget, &whole, &error);
+        ck_assert_msg(status == REJECTD_OK, "%.0f bytes: %s", budget, error.message);
+    }
+    simulate_free(&made);
+}
+END_TEST
+
+/* Predictions by so many resamples are more than a block can share. */
+START_TEST(many_resamples_are_foretold)
+{
+    if (getenv("REJECTD_CUDA_MODULE") == NULL)
+        return;
+    struct simulated_epochs made = simulated(40, 9, 80);
+    made.epochs.content = content;
+    struct task task = task_on(TASK_RANSAC, &made.epochs);
+    task.ransac.n_resample = 900;
+    const struct needs_site site = {.gpu = true, .n_threads = 1};
+    const struct task_needs needs = needs_of(&task, &site);
+    for (double share = 1.0; share < 3.0; share += 0.4) {
+        struct rejectd_error error = {0};
+        bool whole;
+        const double budget = share * needs.device_least;
+        const enum rejectd_status status = run_on_device(&task, budget, &whole, &error);
+        ck_assert_msg(status == REJECTD_OK, "%.0f bytes: %s", budget, error.message);
+    }
+    simulate_free(&made);
+}
+END_TEST
+
 /* ---- by shape alone ---- */
 
 /* Epochs of any size: nobody looks at the samples. */
@@ -415,6 +492,8 @@ int main(void)
     tcase_add_test(peaks, reference_copies);
     tcase_add_loop_test(peaks, devices_take_what_is_foretold, 0, 6);
     tcase_add_test(peaks, repairs_shrink_to_what_there_is);
+    tcase_add_test(peaks, given_weights_come_in_pieces);
+    tcase_add_test(peaks, many_resamples_are_foretold);
     tcase_add_loop_test(sizes, grows_with_every_size, 0, N_TYPES);
     tcase_add_loop_test(sizes, absurd_shapes_have_finite_needs, 0, N_TYPES);
     tcase_add_test(sizes, pieces_cost_more);
