@@ -130,9 +130,9 @@ void needs_count_device(const struct needs_shape *shape, double budget, struct t
         const double repair = repair_bytes(shape, part, &bytes);
         const double whole =
             bytes.samples + bytes.tables + greater(greater(working, map), greater(ransac, repair));
-        /* A chunk of epochs (a whole one, however few there are) with a product of it, or a block
-         * of one pick. */
-        const double chunk = 2.0 * (double)PANEL_EPOCHS * bytes.epoch / share_of_chunks;
+        /* A chunk of epochs with a product of it, or a block of one pick. */
+        const double epochs = lesser((double)samples.n_epochs, PANEL_EPOCHS);
+        const double chunk = 2.0 * epochs * bytes.epoch / share_of_chunks;
         const double cleaning = cleaning_bytes(shape, part) / share_of_chunks;
         /* All samples are there, if only `working` is left beside them. */
         const double beside = ransac > working ? bytes.samples : bytes.epoch;

@@ -28,6 +28,24 @@ double *sample_at(struct simulated_epochs *made, size_t epoch, size_t channel, s
            time;
 }
 
+void become_mags(struct simulated_epochs *made)
+{
+    for (size_t i = 0; i < made->epochs.n_channels; i++) {
+        struct rejectd_channel *channel = &made->channels[i];
+        const double *at = channel->position;
+        const double radius = sqrt(at[0] * at[0] + at[1] * at[1] + at[2] * at[2]);
+        channel->type = REJECTD_CHANNEL_MAG;
+        channel->has_loc = channel->has_coil_type = true;
+        channel->coil_type = 2000; /* a point */
+        memset(channel->loc, 0, sizeof channel->loc);
+        channel->loc[3] = channel->loc[7] = 1.0;
+        for (int k = 0; k < 3; k++) {
+            channel->loc[9 + k] = at[k] / radius;
+            channel->loc[k] = 0.12 * channel->loc[9 + k] + (k == 2 ? 0.04 : 0.0);
+        }
+    }
+}
+
 struct rejectd_fit *fitted(const struct rejectd_epochs *epochs,
                            const struct rejectd_fit_parameters *parameters,
                            const struct rejectd_compute_options *options)

@@ -11,6 +11,9 @@ struct simulated_epochs simulated(size_t n_epochs, size_t n_channels, size_t n_t
 /* A sample of them. */
 double *sample_at(struct simulated_epochs *made, size_t epoch, size_t channel, size_t time);
 
+/* Makes all channels magnetometers, over the upper half of a sphere. */
+void become_mags(struct simulated_epochs *made);
+
 /* A fit that has to succeed; rejectd_fit_free(). NULL stands for defaults. */
 struct rejectd_fit *fitted(const struct rejectd_epochs *epochs,
                            const struct rejectd_fit_parameters *parameters,

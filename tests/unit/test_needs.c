@@ -294,25 +294,6 @@ START_TEST(repairs_shrink_to_what_there_is)
 }
 END_TEST
 
-/* Magnetometers where the electrodes were, over the upper half of a sphere. */
-static void become_mags(struct simulated_epochs *made)
-{
-    for (size_t i = 0; i < made->epochs.n_channels; i++) {
-        struct rejectd_channel *channel = &made->channels[i];
-        const double *at = channel->position;
-        const double radius = sqrt(at[0] * at[0] + at[1] * at[1] + at[2] * at[2]);
-        channel->type = REJECTD_CHANNEL_MAG;
-        channel->has_loc = channel->has_coil_type = true;
-        channel->coil_type = 2000; /* a point */
-        memset(channel->loc, 0, sizeof channel->loc);
-        channel->loc[3] = channel->loc[7] = 1.0;
-        for (int k = 0; k < 3; k++) {
-            channel->loc[9 + k] = at[k] / radius;
-            channel->loc[k] = 0.12 * channel->loc[9 + k] + (k == 2 ? 0.04 : 0.0);
-        }
-    }
-}
-
 /* Every epoch has other bad sensors, so that there are more weights than anything else: they are
  * brought as far as there is room. */
 START_TEST(given_weights_come_in_pieces)

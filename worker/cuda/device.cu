@@ -12,21 +12,21 @@
 /* Of the free memory, what a budget of 0 leaves to the driver, to cuBLAS and to cuSOLVER. */
 static const double share_of_free = 0.92;
 
-static uint64_t fault_from_environment(void)
+static struct injected_fault fault_from_environment(const char *kind)
 {
     const char *fault = getenv("REJECTD_FAULT");
-    if (fault == nullptr || strncmp(fault, "cuda:", 5) != 0)
-        return 0;
-    return strtoull(fault + 5, nullptr, 10);
+    if (fault == nullptr || strncmp(fault, kind, strlen(kind)) != 0)
+        return {};
+    return {strtoull(fault + strlen(kind), nullptr, 10), 0};
 }
 
 enum rejectd_status device_check(struct backend_device *device, cudaError_t result,
                                  const char *what, struct rejectd_error *error)
 {
-    if (device->failed || (device->fault_after != 0 && ++device->calls >= device->fault_after)) {
-        if (result == cudaSuccess)
-            result = cudaErrorLaunchFailure;
-    }
+    struct injected_fault *fault = &device->fault;
+    const bool strikes = fault->at != 0 && ++fault->calls >= fault->at;
+    if ((device->failed || strikes) && result == cudaSuccess)
+        result = cudaErrorLaunchFailure;
     if (result == cudaSuccess)
         return REJECTD_OK;
     if (result == cudaErrorMemoryAllocation) {
@@ -139,7 +139,8 @@ enum rejectd_status device_open(size_t ordinal, size_t budget, struct backend_de
         return REJECTD_FAIL_MEMORY(error, sizeof *made);
     made->ordinal = (int)ordinal;
     made->budget = SIZE_MAX;
-    made->fault_after = fault_from_environment();
+    made->fault = fault_from_environment("cuda:");
+    made->memory_fault = fault_from_environment("cuda-memory:");
     made->trace = trace_open();
     const enum rejectd_status status = open_parts(made, budget, error);
     if (status != REJECTD_OK) {
@@ -197,9 +198,11 @@ size_t device_available(struct backend_device *device)
 enum rejectd_status device_alloc(struct backend_device *device, size_t bytes, void **memory,
                                  struct rejectd_error *error)
 {
+    struct injected_fault *fault = &device->memory_fault;
     *memory = nullptr;
     for (;;) {
-        if (bytes <= device->budget && device->used <= device->budget - bytes) {
+        const bool strikes = fault->at != 0 && ++fault->calls == fault->at;
+        if (!strikes && bytes <= device->budget && device->used <= device->budget - bytes) {
             const cudaError_t result = cudaMallocAsync(memory, bytes, device->compute);
             if (result != cudaErrorMemoryAllocation) {
                 TRY(device_check(device, result, "cudaMallocAsync", error));

@@ -38,6 +38,12 @@ struct staging_slot {
     cudaEvent_t taken;  /* the device's may */
 };
 
+/* A fault that the environment asks for, to test what becomes of it. */
+struct injected_fault {
+    uint64_t at; /* the call that fails, the first being 1; 0: none */
+    uint64_t calls;
+};
+
 struct backend_device {
     int ordinal;
     cudaStream_t compute;
@@ -54,17 +60,18 @@ struct backend_device {
     std::atomic<size_t> used; /* bytes allocated now */
     std::mutex lock;          /* of residents and what others may read of them */
     std::list<std::shared_ptr<resident>> residents; /* the latest used first */
-    uint64_t n_evictions; /* residents that were dropped for the room of others */
-    uint64_t fault_after; /* calls until an injected fault; 0: none */
-    uint64_t calls;
-    struct trace *trace; /* or NULL */
-    bool failed;         /* an error that stays was met: nothing more can be computed */
+    uint64_t n_evictions;               /* residents that were dropped for the room of others */
+    struct injected_fault fault;        /* REJECTD_FAULT=cuda:N: every call from there on */
+    struct injected_fault memory_fault; /* cuda-memory:N: that allocation alone */
+    struct trace *trace;                /* or NULL */
+    bool failed; /* an error that stays was met: nothing more can be computed */
 };
 
 /*
  * What became of a call: REJECTD_OK, REJECTD_DEVICE_MEMORY, or REJECTD_DEVICE_FAILED, which stays.
  * Every call of the runtime, of cuBLAS and of cuSOLVER goes through here; REJECTD_FAULT=cuda:N in
- * the environment makes the Nth fail.
+ * the environment makes the Nth fail, and REJECTD_FAULT=cuda-memory:N lets the Nth allocation find
+ * no room, as when others use the device as well.
  */
 enum rejectd_status device_check(struct backend_device *device, cudaError_t result,
                                  const char *what, struct rejectd_error *error);

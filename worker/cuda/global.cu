@@ -113,11 +113,10 @@ losses_of_kind(struct backend_session *session, const struct backend_global *glo
     TRY(work->order.upload(device, global->order, n, error));
     work->host_sums.resize(cells);
     TRY(work->sums.reserve(device, cells, error));
-    /* The lists of the sets count for every pick: they are small beside a pick's samples, and it is
-     * one block that has to have room for them. */
-    const size_t lists = n_folds * n * sizeof(unsigned long long) + n_folds * pitch;
-    const size_t block = session_block(session, n_folds * pitch * sizeof(work_of<Sample>) +
-                                                    parts * cells * sizeof(double) + lists);
+    const size_t pick_bytes =
+        n_folds * pitch * (sizeof(work_of<Sample>) + 1) + parts * cells * sizeof(double);
+    const size_t lists = n_folds * n * sizeof(unsigned long long);
+    const size_t block = session_block(session, pick_bytes, lists);
     const auto make_room = [&](size_t count, size_t *piece) {
         session->block.clear();
         work->medians.clear();

@@ -477,7 +477,8 @@ static enum rejectd_status grid_losses(struct backend_session *session,
         return halve(count, block);
     };
     TRY(in_pieces(session, session->n_picks,
-                  session_block(session, grid_pick_bytes(session, lists)), lose, make_room, error));
+                  session_block(session, grid_pick_bytes(session, lists), 0), lose, make_room,
+                  error));
     return download(device, losses, work.sums.get(), n, error);
 }
 

@@ -232,7 +232,7 @@ static size_t fitting(size_t available, size_t item_bytes, size_t n, size_t pane
     return fits >= panel ? fits / panel * panel : fits;
 }
 
-size_t session_block(struct backend_session *session, size_t pick_bytes)
+size_t session_block(struct backend_session *session, size_t pick_bytes, size_t aside)
 {
     size_t available = device_available(session->device);
     const size_t row_bytes = session->n_epochs * session->pitch * session->sample_size;
@@ -240,6 +240,7 @@ size_t session_block(struct backend_session *session, size_t pick_bytes)
         pick_bytes += row_bytes;
         available += session->block.bytes();
     }
+    available -= available < aside ? available : aside;
     const size_t count = fitting(available, pick_bytes, session->n_picks, PANEL_PICKS);
     return count > 0 ? count : 1;
 }

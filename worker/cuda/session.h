@@ -110,8 +110,9 @@ enum rejectd_status session_fetch(struct backend_session *session, size_t e, siz
 void session_forget_predictions(struct backend_session *session);
 
 /* How many picks to work on at a time when each takes `pick_bytes` of the device beside its
- * samples: all, or a multiple of PANEL_PICKS where that fits, else what fits. At least 1. */
-size_t session_block(struct backend_session *session, size_t pick_bytes);
+ * samples, and `aside` is not for them: all, or a multiple of PANEL_PICKS where that fits, else
+ * what fits. At least 1. */
+size_t session_block(struct backend_session *session, size_t pick_bytes, size_t aside);
 
 /* How many epochs to work on at a time when each takes `epoch_bytes` beside its samples: all of a
  * whole session's where that fits, else a multiple of PANEL_EPOCHS. At least PANEL_EPOCHS. */

@@ -59,8 +59,8 @@ given_losses(struct backend_session *session, const struct backend_splits *split
         block_clear(session, &work);
         return halve(count, block);
     };
-    return in_pieces(session, session->count, session_block(session, pick_bytes), lose, make_room,
-                     error);
+    return in_pieces(session, session->count, session_block(session, pick_bytes, 0), lose,
+                     make_room, error);
 }
 
 enum rejectd_status cuda_threshold_losses(struct backend_session *session,
@@ -161,10 +161,12 @@ bool thresholds_fit_at_once(struct backend_session *session)
 /* What a block takes however many picks it has: the chunks that products are made of. */
 static size_t search_fixed_bytes(const struct backend_session *session)
 {
-    const size_t panel = PANEL_EPOCHS * session->pitch * session->sample_size;
+    const size_t epochs =
+        session->n_epochs < PANEL_EPOCHS ? session->n_epochs : (size_t)PANEL_EPOCHS;
+    const size_t panel = epochs * session->pitch * session->sample_size;
     const size_t width = session->n_picks < PANEL_PICKS ? session->n_picks : (size_t)PANEL_PICKS;
     return panel * width + (session->whole ? 0 : panel * session->n_picks) +
-           product_sum_bytes(session->storage, PANEL_EPOCHS, width, session->pitch);
+           product_sum_bytes(session->storage, epochs, width, session->pitch);
 }
 
 /* After a block of `count` picks found no room: gives up the predictions of all picks, or takes
@@ -189,7 +191,7 @@ static enum rejectd_status search_all(struct backend_session *session,
 {
     struct search_folds open;
     struct block_work work;
-    device_array<double> own_ptp, fixed;
+    device_array<double> own_ptp;
     const double *ptp = nullptr;
     struct backend_device *device = session->device;
     CUDA_LAUNCHED("until_the_search");
@@ -204,13 +206,9 @@ static enum rejectd_status search_all(struct backend_session *session,
     }
     const size_t pick_bytes = search_block_bytes(session, splits->n_folds, splits->n_rows, search,
                                                  !session->weights.empty());
-    size_t block = session->materialised ? session->n_picks : session_block(session, pick_bytes);
-    if (block < session->n_picks) {
-        /* Ask again with what a partial block takes put aside. */
-        TRY(fixed.reserve(session->device, search_fixed_bytes(session) / sizeof(double), error));
-        block = session_block(session, pick_bytes);
-        fixed.clear();
-    }
+    size_t block = session->materialised ? session->n_picks : session_block(session, pick_bytes, 0);
+    if (block < session->n_picks)
+        block = session_block(session, pick_bytes, search_fixed_bytes(session));
     const auto find = [&](size_t i, size_t count) {
         TRY(search_block<Sample>(session, &open, ptp, session->first + i, count, search, &work,
                                  thresholds + i, losses + i, error));
