@@ -28,7 +28,7 @@
 
 #include <rejectd/compute.h>
 
-enum { BACKEND_VERSION = 7 };
+enum { BACKEND_VERSION = 8 };
 
 /* The samples a session works on: a view, valid as long as the session. */
 struct backend_samples {

@@ -200,6 +200,11 @@ uint64_t rejectd_device_evictions(const struct rejectd_device *device)
     return device->opened == NULL ? 0 : device->module->evictions(device->opened);
 }
 
+uint64_t rejectd_device_shortages(const struct rejectd_device *device)
+{
+    return device->opened == NULL ? 0 : device->module->shortages(device->opened);
+}
+
 void rejectd_device_forget(const struct rejectd_device *device, const char *content)
 {
     if (device->opened != NULL)

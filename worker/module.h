@@ -3,8 +3,8 @@
  *
  * A module is a shared object that exports BACKEND_MODULE_SYMBOL, a backend_module_function. What
  * it says of itself must have BACKEND_VERSION, or it isn't used. Functions that take a
- * struct backend_device want it open; memory(), residents() and forget() may be called by any
- * thread, also while a session of the device computes.
+ * struct backend_device want it open; memory(), residents(), evictions(), shortages() and forget()
+ * may be called by any thread, also while a session of the device computes.
  */
 #ifndef WORKER_MODULE_H
 #define WORKER_MODULE_H
@@ -40,6 +40,7 @@ struct backend_module {
                         size_t capacity);
     void (*forget)(struct backend_device *device, const char *content);
     uint64_t (*evictions)(struct backend_device *device); /* as rejectd_device_evictions() */
+    uint64_t (*shortages)(struct backend_device *device); /* as rejectd_device_shortages() */
 };
 
 typedef const struct backend_module *backend_module_function(void);

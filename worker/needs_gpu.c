@@ -33,7 +33,7 @@ static struct part_bytes count(const struct needs_shape *shape, const struct nee
         .epoch = n * pitch * kept,
         .samples = e * n * pitch * kept,
         .tables = (e * n + 2.0 * n * n) * (double)sizeof(double),
-        .chunk_sums = lesser(e, PANEL_EPOCHS) * sums,
+        .chunk_sums = lesser(e, LEAST_EPOCHS) * sums,
         .whole_sums = lesser(e, RESIDENT_EPOCHS) * sums,
     };
 }
@@ -96,7 +96,7 @@ static double cleaning_bytes(const struct needs_shape *shape, const struct needs
     if (!shape->cleans || shape->precision == REJECTD_FLOAT64)
         return 0.0;
     const struct part_bytes bytes = count(shape, part, REJECTD_FLOAT64);
-    return bytes.tables + 2.0 * (double)PANEL_EPOCHS * bytes.epoch;
+    return bytes.tables + 2.0 * bytes.epoch;
 }
 
 /* The least batch of a field map, with the rows of a set: worker/cuda/map_sets.cu. What cuSOLVER
@@ -115,7 +115,6 @@ static double map_bytes(const struct needs_shape *shape, const struct needs_part
 
 void needs_count_device(const struct needs_shape *shape, double budget, struct task_needs *needs)
 {
-    static const double share_of_chunks = 0.75; /* session_chunk() */
     for (size_t i = 0; i < shape->n_parts; i++) {
         const struct needs_part *part = &shape->parts[i];
         const struct backend_samples samples = needs_samples(shape, part);
@@ -130,16 +129,16 @@ void needs_count_device(const struct needs_shape *shape, double budget, struct t
         const double repair = repair_bytes(shape, part, &bytes);
         const double whole =
             bytes.samples + bytes.tables + greater(greater(working, map), greater(ransac, repair));
-        /* A chunk of epochs with a product of it, or a block of one pick. */
-        const double epochs = lesser((double)samples.n_epochs, PANEL_EPOCHS);
-        const double chunk = 2.0 * epochs * bytes.epoch / share_of_chunks;
-        const double cleaning = cleaning_bytes(shape, part) / share_of_chunks;
+        /* A chunk of epochs with a product of it, for a block of one pick. */
+        const double epochs = lesser((double)samples.n_epochs, LEAST_EPOCHS);
+        const double chunk = 2.0 * epochs * bytes.epoch;
+        const double cleaning = cleaning_bytes(shape, part);
         /* All samples are there, if only `working` is left beside them. */
         const double beside = ransac > working ? bytes.samples : bytes.epoch;
         const double step =
             greater(greater(map, greater(ransac > 0.0 ? ransac + beside : 0.0, repair)),
-                    bytes.chunk_sums + greater(chunk, pick_bytes(shape, &bytes, &samples)));
-        const double least = greater(bytes.tables + step, cleaning);
+                    bytes.chunk_sums + chunk + pick_bytes(shape, &bytes, &samples));
+        const double least = greater(DEVICE_LEAST_BYTES, greater(bytes.tables + step, cleaning));
         needs->device_bytes =
             greater(needs->device_bytes,
                     greater(greater(whole, bytes.samples + bytes.tables + cleaning), least));

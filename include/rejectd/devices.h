@@ -77,6 +77,11 @@ size_t rejectd_device_residents(const struct rejectd_device *device,
  * Any thread. */
 uint64_t rejectd_device_evictions(const struct rejectd_device *device);
 
+/* How often, since it was opened, the device had no room for all samples of a session, which then
+ * passed through it, or for what it worked on at a time, which was made smaller: what takes longer
+ * than it would on a device with more memory. Any thread. */
+uint64_t rejectd_device_shortages(const struct rejectd_device *device);
+
 /* Frees what the device holds of a dataset: now, or when the session that uses it is closed. Any
  * thread. */
 void rejectd_device_forget(const struct rejectd_device *device, const char *content);

@@ -45,7 +45,9 @@ cudaError_t copy(void *to, size_t to_pitch, const void *from, size_t from_pitch,
         return cudaSuccess;
     if (!to || !from)
         return end_call(cudaErrorInvalidValue);
-    if (height > 1 && (to_pitch < width || from_pitch < width))
+    constexpr size_t most_pitch = 0x7fffffff;
+    if (height > 1 && (to_pitch < width || from_pitch < width || to_pitch > most_pitch ||
+                       from_pitch > most_pitch))
         return end_call(cudaErrorInvalidPitchValue);
     bool to_device, from_device;
     switch (kind) {

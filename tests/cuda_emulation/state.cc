@@ -92,8 +92,11 @@ Settings read_settings()
 Settings &known_settings(State &s)
 {
     if (!s.read) {
+        uint64_t full_at;
         s.settings = read_settings();
         s.read = true;
+        if (read_number("REJECTD_EMULATED_FULL_AT", &full_at))
+            s.failing_allocation = full_at;
     }
     return s.settings;
 }

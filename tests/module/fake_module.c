@@ -284,6 +284,12 @@ static uint64_t fake_evictions(struct backend_device *device)
     return n;
 }
 
+static uint64_t fake_shortages(struct backend_device *device)
+{
+    (void)device;
+    return 0;
+}
+
 backend_module_function rejectd_backend_module;
 
 const struct backend_module *rejectd_backend_module(void)
@@ -300,6 +306,7 @@ const struct backend_module *rejectd_backend_module(void)
         .residents = fake_residents,
         .forget = fake_forget,
         .evictions = fake_evictions,
+        .shortages = fake_shortages,
     };
     backend = reference_backend;
     backend.name = "fake";

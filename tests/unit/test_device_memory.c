@@ -160,12 +160,41 @@ START_TEST(any_allocation_may_find_no_room)
 }
 END_TEST
 
+/* The driver has no memory, though others leave enough: what its pool keeps is given back first. */
+START_TEST(nothing_is_given_up_before_the_pool_is_empty)
+{
+    struct found expected, found;
+    struct rejectd_error error = {0};
+    struct rejectd_devices *devices;
+    char full_at[16];
+    if (getenv("REJECTD_CUDA_MODULE") == NULL)
+        return;
+    struct simulated_epochs made = simulated(N_EPOCHS, N_CHANNELS, N_TIMES);
+    snprintf(full_at, sizeof full_at, "%d", _i);
+    setenv("REJECTD_EMULATED_FULL_AT", full_at, 1);
+    ck_assert_int_eq(rejectd_devices_open(getenv("REJECTD_CUDA_MODULE"), &devices, &error),
+                     REJECTD_OK);
+    struct rejectd_device *device = rejectd_devices_find(devices, "cuda:0");
+    const struct rejectd_compute_options options = {.n_threads = 1, .device = device};
+    ck_assert_int_eq(rejectd_device_open(device, 0, &error), REJECTD_OK);
+    found.n = expected.n = 0;
+    enum rejectd_status status = fit(&made.epochs, &options, &found, &error);
+    ck_assert_msg(status == REJECTD_OK, "allocation %d: %s", _i, error.message);
+    ck_assert_uint_eq(rejectd_device_shortages(device), 0);
+    ck_assert_int_eq(fit(&made.epochs, &options, &expected, &error), REJECTD_OK);
+    ck_assert_mem_eq(found.values, expected.values, found.n * sizeof(double));
+    rejectd_devices_close(devices);
+    simulate_free(&made);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("device_memory");
     TCase *memory = tcase_create("memory");
     tcase_set_timeout(memory, 600);
     tcase_add_loop_test(memory, any_allocation_may_find_no_room, 0, N_JOBS);
+    tcase_add_loop_test(memory, nothing_is_given_up_before_the_pool_is_empty, 40, 70);
     suite_add_tcase(suite, memory);
     return run_suite(suite);
 }

@@ -78,7 +78,7 @@ START_TEST(test_results_do_not_depend_on_memory)
 {
     struct rejectd_devices *devices;
     struct rejectd_device *device = device_within(0, &devices);
-    struct simulated_epochs made = simulated(70, 8, 40);
+    struct simulated_epochs made = simulated(120, 10, 40);
     const struct rejectd_fit_parameters parameters = {.random_state = 42,
                                                       .precision = (enum rejectd_dtype)_i};
     struct rejectd_compute_options options = {.n_threads = 2, .device = device};
@@ -101,7 +101,7 @@ START_TEST(test_results_do_not_depend_on_memory)
         rejectd_devices_close(others);
     }
     if (device != NULL) {
-        /* The samples alone are 0.3 MB at most, and the first budgets hold them. */
+        /* The samples alone are 0.6 MB at most, and the first budgets hold them. */
         ck_assert_uint_ge(n_smaller, 5);
         ck_assert_msg(status == REJECTD_DEVICE_MEMORY, "%s", error.message);
     }
@@ -356,33 +356,67 @@ START_TEST(test_float16_has_any_unit)
 }
 END_TEST
 
-/* A budget for one dataset: the one that was used longest ago makes room. */
+/* Epochs of 16 KB, by name. */
+static struct backend_session *opened(const struct tested_backend *cuda, const char *name)
+{
+    static double data[16][4][32];
+    static const size_t picks[] = {0, 1, 2, 3};
+    struct backend_session *session;
+    struct rejectd_error error = {0};
+    const struct backend_samples samples = {
+        .data = data,
+        .dtype = REJECTD_FLOAT64,
+        .n_epochs = 16,
+        .n_channels = 4,
+        .n_times = 32,
+        .picks = picks,
+        .n_picks = 4,
+        .content = name,
+        .content_epochs = 16,
+    };
+    const struct backend_options options = {
+        .device = cuda->device, .n_threads = 1, .precision = REJECTD_FLOAT64};
+    ck_assert_msg(cuda->backend->open(&samples, &options, &session, &error) == REJECTD_OK, "%s",
+                  error.message);
+    return session;
+}
+
+/* The names of what a device holds, the latest used first. */
+static void holds(const struct rejectd_device *device, const char *names)
+{
+    struct rejectd_resident residents[16];
+    char found[17] = "";
+    const size_t n = rejectd_device_residents(device, residents, 16);
+    for (size_t i = 0; i < n && i < 16; i++)
+        found[i] = residents[i].content[0];
+    ck_assert_str_eq(found, names);
+}
+
+/* Ten have room: the one that was used longest ago, and is not in use, makes room for another. */
 START_TEST(test_residents_make_room)
 {
     struct rejectd_devices *devices;
-    struct rejectd_device *device = device_within((size_t)1500000, &devices);
-    struct simulated_epochs made[3];
-    char names[3][8];
-    const struct rejectd_fit_parameters parameters = {.random_state = 42,
-                                                      .precision = REJECTD_FLOAT64};
-    const struct rejectd_compute_options options = {.n_threads = 2, .device = device};
-    struct rejectd_resident residents[4];
-    for (int i = 0; i < 3; i++) {
-        made[i] = simulated(60, 8, 64);
-        names[i][0] = (char)('a' + i);
-        names[i][1] = '\0';
-        made[i].epochs.content = names[i];
+    const struct tested_backend cuda = cuda_backend_within((size_t)172000, &devices);
+    struct rejectd_device *device = rejectd_devices_find(devices, "cuda:0");
+    if (cuda.backend != NULL) {
+        for (const char *name = "abcdefghij"; *name != '\0'; name++)
+            cuda.backend->close(opened(&cuda, (const char[]){*name, '\0'}));
+        holds(device, "jihgfedcba");
+        cuda.backend->close(opened(&cuda, "a"));
+        holds(device, "ajihgfedcb");
+        ck_assert_uint_eq(rejectd_device_evictions(device), 0);
+        cuda.backend->close(opened(&cuda, "k"));
+        holds(device, "kajihgfedc");
+        ck_assert_uint_eq(rejectd_device_evictions(device), 1);
+        struct backend_session *used = opened(&cuda, "c");
+        for (const char *name = "lmnopqrstuvw"; *name != '\0'; name++)
+            cuda.backend->close(opened(&cuda, (const char[]){*name, '\0'}));
+        holds(device, "wvutsrqpoc");
+        ck_assert_uint_eq(rejectd_device_evictions(device), 13);
+        cuda.backend->close(used);
+        cuda.backend->close(opened(&cuda, "x"));
+        holds(device, "xwvutsrqpo");
     }
-    for (int i = 0; i < 3 && device != NULL; i++) {
-        struct rejectd_fit *fit = fitted(&made[i].epochs, &parameters, &options);
-        rejectd_fit_free(fit);
-        const size_t n = rejectd_device_residents(device, residents, 4);
-        ck_assert_uint_ge(n, 1);
-        ck_assert_uint_le(n, 3);
-        ck_assert_str_eq(residents[0].content, names[i]);
-    }
-    for (int i = 0; i < 3; i++)
-        simulate_free(&made[i]);
     rejectd_devices_close(devices);
 }
 END_TEST

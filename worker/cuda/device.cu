@@ -195,10 +195,22 @@ size_t device_available(struct backend_device *device)
     return device->budget > held ? device->budget - held : 0;
 }
 
+/* The pool keeps what was freed, in pieces: the next one may fit between none of them, or only
+ * where something queued earlier still is. */
+static enum rejectd_status empty_pool(struct backend_device *device, struct rejectd_error *error)
+{
+    cudaMemPool_t pool;
+    TRY(device_wait(device, error));
+    CUDA_TRY(cudaDeviceGetDefaultMemPool(&pool, device->ordinal));
+    CUDA_TRY(cudaMemPoolTrimTo(pool, 0));
+    return REJECTD_OK;
+}
+
 enum rejectd_status device_alloc(struct backend_device *device, size_t bytes, void **memory,
                                  struct rejectd_error *error)
 {
     struct injected_fault *fault = &device->memory_fault;
+    bool emptied = false;
     *memory = nullptr;
     for (;;) {
         const bool strikes = fault->at != 0 && ++fault->calls == fault->at;
@@ -210,6 +222,11 @@ enum rejectd_status device_alloc(struct backend_device *device, size_t bytes, vo
                 return REJECTD_OK;
             }
             cudaGetLastError();
+            if (!emptied) {
+                TRY(empty_pool(device, error));
+                emptied = true;
+                continue;
+            }
         }
         if (!residents_drop_one(device))
             return REJECTD_FAIL(error, REJECTD_DEVICE_MEMORY, "",

@@ -60,6 +60,7 @@ struct backend_device {
     std::atomic<size_t> used; /* bytes allocated now */
     std::mutex lock;          /* of residents and what others may read of them */
     std::list<std::shared_ptr<resident>> residents; /* the latest used first */
+    std::atomic<uint64_t> n_shortages;              /* rejectd_device_shortages() */
     uint64_t n_evictions;               /* residents that were dropped for the room of others */
     struct injected_fault fault;        /* REJECTD_FAULT=cuda:N: every call from there on */
     struct injected_fault memory_fault; /* cuda-memory:N: that allocation alone */

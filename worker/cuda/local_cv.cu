@@ -489,7 +489,12 @@ enum rejectd_status cuda_local_cv_losses(struct backend_session *session,
     struct grid_lists lists;
     grid_list(session, cv, &lists);
     std::vector<double> sums(lists.n_values * lists.n_cells);
-    TRY(FOR_STORAGE(session, grid_losses, session, &lists, sums.data(), error));
+    const enum rejectd_status status =
+        FOR_STORAGE(session, grid_losses, session, &lists, sums.data(), error);
+    if (status != REJECTD_OK) {
+        cudaStreamSynchronize(session->device->compute); /* the lists may be on their way */
+        return status;
+    }
     const double n = (double)session->n_picks * (double)session->n_times;
     for (size_t v = 0; v < lists.n_values; v++)
         for (size_t k = 0; k < cv->n_consensus; k++)

@@ -123,9 +123,14 @@ static uint64_t evictions(struct backend_device *device)
     return residents_evictions(device);
 }
 
+static uint64_t shortages(struct backend_device *device)
+{
+    return device->n_shortages;
+}
+
 static const struct backend_module module = {
-    BACKEND_VERSION, &cuda_backend, count_devices, inform, device_open,
-    device_close,    memory,        residents,     forget, evictions,
+    BACKEND_VERSION, &cuda_backend, count_devices, inform,    device_open, device_close,
+    memory,          residents,     forget,        evictions, shortages,
 };
 
 extern "C" __attribute__((visibility("default"))) const struct backend_module *

@@ -1,5 +1,6 @@
 #include "worker/cuda/predictions.h"
 
+#include <climits>
 #include <type_traits>
 
 #include "worker/cuda/amplitudes.h"
@@ -18,8 +19,8 @@ struct batch {
 
 enum { ROUND_THREADS = 128 };
 
-/* Of epochs that are left, how many to multiply at a time. A batch of one alone has other bits than
- * those of several, which agree: there is none but of the only epoch. */
+/* Of epochs that are left, how many to multiply at a time, 3 or more at most. A batch of one alone
+ * has other bits than those of several, which agree: there is none but of the only epoch. */
 static size_t epochs_at_once(size_t left, size_t most)
 {
     return left == most + 1 ? most - 1 : (left < most ? left : most);
@@ -200,6 +201,23 @@ template <typename Sample> struct chunk {
     size_t out_stride;    /* from epoch to epoch */
 };
 
+/* Copies n rows of `width` bytes. A copy in two dimensions takes no pitch of 2 GB and more, as
+ * epochs of millions of samples have. */
+static enum rejectd_status copy_rows(struct backend_device *device, void *to, size_t to_pitch,
+                                     const void *from, size_t from_pitch, size_t width, size_t n,
+                                     enum cudaMemcpyKind kind, struct rejectd_error *error)
+{
+    if (to_pitch <= INT_MAX && from_pitch <= INT_MAX) {
+        CUDA_TRY(
+            cudaMemcpy2DAsync(to, to_pitch, from, from_pitch, width, n, kind, device->compute));
+        return REJECTD_OK;
+    }
+    for (size_t i = 0; i < n; i++)
+        CUDA_TRY(cudaMemcpyAsync((char *)to + i * to_pitch, (const char *)from + i * from_pitch,
+                                 width, kind, device->compute));
+    return REJECTD_OK;
+}
+
 /* One panel of one chunk of epochs. Where not the whole panel is wanted, it goes through
  * `partial`: the product has its full shape, so that its bits don't depend on the block. */
 template <typename Sample>
@@ -234,13 +252,11 @@ multiply_chunk(struct backend_session *session, const struct panel *panel,
         TRY(multiply(device, batch, chunk.x + t, weights, out + t, error));
     }
     CUDA_LAUNCHED("product");
-    if (!all)
-        CUDA_TRY(cudaMemcpy2DAsync(chunk.out, chunk.out_stride * sizeof(Sample),
-                                   scratch->partial.get() + panel->wanted * pitch,
-                                   panel_stride * sizeof(Sample),
-                                   panel->n_wanted * pitch * sizeof(Sample), chunk.n_epochs,
-                                   cudaMemcpyDeviceToDevice, device->compute));
-    return REJECTD_OK;
+    return all ? REJECTD_OK
+               : copy_rows(device, chunk.out, chunk.out_stride * sizeof(Sample),
+                           scratch->partial.get() + panel->wanted * pitch,
+                           panel_stride * sizeof(Sample), panel->n_wanted * pitch * sizeof(Sample),
+                           chunk.n_epochs, cudaMemcpyDeviceToDevice, error);
 }
 
 template <typename Sample>
@@ -263,15 +279,22 @@ enum rejectd_status predictions_make(struct backend_session *session, size_t fir
             session->whole && end - from == width ? (size_t)RESIDENT_EPOCHS : (size_t)PANEL_EPOCHS;
         TRY(upload_panel(session, &panel, &host, &weights, error));
         TRY(device_wait(session->device, error)); /* for `host`; products are queued after it */
-        for (size_t e = 0, n; e < session->n_epochs; e += n) {
-            n = epochs_at_once(session->n_epochs - e, most);
+        const auto predict = [&](size_t e, size_t n) {
             struct chunk<Sample> chunk = {
                 nullptr, n, 0, pitch, out + e *out_stride + (from - first) * pitch, out_stride,
             };
             TRY(session_epochs(session, e, n, &buffer, &chunk.x, error));
-            TRY(multiply_chunk(session, &panel, chunk, weights.get(), width * session->n_picks,
-                               &scratch, error));
-        }
+            return multiply_chunk(session, &panel, chunk, weights.get(), width * session->n_picks,
+                                  &scratch, error);
+        };
+        const auto make_room = [&](size_t n, size_t *chunk) {
+            buffer.clear();
+            scratch.partial.clear();
+            scratch.sums.clear();
+            return halve(n, chunk) && n > LEAST_EPOCHS;
+        };
+        TRY(in_pieces_of(session, session->n_epochs, most, epochs_at_once, predict, make_room,
+                         error));
     }
     return REJECTD_OK;
 }
@@ -350,6 +373,8 @@ enum rejectd_status cuda_predict(struct backend_session *session, const double *
         session->foreseen && weights != nullptr && first == 0 &&
         session->weights.size() == n_weights &&
         memcmp(session->weights.data(), weights, n_weights * sizeof *weights) == 0;
+    if (session->foreseen ? !session->materialised : weights != nullptr)
+        session->foreseen_folds.reset(); /* of other predictions */
     session->foreseen = false;
     session->first = first;
     session->count = count;
@@ -379,9 +404,8 @@ static enum rejectd_status read_predictions(struct backend_session *session, siz
     std::vector<Sample> host(session->n_epochs * n_times);
     const Sample *from =
         (const Sample *)session->predictions.get() + (pick - session->first) * session->pitch;
-    CUDA_TRY(cudaMemcpy2DAsync(host.data(), n_times * sizeof(Sample), from,
-                               session->count * row_bytes, n_times * sizeof(Sample),
-                               session->n_epochs, cudaMemcpyDeviceToHost, device->compute));
+    TRY(copy_rows(device, host.data(), n_times * sizeof(Sample), from, session->count * row_bytes,
+                  n_times * sizeof(Sample), session->n_epochs, cudaMemcpyDeviceToHost, error));
     TRY(device_wait(device, error));
     for (size_t i = 0; i < host.size(); i++)
         rows[i] = (double)widen(host[i]) * session->unit;

@@ -124,6 +124,17 @@ __global__ void finish_correlations(const double *sums, size_t n, uint32_t n_pic
     corr[i] = xy / (sqrt(xx) * sqrt(yy));
 }
 
+/* No launch takes seconds: whoever cancels waits for it, and so does a display, if the device has
+ * one. And a grid is no deeper than 65535. */
+static size_t most_epochs(const struct backend_session *session,
+                          const struct backend_mappings *mappings)
+{
+    static const double products = 2e11; /* half a second where there are 4e11 in one */
+    const double epoch = (double)session->n_picks * (double)session->pitch *
+                         (double)mappings->n_resample * (double)mappings->n_samples;
+    return (size_t)fmin(32768.0, fmax(1.0, products / epoch));
+}
+
 /* Weights as [resample][sample][pick], picks rounded up: neighbours are read together. */
 template <typename Work>
 static std::vector<Work> turn_weights(const struct backend_mappings *mappings, size_t n_picks)
@@ -137,8 +148,8 @@ static std::vector<Work> turn_weights(const struct backend_mappings *mappings, s
     return turned;
 }
 
-/* How many epochs to work on at a time when each takes `epoch_bytes` beside its samples: no product
- * is made of them, so that it may be any number. */
+/* How many epochs to work on at a time when each takes `epoch_bytes` beside its samples, `most` at
+ * most: no product is made of them, so that it may be any number. */
 static size_t chunk_of(struct backend_session *session, size_t epoch_bytes, size_t most)
 {
     if (!session->whole)
@@ -222,8 +233,7 @@ static enum rejectd_status correlations(struct backend_session *session,
     TRY(open_resampling<Sample>(session, mappings, &work, error));
     const size_t epoch_bytes = (work.parts * c * 3 + c) * sizeof(double) +
                                (work.shared ? 0 : work.own * work.parts * work.pairs);
-    /* A grid is no deeper; and scratch in global memory is large. */
-    const size_t chunk = chunk_of(session, epoch_bytes, work.shared ? 32768 : PANEL_EPOCHS);
+    const size_t chunk = chunk_of(session, epoch_bytes, most_epochs(session, mappings));
     const auto correlate = [&](size_t e, size_t n) {
         return correlate_epochs<Sample>(session, e, n, &work, corr, error);
     };

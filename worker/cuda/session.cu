@@ -55,8 +55,12 @@ enum rejectd_status session_fetch(struct backend_session *session, size_t e, siz
     const std::vector<struct transfer> parts = cut(session, rows, STAGING_BYTES / sizeof(double));
     /* The memory may be in use until now. */
     TRY(device_put_in_order(device, device->compute, device->arrivals, error));
-    TRY(staging_send(
-        session, parts, [](size_t) { return REJECTD_OK; }, error));
+    const enum rejectd_status status = staging_send(
+        session, parts, [](size_t) { return REJECTD_OK; }, error);
+    if (status != REJECTD_OK) {
+        wait_for_arrivals(device);
+        return status;
+    }
     return device_put_in_order(device, device->arrivals, device->compute, error);
 }
 
@@ -147,12 +151,13 @@ static enum rejectd_status place_samples(struct backend_session *session,
     }
     if (session->storage == REJECTD_FLOAT16)
         session->unit = unit_for_float16(s, session->options.n_threads);
-    if (bytes + working_bytes(session, bytes) > device_available(session->device))
-        return REJECTD_OK;
-    const enum rejectd_status status = bring_samples(session, error);
-    if (status != REJECTD_DEVICE_MEMORY)
-        return status;
-    /* There was less room than it seemed: without any. */
+    if (bytes + working_bytes(session, bytes) <= device_available(session->device)) {
+        const enum rejectd_status status = bring_samples(session, error);
+        if (status != REJECTD_DEVICE_MEMORY)
+            return status;
+    }
+    /* Nothing stays of the attempt. */
+    session->device->n_shortages++;
     session->whole = session->foreseen = false;
     session->predictions.clear();
     session->weights.clear();
@@ -252,5 +257,5 @@ size_t session_chunk(struct backend_session *session, size_t epoch_bytes)
     /* Some is left for the tables that go with a chunk. */
     const size_t available = device_available(session->device) / 4 * 3;
     const size_t n = fitting(available, epoch_bytes, session->n_epochs, PANEL_EPOCHS);
-    return n > PANEL_EPOCHS ? n : (size_t)PANEL_EPOCHS;
+    return n > 0 ? n : 1;
 }

@@ -115,7 +115,7 @@ void session_forget_predictions(struct backend_session *session);
 size_t session_block(struct backend_session *session, size_t pick_bytes, size_t aside);
 
 /* How many epochs to work on at a time when each takes `epoch_bytes` beside its samples: all of a
- * whole session's where that fits, else a multiple of PANEL_EPOCHS. At least PANEL_EPOCHS. */
+ * whole session's where that fits, else a multiple of PANEL_EPOCHS, else what fits. At least 1. */
 size_t session_chunk(struct backend_session *session, size_t epoch_bytes);
 
 /* The samples of a block of picks, brought here if need be; valid until the next call. */

@@ -4,10 +4,16 @@
 
 #include <rejectd/types.h>
 
+/* A device with less is not opened. */
+enum { DEVICE_LEAST_BYTES = 128 << 10 };
+
 /* Products are made of this many picks and samples at a time, from the first on, because cuBLAS may
  * add up another shape in another order. Blocks and columns are multiples. Batches of epochs, which
  * it adds up alike, are larger where all are on the device; chunks are multiples of the small. */
 enum { PANEL_PICKS = 128, PANEL_TIMES = 128, PANEL_EPOCHS = 64, RESIDENT_EPOCHS = 256 };
+
+/* Where there is no room for as many, batches of more than this are halved. */
+enum { LEAST_EPOCHS = 5 };
 
 /* Rows are padded to a multiple of so many samples. */
 enum { PITCH_SAMPLES = 32 };

@@ -7,9 +7,8 @@
 
 static enum rejectd_status refuse_less(struct backend_device *device, struct rejectd_error *error)
 {
-    enum { LEAST_BYTES = 128 << 10 };
     device_array<unsigned char> least;
-    return least.reserve(device, LEAST_BYTES, error);
+    return least.reserve(device, DEVICE_LEAST_BYTES, error);
 }
 
 /* The driver takes about a millisecond for each GB that a pool grows, and gives it for a job's

@@ -10,6 +10,7 @@
  *   REJECTD_EMULATED_LAUNCH_LIMIT  launches (of the process) that succeed; the next one is lost,
  *                                  and its device with it: cudaErrorLaunchFailure, sticky.
  *                                  Default: no limit
+ *   REJECTD_EMULATED_FULL_AT       the allocation (0: the first) that fails, as if memory were full
  *   REJECTD_EMULATION_ORDER        forward (default), reverse, or shuffled:SEED: in what order
  *                                  blocks run, and threads of a block between two barriers.
  *                                  Kernels that need no particular order, as all should, give
