@@ -258,12 +258,26 @@ static enum rejectd_status compute_share(const struct worker_order *order,
     return status;
 }
 
+/* What a person should know who wonders why it took so long. */
+static struct rejectd_warning warn_of_pieces(const struct rejectd_device *device)
+{
+    struct rejectd_warning warning = {.code = "in-pieces"};
+    size_t free_bytes, budget;
+    rejectd_device_memory(device, &free_bytes, &budget);
+    snprintf(warning.message, sizeof warning.message,
+             "%s has no room for all of it in its %.3g MB: it was computed in pieces, which takes "
+             "longer",
+             rejectd_device_info(device)->id, 1e-6 * (double)budget);
+    return warning;
+}
+
 static enum rejectd_status compute(const struct worker_order *order, struct worker_site *site,
                                    const struct job_inputs *inputs, const void *samples,
                                    struct rejectd_error *error)
 {
     const struct rejectd_device_info *info = rejectd_device_info(site->device);
     const double start = clock_monotonic();
+    const uint64_t shortages = rejectd_device_shortages(site->device);
     struct run run = {.site = site};
     struct task task = inputs->task;
     task.epochs.samples = samples;
@@ -286,6 +300,7 @@ static enum rejectd_status compute(const struct worker_order *order, struct work
         result.fit->seconds_thresholds += order->head.seconds_searched;
     }
     if (status == REJECTD_OK) {
+        const struct rejectd_warning warning = warn_of_pieces(site->device);
         const struct result_context context = {
             .model = order->head.model_id,
             .device = info->id,
@@ -296,6 +311,8 @@ static enum rejectd_status compute(const struct worker_order *order, struct work
             .random_state = inputs->parameters.random_state,
             .seconds_queued = order->head.seconds_queued,
             .seconds_running = clock_monotonic() - start + order->head.seconds_searched,
+            .warnings = &warning,
+            .n_warnings = rejectd_device_shortages(site->device) > shortages,
         };
         status = job_products_make(order->texts.type, inputs, &result, &context, &products, error);
     }

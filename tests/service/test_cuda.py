@@ -7,7 +7,7 @@ from samples import description, noise
 
 MODULE = BUILD / "tests" / "cuda_emulation" / "rejectd_cuda_emulated.so"
 SHAPE = {"n_epochs": 24, "n_channels": 10, "n_times": 40}
-LARGE = {"n_epochs": 80, "n_channels": 40, "n_times": 200}
+MANY = {"n_epochs": 300, "n_channels": 32, "n_times": 32}
 
 pytestmark = pytest.mark.skipif(not MODULE.exists(), reason="the emulation is not built")
 
@@ -124,14 +124,17 @@ def test_a_sticky_error_costs_tries_and_no_job(emulated, operation):
             assert [w["code"] for w in result["warnings"]] == ["device-failed"]
 
 
-def test_little_memory(emulated):
+@pytest.mark.parametrize("memory, device, warnings", [
+    ("2G", "cuda:0", []), ("3M", "cuda:0", ["in-pieces"]), ("1M", "cpu", ["device-memory"]),
+])  # fmt: skip
+def test_little_memory(emulated, memory, device, warnings):
     """A budget too small for the dataset makes the job slower, or moves it; it doesn't fail it."""
-    api = ready(emulated("--device-memory", "2M"))
-    dataset = api.upload(description(**LARGE), noise(**LARGE))
+    api = ready(emulated("--device-memory", memory))
+    dataset = api.upload(description(**MANY), noise(**MANY))
     expected = run(api, dataset, "cpu", cv=4)[1]
     _, result = run(api, dataset, "cuda:0", cv=4)
     assert result["labels"] == expected["labels"]
-    assert result["device"] == "cuda:0" or [w["code"] for w in result["warnings"]] == ["device-memory"]
+    assert (result["device"], [w["code"] for w in result["warnings"]]) == (device, warnings)
 
 
 @pytest.mark.parametrize("capability", [75, 80])
