@@ -5,6 +5,7 @@
 
 #include "worker/cuda/amplitudes.h"
 #include "worker/cuda/pieces.h"
+#include "worker/cuda/spare.h"
 #include "worker/cuda/staging.h"
 #include "worker/cuda/thresholds.h"
 
@@ -346,6 +347,9 @@ enum rejectd_status predictions_materialise(struct backend_session *session,
                                             struct rejectd_error *error)
 {
     if (session->materialised || session->weights.empty())
+        return REJECTD_OK;
+    session->materialised = spare_take_predictions(session);
+    if (session->materialised)
         return REJECTD_OK;
     return FOR_STORAGE(session, materialise, session, error);
 }

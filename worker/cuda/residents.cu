@@ -4,10 +4,15 @@
 
 typedef std::lock_guard<std::mutex> locked;
 
+static size_t spare_bytes(const struct resident &one)
+{
+    return one.predictions.rows.bytes() + one.losses.ptp.bytes() + one.losses.losses.bytes();
+}
+
 static size_t bytes_of(const struct resident &one)
 {
     return one.samples.bytes() + one.ptp.bytes() + one.medians.medians.bytes() +
-           one.cells.cells.bytes();
+           one.cells.cells.bytes() + spare_bytes(one);
 }
 
 static bool has_samples_of(const struct resident &one, const struct backend_samples *samples,
@@ -59,14 +64,21 @@ size_t residents_idle_bytes(struct backend_device *device)
     const locked guard(device->lock);
     size_t bytes = 0;
     for (const auto &one : device->residents)
-        if (one->n_sessions == 0)
-            bytes += bytes_of(*one);
+        bytes += one->n_sessions == 0 ? bytes_of(*one) : spare_bytes(*one);
     return bytes;
 }
 
 bool residents_drop_one(struct backend_device *device)
 {
     const locked guard(device->lock);
+    for (auto at = device->residents.rbegin(); at != device->residents.rend(); ++at) {
+        if (spare_bytes(**at) > 0) {
+            (*at)->predictions.rows.clear();
+            (*at)->losses.ptp.clear();
+            (*at)->losses.losses.clear();
+            return true;
+        }
+    }
     for (auto at = device->residents.end(); at != device->residents.begin();) {
         --at;
         if ((*at)->n_sessions == 0) {

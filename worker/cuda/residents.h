@@ -35,6 +35,19 @@ struct cells_memo {
     device_array<unsigned char> cells;      /* [C][n_consensus * n_folds][pitch] of the work type */
 };
 
+/* Spare tables (spare.h), which are dropped first. */
+struct predictions_memo {
+    std::vector<double> weights;      /* [C][C] */
+    device_array<unsigned char> rows; /* [E][C][pitch] as samples are kept; empty: none */
+};
+struct losses_memo {
+    std::vector<double> weights;  /* [C][C]; empty: nothing was predicted */
+    std::vector<uint8_t> is_test; /* [n_folds][n_rows] */
+    size_t n_rows, capacity;
+    device_array<double> ptp;    /* [C][capacity] ascending */
+    device_array<double> losses; /* [C][n_rows]; empty: none */
+};
+
 struct resident {
     char content[REJECTD_CONTENT_SIZE]; /* "": unlisted */
     enum rejectd_dtype dtype;           /* of the content: equal bytes may be either */
@@ -47,6 +60,8 @@ struct resident {
     std::vector<search_memo> searches;   /* the latest last */
     medians_memo medians;
     cells_memo cells;
+    predictions_memo predictions;
+    losses_memo losses;
     int n_sessions; /* under the device's lock, as the rest */
     uint64_t n_uses;
     bool forgotten;
@@ -65,10 +80,12 @@ void residents_add(struct backend_device *device, const std::shared_ptr<resident
 void residents_leave(struct backend_device *device, const std::shared_ptr<resident> &left,
                      bool keep);
 
+/* Bytes that are there for the asking: of residents that no session uses, and of spare tables. */
 size_t residents_idle_bytes(struct backend_device *device);
-/* Drops the idle resident that was used longest ago; false when there is none. */
+/* Drops the spare tables that were used longest ago, or else the idle resident; false when there is
+ * none. */
 bool residents_drop_one(struct backend_device *device);
-/* How many it has dropped so. */
+/* How many residents it has dropped so. */
 uint64_t residents_evictions(struct backend_device *device);
 void residents_clear(struct backend_device *device);
 

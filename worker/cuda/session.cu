@@ -10,6 +10,7 @@
 #include <new>
 
 #include "worker/cuda/foresight.h"
+#include "worker/cuda/spare.h"
 #include "worker/cuda/staging.h"
 #include "worker/cuda/units.h"
 
@@ -215,6 +216,7 @@ void session_close(struct backend_session *session)
     cudaStreamSynchronize(session->device->compute); /* what is copied from the session's lists */
     if (session->device->trace != nullptr)
         trace_print(session->device->trace);
+    spare_keep_predictions(session);
     if (session->shared && session->shared->n_uses > 0)
         residents_leave(session->device, session->shared, !session->device->failed);
     delete session;
@@ -222,9 +224,9 @@ void session_close(struct backend_session *session)
 
 void session_forget_predictions(struct backend_session *session)
 {
-    session->predictions.clear();
+    spare_keep_predictions(session);
     session->block.clear();
-    session->materialised = session->foreseen = false;
+    session->foreseen = false;
     session->count = 0;
 }
 

@@ -106,7 +106,7 @@ enum rejectd_dtype cuda_precision(const struct backend_options *options);
 enum rejectd_status session_fetch(struct backend_session *session, size_t e, size_t n, size_t first,
                                   size_t count, void *to, struct rejectd_error *error);
 
-/* Predictions are not asked for any more: their memory is for what follows. */
+/* Predictions are not asked for any more: their memory is for what follows that needs it. */
 void session_forget_predictions(struct backend_session *session);
 
 /* How many picks to work on at a time when each takes `pick_bytes` of the device beside its

@@ -6,6 +6,7 @@
 #include "worker/cuda/pieces.h"
 #include "worker/cuda/predictions.h"
 #include "worker/cuda/search.h"
+#include "worker/cuda/spare.h"
 
 /* A block of picks on its way; its arrays serve the next block. */
 struct block_work {
@@ -183,6 +184,22 @@ static bool make_room(struct backend_session *session, size_t count, struct bloc
     return halve(count, block);
 }
 
+/* Searches among losses that are known, of all picks. */
+static enum rejectd_status search_again(struct backend_session *session,
+                                        const struct backend_splits *splits,
+                                        const struct backend_search *search,
+                                        struct block_work *work, double *thresholds, double *losses,
+                                        struct rejectd_error *error)
+{
+    const enum rejectd_status status =
+        search_picks(session, &work->ranks, session->n_picks, work->losses.get(), search,
+                     thresholds, losses, error);
+    spare_keep_losses(session, splits, &work->ranks, &work->losses);
+    if (status != REJECTD_OK)
+        return status;
+    return session_advance(session, 1.0, error);
+}
+
 template <typename Sample>
 static enum rejectd_status search_all(struct backend_session *session,
                                       const struct backend_splits *splits,
@@ -195,6 +212,14 @@ static enum rejectd_status search_all(struct backend_session *session,
     const double *ptp = nullptr;
     struct backend_device *device = session->device;
     CUDA_LAUNCHED("until_the_search");
+    if (spare_take_losses(session, splits, &work.ranks, &work.losses)) {
+        const enum rejectd_status status =
+            search_again(session, splits, search, &work, thresholds, losses, error);
+        if (status != REJECTD_DEVICE_MEMORY)
+            return status;
+    }
+    if (!session->materialised && !session->weights.empty())
+        session->materialised = spare_take_predictions(session);
     TRY(open_folds(session, splits, &open, error));
     CUDA_LAUNCHED("tables_of_the_folds");
     if (session->whole) {
@@ -212,6 +237,8 @@ static enum rejectd_status search_all(struct backend_session *session,
     const auto find = [&](size_t i, size_t count) {
         TRY(search_block<Sample>(session, &open, ptp, session->first + i, count, search, &work,
                                  thresholds + i, losses + i, error));
+        if (count == session->n_picks)
+            spare_keep_losses(session, splits, &work.ranks, &work.losses);
         return session_advance(session, (double)(i + count) / (double)session->count, error);
     };
     return in_pieces(
