@@ -69,6 +69,7 @@ enum rejectd_status gpu_worker_take_status(struct gpu_worker *worker, struct rej
     if (!worker_status_unpack(&said, &worker->contents)) {
         return gpu_worker_fail_protocol(error);
     }
+    worker->forgetting = false;
     device_board_set_contents(worker->options.board, worker->options.device, &worker->contents);
     return REJECTD_OK;
 }
@@ -88,27 +89,18 @@ enum rejectd_status gpu_worker_take_outcome(struct gpu_worker *worker, enum reje
 
 /* ---- watching it ---- */
 
-static bool next_to_forget(struct gpu_worker *worker, char sha256[RESOURCE_SHA256_SIZE])
-{
-    pthread_mutex_lock(&worker->lock);
-    const bool any = worker->n_forget > 0;
-    if (any) {
-        memcpy(sha256, worker->forget[--worker->n_forget], RESOURCE_SHA256_SIZE);
-    }
-    pthread_mutex_unlock(&worker->lock);
-    return any;
-}
-
+/* One message at a time: with many, each side could wait for the other to read. */
 static enum rejectd_status pass_on_forgetting(struct gpu_worker *worker,
                                               struct rejectd_error *error)
 {
-    char sha256[RESOURCE_SHA256_SIZE];
-    enum rejectd_status status = REJECTD_OK;
-    while (status == REJECTD_OK && next_to_forget(worker, sha256)) {
-        status = worker_channel_send(&worker->process.channel, WORKER_FORGET,
-                                     &(struct iovec){sha256, sizeof sha256}, 1, -1, error);
+    char sha256[FORGET_MOST][RESOURCE_SHA256_SIZE];
+    size_t n;
+    if (worker->forgetting || !forget_list_take(&worker->to_forget, sha256, &n)) {
+        return REJECTD_OK;
     }
-    return status;
+    worker->forgetting = true;
+    return worker_channel_send(&worker->process.channel, WORKER_FORGET,
+                               &(struct iovec){sha256, n * sizeof sha256[0]}, 1, -1, error);
 }
 
 enum rejectd_status gpu_worker_watch(struct gpu_worker *worker, struct rejectd_error *error)
@@ -193,6 +185,7 @@ static enum rejectd_status start(struct gpu_worker *worker, struct rejectd_error
         device_board_count_restart(options->board, options->device);
     }
     worker->started_before = true;
+    worker->forgetting = false;
     worker->heard = worker->pinged = worker->progressed = clock_monotonic();
     return worker_process_start(&process, &worker->process, error);
 }
@@ -304,14 +297,14 @@ enum rejectd_status gpu_worker_open(const struct gpu_worker_options *options,
         .leave = leave,
         .context = made,
     };
-    pthread_mutex_init(&made->lock, NULL);
+    forget_list_init(&made->to_forget);
     return REJECTD_OK;
 }
 
 void gpu_worker_close(struct gpu_worker *worker)
 {
     if (worker != NULL) {
-        pthread_mutex_destroy(&worker->lock);
+        forget_list_destroy(&worker->to_forget);
         free(worker->cleaned);
         free(worker);
     }
@@ -324,9 +317,5 @@ const struct pool_runner *gpu_worker_runner(struct gpu_worker *worker)
 
 void gpu_worker_forget(struct gpu_worker *worker, const char *sha256)
 {
-    pthread_mutex_lock(&worker->lock);
-    if (worker->n_forget < GPU_MAX_FORGET) { /* else it goes when its room is needed */
-        snprintf(worker->forget[worker->n_forget++], RESOURCE_SHA256_SIZE, "%s", sha256);
-    }
-    pthread_mutex_unlock(&worker->lock);
+    forget_list_add(&worker->to_forget, sha256);
 }

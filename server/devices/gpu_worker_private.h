@@ -3,13 +3,10 @@
 #ifndef SERVER_DEVICES_GPU_WORKER_PRIVATE_H
 #define SERVER_DEVICES_GPU_WORKER_PRIVATE_H
 
-#include <pthread.h>
-
+#include "server/devices/forget_list.h"
 #include "server/devices/gpu_worker.h"
 #include "server/devices/worker_messages.h"
 #include "server/devices/worker_process.h"
-
-enum { GPU_MAX_FORGET = 64 };
 
 struct gpu_worker {
     struct gpu_worker_options options;
@@ -26,10 +23,8 @@ struct gpu_worker {
     bool started_before;
     struct device_view contents; /* scratch for what it says of its device */
     char *cleaned;               /* [WORKER_MAX_CLEANED] likewise for samples; owned */
-
-    pthread_mutex_t lock; /* for the rest */
-    size_t n_forget;
-    char forget[GPU_MAX_FORGET][RESOURCE_SHA256_SIZE];
+    bool forgetting;             /* it was told to forget, and has not answered */
+    struct forget_list to_forget;
 };
 
 /* Waits for a message for up to `seconds`; *arrived is false when there was none. After a failure,

@@ -125,19 +125,43 @@ static enum rejectd_status take_order(struct worker *worker, uint64_t length, in
     return status;
 }
 
-static enum rejectd_status forget(struct worker *worker, struct rejectd_error *error)
+/* What is in use leaves the list too, and goes when its session does. */
+static void forget_everything(const struct rejectd_device *device)
 {
-    char content[REJECTD_CONTENT_SIZE];
-    enum rejectd_status status =
-        worker_channel_receive(&worker->channel, content, sizeof content, error);
-    if (status == REJECTD_OK) {
-        content[sizeof content - 1] = '\0';
-        if (atomic_load(&worker->opened)) {
-            rejectd_device_forget(worker->device, content);
+    struct rejectd_resident residents[DEVICE_MAX_RESIDENTS];
+    bool any = true;
+    while (any) {
+        size_t n = rejectd_device_residents(device, residents, DEVICE_MAX_RESIDENTS);
+        n = n < DEVICE_MAX_RESIDENTS ? n : DEVICE_MAX_RESIDENTS;
+        any = false;
+        for (size_t i = 0; i < n; i++) {
+            if (residents[i].content[0] != '\0') {
+                rejectd_device_forget(device, residents[i].content);
+                any = true;
+            }
         }
-        status = send_status(worker, error);
     }
-    return status;
+}
+
+static enum rejectd_status forget(struct worker *worker, uint64_t length,
+                                  struct rejectd_error *error)
+{
+    char contents[FORGET_MOST][REJECTD_CONTENT_SIZE];
+    const size_t n = (size_t)length / sizeof contents[0];
+    enum rejectd_status status =
+        worker_channel_receive(&worker->channel, contents, n * sizeof contents[0], error);
+    if (status != REJECTD_OK) {
+        return status;
+    }
+    const bool opened = atomic_load(&worker->opened);
+    for (size_t i = 0; i < n && opened; i++) {
+        contents[i][sizeof contents[i] - 1] = '\0';
+        rejectd_device_forget(worker->device, contents[i]);
+    }
+    if (n == 0 && opened) {
+        forget_everything(worker->device);
+    }
+    return send_status(worker, error);
 }
 
 /* Until the channel ends, one way or the other. */
@@ -169,7 +193,7 @@ static void listen_to_daemon(struct worker *worker)
             status = send_status(worker, &error);
             break;
         case WORKER_FORGET:
-            status = forget(worker, &error);
+            status = forget(worker, header.length, &error);
             break;
         default:
             return;

@@ -14,7 +14,7 @@ bool worker_message_fits(const struct worker_header *header)
         [WORKER_JOB] = {sizeof(struct worker_job), (uint64_t)1 << 32},
         [WORKER_CANCEL] = {0, 0},
         [WORKER_PING] = {0, 0},
-        [WORKER_FORGET] = {REJECTD_CONTENT_SIZE, REJECTD_CONTENT_SIZE},
+        [WORKER_FORGET] = {0, FORGET_MOST * REJECTD_CONTENT_SIZE},
         [WORKER_OPENED] = {sizeof(struct worker_outcome), sizeof(struct worker_outcome)},
         [WORKER_STATUS] = {sizeof(struct worker_status), sizeof(struct worker_status)},
         [WORKER_PROGRESS] = {sizeof(struct worker_progress), sizeof(struct worker_progress)},

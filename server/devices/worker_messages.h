@@ -26,6 +26,7 @@
 #include <rejectd/devices.h>
 
 #include "server/devices/device_list.h"
+#include "server/devices/forget_list.h"
 #include "server/devices/worker_channel.h"
 #include "server/jobs/scheduler.h"
 #include "server/jobs/split.h"
@@ -92,6 +93,8 @@ struct worker_job {
     double seconds_searched;
     char devices[SPLIT_DEVICES_SIZE]; /* who found it, for the result */
 };
+
+/* FORGET: up to FORGET_MOST contents, of REJECTD_CONTENT_SIZE each; none: everything. */
 
 /* CLEANED_OPEN is a uint64_t: n_kept. FOUND: a threshold for each channel of the dataset, then a
  * loss for each, as doubles. LABELS and CORRELATIONS: their items follow. */

@@ -1,5 +1,11 @@
 """Jobs on the CUDA backend, compiled for the processor (tests/cuda_emulation), over HTTP."""
 
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
 from daemon import BUILD, SANITIZED, eventually
@@ -39,6 +45,14 @@ def run(api, dataset, device, kind="fit", **parameters):
     return job, result
 
 
+def process_of(daemon, device):
+    for task in Path(f"/proc/{daemon.process.pid}/task").iterdir():
+        for pid in (task / "children").read_text().split():
+            if device in Path(f"/proc/{pid}/cmdline").read_text().split("\0"):
+                return int(pid)
+    raise AssertionError(f"{device} has no process")
+
+
 JOBS = {
     "fit": {"cv": 4},
     "thresholds": {},
@@ -74,6 +88,46 @@ def test_the_same_results_as_on_the_processor(emulated):
     assert devices(api)["cuda:0"]["residents"] == []
     assert api.delete(f"/v1/datasets/{dataset['id']}").status == 204
     eventually(lambda: devices(api)["cuda:1"]["residents"] == [], 10, "it is forgotten")
+
+
+def delete_all(api, datasets):
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda dataset: api.delete(f"/v1/datasets/{dataset['id']}").status, datasets))
+    assert set(answers) == {204}
+
+
+def few_samples(api, n):
+    shape = {"n_epochs": 10, "n_channels": 4, "n_times": 10}
+    return [api.upload(description(**shape), noise(**shape, seed=i)) for i in range(n)]
+
+
+def test_a_burst_of_deletions_leaves_no_samples_on_the_card(emulated):
+    api = ready(emulated())
+    empty = devices(api)["cuda:0"]["memory"]["free"]
+    datasets = few_samples(api, 40 if SANITIZED else 160)
+    for job in [api.submit({"type": "thresholds", "dataset": dataset["id"], "device": "cuda:0"})
+                for dataset in datasets]:  # fmt: skip
+        api.finish(job["id"])
+    eventually(lambda: devices(api)["cuda:0"]["memory"]["free"] < empty, 10, "they are held")
+    delete_all(api, datasets)
+    eventually(lambda: devices(api)["cuda:0"]["memory"]["free"] == empty, 10, "all are forgotten")
+    assert devices(api)["cuda:0"]["residents"] == []
+
+
+def test_more_deletions_than_can_be_told_leave_no_samples_on_the_card(emulated):
+    """A process that doesn't answer is told of them when it does."""
+    daemon = emulated("--device-timeout", "300", "--device-stall", "300")
+    api = ready(daemon)
+    datasets = few_samples(api, 300)
+    for dataset in datasets[-40:]:
+        run(api, dataset, "cuda:0", "thresholds")
+    os.kill(process_of(daemon, "cuda:0"), signal.SIGSTOP)
+    delete_all(api, datasets[:1])
+    time.sleep(0.5)  # until it is told, and doesn't answer
+    delete_all(api, datasets[1:])
+    os.kill(process_of(daemon, "cuda:0"), signal.SIGCONT)
+    eventually(lambda: devices(api)["cuda:0"]["residents"] == [], 10, "all are forgotten")
+    assert devices(api)["cuda:0"]["restarts"] == 0
 
 
 def test_all_cards_find_together_what_one_finds(emulated):
