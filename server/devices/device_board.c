@@ -1,10 +1,11 @@
 /*
  * The rules by which jobs find devices.
  *
- * A GPU takes jobs that wish for "auto", "cuda", "cuda:all" or its own name. The processor takes
- * all others: those that wish for "cpu", and those whose GPUs are away: not usable, and not
- * expected back in a moment. Among several GPUs a job is left to an idle one that has its dataset,
- * and a job that a GPU has lost to another one.
+ * A GPU takes jobs that wish for "auto", "cuda", "cuda:all" or its own name, and those that wish by
+ * name for another one that has lost them or is away: not usable, and not expected back in a
+ * moment. The processor takes all others: those that wish for "cpu", and, when all GPUs are away,
+ * those for GPUs. Among several GPUs a job is left to an idle one that has its dataset, and a job
+ * that a GPU has lost to another one, unless it wishes for that GPU by name.
  */
 #include "server/devices/device_board.h"
 
@@ -234,14 +235,19 @@ static bool has_other_gpu(const struct device_board *board, const struct board_d
     return false;
 }
 
-/* Wishes that the processor leaves to the GPUs. */
+static bool is_away(const struct board_device *device)
+{
+    return is_gpu(device) && !is_usable(device) && !device->awaited;
+}
+
+/* Wishes that the processor leaves to the GPUs: these, and any of them. */
 static void list_wishes_of_gpus(const struct device_board *board, struct buffer *text)
 {
     bool any = false;
     buffer_append_text(text, " ");
     for (size_t i = 0; i < board->n; i++) {
         const struct board_device *device = &board->devices[i];
-        if (is_gpu(device) && (is_usable(device) || device->awaited)) {
+        if (is_gpu(device) && !is_away(device)) {
             buffer_append_format(text, "%s ", device->view.id);
             any = true;
         }
@@ -260,10 +266,19 @@ bool device_board_is_usable(struct device_board *board, const char *id)
     return usable;
 }
 
-bool device_board_taker(struct device_board *board, const char *id, struct store_taker *taker,
-                        struct buffer held[2])
+bool device_board_serves(struct device_board *board, const char *wish)
 {
-    for (int i = 0; i < 2; i++) {
+    pthread_mutex_lock(&board->lock);
+    const struct board_device *device = find(board, wish);
+    const bool serves = device == NULL || !is_away(device);
+    pthread_mutex_unlock(&board->lock);
+    return serves;
+}
+
+bool device_board_taker(struct device_board *board, const char *id, struct store_taker *taker,
+                        struct buffer held[3])
+{
+    for (int i = 0; i < 3; i++) {
         buffer_init(&held[i], MOST_TEXT);
     }
     *taker = (struct store_taker){.device = id};
@@ -272,6 +287,7 @@ bool device_board_taker(struct device_board *board, const char *id, struct store
     if (device != NULL && is_gpu(device)) {
         buffer_append_format(&held[0], " auto cuda cuda:all %s ", id);
         list_elsewhere(board, device, &held[1]);
+        list_wishes_of_gpus(board, &held[2]);
         taker->avoids_lost = has_other_gpu(board, device);
         taker->elsewhere = held[1].data;
     } else {
@@ -280,7 +296,8 @@ bool device_board_taker(struct device_board *board, const char *id, struct store
     }
     pthread_mutex_unlock(&board->lock);
     taker->wishes = held[0].data;
-    return !held[0].failed && !held[1].failed;
+    taker->gpus = taker->others ? held[0].data : held[2].data;
+    return !held[0].failed && !held[1].failed && !held[2].failed;
 }
 
 size_t device_board_gpus(struct device_board *board, const char *id, size_t *place)

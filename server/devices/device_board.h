@@ -45,9 +45,11 @@ void device_board_end_job(struct device_board *board, const char *id, bool done)
 
 /* Whether it can take jobs, now or when it has ended the one that it has. */
 bool device_board_is_usable(struct device_board *board, const char *id);
+/* Whether jobs that wish for this are not for other GPUs: false of a GPU that is away for long. */
+bool device_board_serves(struct device_board *board, const char *wish);
 /* Which jobs a device takes now. Its texts live in `held` (base/buffer.h). False without memory. */
 bool device_board_taker(struct device_board *board, const char *id, struct store_taker *taker,
-                        struct buffer held[2]);
+                        struct buffer held[3]);
 
 /* How many GPUs can be used, this one in any case; *place: its place among them. */
 size_t device_board_gpus(struct device_board *board, const char *id, size_t *place);

@@ -62,6 +62,7 @@ static enum rejectd_status send_job(const struct run *run, int fd, struct reject
     };
     struct worker_job head = {
         .type = texts->type,
+        .warning = job->warning,
         .seconds_queued = job->claim.seconds_queued,
         .lengths = {parts[1].iov_len, parts[2].iov_len, parts[3].iov_len},
         .share_index = part->share.index,

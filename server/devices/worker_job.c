@@ -310,6 +310,8 @@ static enum rejectd_status compute(const struct worker_order *order, struct work
             .parameters_json = order->texts.parameters_json,
             .random_state = inputs->parameters.random_state,
             .seconds_queued = order->head.seconds_queued,
+            .warnings = &order->head.warning,
+            .n_warnings = order->head.warning.code[0] != '\0',
             .seconds_running = clock_monotonic() - start + order->head.seconds_searched,
             .warnings = &warning,
             .n_warnings = rejectd_device_shortages(site->device) > shortages,

@@ -85,6 +85,7 @@ struct worker_job {
     uint32_t type; /* enum job_type */
     char dataset_sha256[RESOURCE_SHA256_SIZE];
     char model_id[RESOURCE_ID_SIZE]; /* for the result */
+    struct rejectd_warning warning;  /* for the result; code "": none */
     double seconds_queued;
     uint64_t lengths[3];
     uint64_t share_index; /* of the search for thresholds, of n_shares: all that is asked for */

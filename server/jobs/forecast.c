@@ -228,7 +228,8 @@ static bool has_resident(const struct device_view *view, const char *sha256)
 
 /*
  * Whom the scheduler's rules give the job, were it the only one: of the GPUs that the wish allows
- * the one that has the samples, or else an idle one; without any that can be used, or where it has
+ * (all, when the one that it names is away) the one that has the samples, or else an idle one;
+ * without any that can be used, or where it has
  * no room, the processor (see device_board.h and scheduler_finish.c).
  */
 static void choose(const struct device_view *views, struct estimate_view *view, const char *sha256)
@@ -258,6 +259,7 @@ enum rejectd_status forecast_make(struct forecaster *forecaster, const struct ta
     struct device_view *views = NULL;
     size_t n = 0;
     *view = (struct estimate_view){0};
+    const char *taken_for = device_board_serves(forecaster->board, wish) ? wish : "cuda";
     enum rejectd_status status = device_board_copy(forecaster->board, &views, &n, error);
     if (status == REJECTD_OK) {
         view->devices = calloc(n + 1, sizeof *view->devices);
@@ -268,7 +270,7 @@ enum rejectd_status forecast_make(struct forecaster *forecaster, const struct ta
         struct task_needs needs;
         struct estimate_device *device = &view->devices[view->n];
         status = foretell(forecaster, task, &views[view->n], device, &needs, error);
-        device->considered = answers(&views[view->n], wish);
+        device->considered = answers(&views[view->n], taken_for);
         view->sample_bytes = (uint64_t)needs.sample_bytes;
     }
     if (status == REJECTD_OK) {

@@ -54,6 +54,24 @@ static enum rejectd_status open_samples(struct scheduler *scheduler, struct runn
     return status;
 }
 
+/* What the result says when the job has come to another device than it wished for: because it was
+ * moved, or because the GPU that it wished for was away or has lost it. */
+static struct rejectd_warning warning_for(const struct running *running)
+{
+    const struct store_claim *claim = &running->claimed.claim;
+    struct rejectd_warning warning = claim->warning;
+    const bool on_gpu = strcmp(running->device, "cpu") != 0;
+    const bool suits =
+        device_wish_is_any_gpu(claim->wish) ? on_gpu : strcmp(claim->wish, running->device) == 0;
+    if (warning.code[0] == '\0' && strncmp(claim->wish, "cuda", 4) == 0 && !suits) {
+        snprintf(warning.code, sizeof warning.code, "device-failed");
+        snprintf(warning.message, sizeof warning.message,
+                 "device %s could not be used; the job was computed on %s", claim->wish,
+                 running->device);
+    }
+    return warning;
+}
+
 static enum rejectd_status open_job(struct scheduler *scheduler, struct running *running,
                                     struct rejectd_error *error)
 {
@@ -83,6 +101,7 @@ static enum rejectd_status open_job(struct scheduler *scheduler, struct running 
         status = forecast_check_device(scheduler->options.forecaster, &inputs->task,
                                        running->device, error);
     }
+    claimed->warning = warning_for(running);
     running->job.task = inputs->task;
     running->job.task.epochs.samples = running->samples.data;
     return status;
@@ -186,7 +205,7 @@ static struct running *claim_next(struct scheduler *scheduler, const char *devic
     struct device_board *board = scheduler->options.board;
     struct rejectd_error error = {0};
     struct store_taker taker;
-    struct buffer held[2];
+    struct buffer held[3];
     bool found = false;
     struct store_room room = room_for(scheduler, device);
     struct running *running = calloc(1, sizeof *running);
@@ -204,8 +223,9 @@ static struct running *claim_next(struct scheduler *scheduler, const char *devic
         status =
             store->functions->job_claim(store, &taker, &found, &running->claimed.claim, &error);
     }
-    buffer_free(&held[0]);
-    buffer_free(&held[1]);
+    for (int i = 0; i < 3; i++) {
+        buffer_free(&held[i]);
+    }
     if (status != REJECTD_OK) {
         log_write(scheduler->options.log, LOG_LEVEL_ERROR, "claim-failed", "%s", error.message);
         *failed = true;

@@ -48,6 +48,7 @@ struct claimed_job {
     struct job_texts texts;
     struct job_inputs inputs;
     char model_id[RESOURCE_ID_SIZE]; /* of the model that it makes or applies; "": none */
+    struct rejectd_warning warning;  /* for its result; code "": none */
     struct job_products products;    /* who runs it elsewhere leaves them here */
     struct split *split; /* of a job whose search several GPUs share; NULL: it is for one */
     size_t place;        /* of the device among these GPUs */

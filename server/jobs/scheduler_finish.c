@@ -180,14 +180,6 @@ static enum rejectd_status make_products(struct scheduler *scheduler, struct run
 {
     struct claimed_job *claimed = &running->claimed;
     const struct store_claim *claim = &claimed->claim;
-    struct rejectd_warning warning = claim->warning;
-    /* It has come here because the GPU that it wished for was away. */
-    if (warning.code[0] == '\0' && strncmp(claim->wish, "cuda", 4) == 0) {
-        snprintf(warning.code, sizeof warning.code, "device-failed");
-        snprintf(warning.message, sizeof warning.message,
-                 "device %s could not be used; the job was computed on %s", claim->wish,
-                 running->device);
-    }
     const struct result_context context = {
         .model = claimed->model_id,
         .device = running->device,
@@ -197,8 +189,8 @@ static enum rejectd_status make_products(struct scheduler *scheduler, struct run
         .random_state = claimed->inputs.parameters.random_state,
         .seconds_queued = claim->seconds_queued,
         .seconds_running = outcome->seconds,
-        .warnings = &warning,
-        .n_warnings = warning.code[0] != '\0',
+        .warnings = &claimed->warning,
+        .n_warnings = claimed->warning.code[0] != '\0',
     };
     return job_products_make(claim->type, &claimed->inputs, outcome->result, &context,
                              &claimed->products, error);

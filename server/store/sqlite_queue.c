@@ -19,6 +19,11 @@
 
 #define WISH "COALESCE(moved_to, device)"
 
+/* What a taker, whose `gpus` is ?9, is to take it for. */
+#define TAKEN_FOR                                                                                  \
+    "iif(?9 IS NOT NULL AND " WISH " GLOB 'cuda:*' AND "                                           \
+    "(lost_on IS " WISH " OR instr(?9, ' ' || " WISH " || ' ') = 0), 'cuda', " WISH ")"
+
 /* The columns of a claim, read in this order by read_claim(). */
 #define CLAIM_COLUMNS                                                                              \
     "type, dataset, model, fence, created_at, parameters, attempt, device, lost_on, "              \
@@ -76,7 +81,7 @@ static enum rejectd_status choose_job(struct sqlite_connection *writer,
                 "LEFT JOIN (SELECT owner, count(*) AS n FROM jobs WHERE state = 'running' "
                 "  GROUP BY owner) AS running ON running.owner = jobs.owner "
                 "WHERE state = 'queued' "
-                "AND (instr(?1, ' ' || " WISH " || ' ') > 0) <> ?2 "
+                "AND (instr(?1, ' ' || " TAKEN_FOR " || ' ') > 0) <> ?2 "
                 "AND (" WISH " = ?3 OR ((?4 = 0 OR lost_on IS NOT ?3) AND (?5 IS NULL "
                 "  OR lost_on IS NOT NULL OR NOT EXISTS (SELECT 1 FROM datasets WHERE "
                 "    datasets.id = jobs.dataset AND "
@@ -93,6 +98,7 @@ static enum rejectd_status choose_job(struct sqlite_connection *writer,
     query_bind_integer(&query, room != NULL && room->on_gpu);
     query_bind_text(&query, room == NULL ? NULL : room->first);
     query_bind_integer(&query, room == NULL || room->most == INT64_MAX ? 1 : -1);
+    query_bind_text(&query, taker->gpus);
     if (room != NULL) {
         room->passed[0] = '\0';
         room->first_is_there = false;

@@ -52,6 +52,8 @@ struct store_taker {
     const char *device; /* whose claim it is */
     const char *wishes; /* takes jobs that wish for one of these, */
     bool others;        /* or, if this is set, jobs that wish for anything else */
+    const char *gpus;   /* that have jobs of their own: one that wishes for another GPU by name, or
+                           for the one that has lost it, counts as one for "cuda". NULL: none does */
     /* And of those that do not wish for `device` by name: */
     bool avoids_lost;        /* not the ones that it was the last to lose */
     const char *elsewhere;   /* nor those on datasets with one of these SHA-256, unless they were

@@ -326,6 +326,40 @@ def test_a_lost_job_prefers_another_gpu(gpus):
     assert g.result(job)["device"] == "cuda:1"
 
 
+def test_a_lost_job_for_a_named_gpu_goes_to_another(gpus):
+    g = gpus(n=3).ready()
+    dataset = g.dataset()
+    g.fault(1, "crash", once=False)
+    job = g.api.finish(g.submit(dataset, "cuda:1", cv=4))
+    assert (job["state"], job["attempt"], job["device"]) == ("succeeded", 2, "cuda:1")
+    result = g.result(job)
+    assert result["device"] in ("cuda:0", "cuda:2")
+    (warning,) = result["warnings"]
+    assert warning["code"] == "device-failed"
+    assert "cuda:1 could not be used" in warning["message"] and result["device"] in warning["message"]
+
+
+def test_a_job_for_a_gpu_that_has_failed_goes_to_another(gpus):
+    g = gpus().ready()
+    dataset = g.dataset()
+    g.fault(1, "open-fail", once=False)
+    os.kill(g.pid("cuda:1"), signal.SIGKILL)
+    eventually(lambda: "failure 2" in g.log(), 20, "it is not expected back in a moment")
+    for kind, parameters in JOBS.items():
+        job = g.api.finish(g.submit(dataset, "cuda:1", kind, **parameters))
+        assert job["attempt"] == 1
+        result = g.result(job)
+        assert result["device"] == "cuda:0"
+        (warning,) = result["warnings"]
+        assert warning["code"] == "device-failed" and "cuda:1 could not be used" in warning["message"]
+    answer = g.api.post("/v1/estimate", {"type": "fit", "dataset": dataset["id"], "device": "cuda:1"})
+    assert answer.json()["chosen"] == "cuda:0"
+    g.heal(1, "open-fail")
+    g.wait_for("cuda:1", "ready", seconds=30)
+    job = g.api.finish(g.submit(dataset, "cuda:1", cv=5))
+    assert g.result(job)["device"] == "cuda:1" and not g.result(job).get("warnings")
+
+
 FAULTS = {
     "crash": "signal 9",
     "exit": "exit status 3",

@@ -106,6 +106,47 @@ START_TEST(test_lost_jobs_are_left_to_others)
 }
 END_TEST
 
+START_TEST(test_named_jobs_that_were_lost_are_for_any_gpu)
+{
+    char id[RESOURCE_ID_SIZE];
+    static const char gpus[] = " cuda:0 cuda:1 auto cuda cuda:all ";
+    struct store_taker first = gpu, rest = processor_beside_gpu;
+    struct store_taker second = {.device = "cuda:1", .wishes = " auto cuda cuda:1 ", .gpus = gpus};
+    const struct store_retry retry = {.device = "cuda:0", .error = &error, .lost = true};
+    first.gpus = rest.gpus = gpus;
+    first.avoids_lost = second.avoids_lost = true;
+    for (int i = 0; i < 2; i++) {
+        add_job(dataset, "cuda:0", id);
+        takes(&second, "");
+        takes(&rest, "");
+        OK(job_retry, id, claim_for(&first).fence, &retry, NULL);
+        takes(&rest, "");
+        const struct store_claim claimed = claim_for(i == 0 ? &second : &first);
+        ck_assert_str_eq(claimed.job, id);
+        ck_assert_str_eq(claimed.wish, "cuda:0");
+    }
+}
+END_TEST
+
+START_TEST(test_named_jobs_of_a_gpu_that_is_away_are_for_any_gpu)
+{
+    char away[RESOURCE_ID_SIZE], gone[RESOURCE_ID_SIZE], all[RESOURCE_ID_SIZE];
+    static const char gpus[] = " cuda:0 auto cuda cuda:all ";
+    struct store_taker first = gpu, rest = processor_beside_gpu;
+    first.gpus = rest.gpus = rest.wishes = gpus;
+    add_job(dataset, "cuda:1", away);
+    add_job(dataset, "cuda:7", gone);
+    add_job(dataset, "cuda:all", all);
+    takes(&rest, "");
+    takes(&first, away);
+    takes(&first, gone);
+    takes(&first, ""); /* this one has nothing to do with names */
+    /* And without any, for the processor. */
+    rest.gpus = rest.wishes = " ";
+    takes(&rest, all);
+}
+END_TEST
+
 START_TEST(test_moved_jobs)
 {
     char id[RESOURCE_ID_SIZE];
@@ -205,6 +246,8 @@ TCase *store_suite_devices(const struct store_under_test *implementation)
     tcase_add_test(tests, test_wishes);
     tcase_add_test(tests, test_lost_jobs_are_tried_again);
     tcase_add_test(tests, test_lost_jobs_are_left_to_others);
+    tcase_add_test(tests, test_named_jobs_that_were_lost_are_for_any_gpu);
+    tcase_add_test(tests, test_named_jobs_of_a_gpu_that_is_away_are_for_any_gpu);
     tcase_add_test(tests, test_moved_jobs);
     tcase_add_test(tests, test_a_cancelled_job_is_not_tried_again);
     tcase_add_test(tests, test_jobs_whose_dataset_is_elsewhere);

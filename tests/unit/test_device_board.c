@@ -284,26 +284,31 @@ static void close_board(void)
     device_board_close(board);
 }
 
+static void free_texts(struct buffer held[3])
+{
+    for (int i = 0; i < 3; i++) {
+        buffer_free(&held[i]);
+    }
+}
+
 /* The wishes in the taker of a device, "!" before those that it leaves to others. */
 static const char *wishes(const char *id)
 {
     static char text[256];
     struct store_taker taker;
-    struct buffer held[2];
+    struct buffer held[3];
     ck_assert(device_board_taker(board, id, &taker, held));
     snprintf(text, sizeof text, "%s%s", taker.others ? "!" : "", taker.wishes);
-    buffer_free(&held[0]);
-    buffer_free(&held[1]);
+    free_texts(held);
     return text;
 }
 
 static bool avoids_lost(const char *id)
 {
     struct store_taker taker;
-    struct buffer held[2];
+    struct buffer held[3];
     ck_assert(device_board_taker(board, id, &taker, held));
-    buffer_free(&held[0]);
-    buffer_free(&held[1]);
+    free_texts(held);
     return taker.avoids_lost;
 }
 
@@ -331,6 +336,39 @@ START_TEST(test_lost_jobs_are_avoided_where_another_gpu_is)
 }
 END_TEST
 
+/* What the taker of a device takes for GPUs that have jobs of their own. */
+static const char *gpus(const char *id)
+{
+    static char text[256];
+    struct store_taker taker;
+    struct buffer held[3];
+    ck_assert(device_board_taker(board, id, &taker, held));
+    snprintf(text, sizeof text, "%s", taker.gpus);
+    free_texts(held);
+    return text;
+}
+
+START_TEST(test_jobs_of_gpus_that_are_away_are_for_others)
+{
+    static const char both[] = " cuda:0 cuda:1 auto cuda cuda:all ";
+    static const char first[] = " cuda:0 auto cuda cuda:all ";
+    device_board_set_state(board, "cuda:0", DEVICE_READY, true, "");
+    ck_assert_str_eq(gpus("cuda:0"), both);
+    ck_assert_str_eq(gpus("cpu"), both);
+    ck_assert(device_board_serves(board, "cuda:1"));
+    /* Expected in a moment. */
+    device_board_set_state(board, "cuda:1", DEVICE_RESTARTING, true, "broken");
+    ck_assert_str_eq(gpus("cuda:0"), both);
+    ck_assert(device_board_serves(board, "cuda:1"));
+    device_board_set_state(board, "cuda:1", DEVICE_RESTARTING, false, "broken");
+    ck_assert_str_eq(gpus("cuda:0"), first);
+    ck_assert_str_eq(gpus("cpu"), first);
+    ck_assert(!device_board_serves(board, "cuda:1"));
+    ck_assert(device_board_serves(board, "cuda:0"));
+    ck_assert(device_board_serves(board, "auto") && device_board_serves(board, "cpu"));
+}
+END_TEST
+
 START_TEST(test_evictions_add_up_over_processes)
 {
     static struct device_view contents;
@@ -355,20 +393,18 @@ START_TEST(test_datasets_on_idle_gpus)
 {
     static struct device_view contents;
     struct store_taker taker;
-    struct buffer held[2];
+    struct buffer held[3];
     contents.n_residents = 1;
     snprintf(contents.residents[0].sha256, sizeof contents.residents[0].sha256, "abc");
     device_board_set_state(board, "cuda:0", DEVICE_READY, true, "");
     device_board_set_contents(board, "cuda:0", &contents);
     ck_assert(device_board_taker(board, "cuda:1", &taker, held));
     ck_assert_str_eq(taker.elsewhere, " abc ");
-    buffer_free(&held[0]);
-    buffer_free(&held[1]);
+    free_texts(held);
     device_board_begin_job(board, "cuda:0", "jb_1");
     ck_assert(device_board_taker(board, "cuda:1", &taker, held));
     ck_assert_str_eq(taker.elsewhere, " ");
-    buffer_free(&held[0]);
-    buffer_free(&held[1]);
+    free_texts(held);
 }
 END_TEST
 
@@ -465,6 +501,7 @@ int main(void)
     tcase_add_test(board_tests, test_the_processor_takes_what_the_gpus_cannot);
     tcase_add_test(board_tests, test_lost_jobs_are_avoided_where_another_gpu_is);
     tcase_add_test(board_tests, test_datasets_on_idle_gpus);
+    tcase_add_test(board_tests, test_jobs_of_gpus_that_are_away_are_for_others);
     tcase_add_test(board_tests, test_evictions_add_up_over_processes);
     tcase_add_test(board_tests, test_gpus_that_may_share_a_job);
     tcase_add_test(board_tests, test_wishes_are_checked);
