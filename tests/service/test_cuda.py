@@ -191,6 +191,16 @@ def test_little_memory(emulated, memory, device, warnings):
     assert (result["device"], [w["code"] for w in result["warnings"]]) == (device, warnings)
 
 
+def test_a_card_that_is_too_small_refuses_no_job(emulated):
+    """Whatever the job asks for, the processor does it, and the result says why."""
+    api = ready(emulated("--device-memory", "256K"))
+    dataset = api.upload(description(**LARGE), noise(**LARGE))
+    for device in ("cuda:0", "cuda", "auto"):
+        job, result = run(api, dataset, device, "thresholds")
+        assert (job["attempt"], result["device"]) == (1, "cpu")
+        assert [w["code"] for w in result["warnings"]] == ["device-memory"]
+
+
 @pytest.mark.parametrize("capability", [75, 80])
 def test_results_say_what_precision_was_used(emulated, capability):
     """cuBLAS multiplies bfloat16 from 8.0 on; before, and on the processor, it is float32."""
