@@ -74,7 +74,13 @@ static void append_device(struct buffer *text, const struct device_view *view)
         buffer_append_text(text, i > 0 ? "," : "");
         append_resident(text, &view->residents[i]);
     }
-    buffer_append_text(text, "]}");
+    buffer_append_text(text, "]");
+    if (view->hides_held)
+        buffer_append_text(text, ",\"residents_total\":null}");
+    else
+        buffer_append_format(
+            text, ",\"residents_total\":{\"datasets\":%" PRIu64 ",\"bytes\":%" PRIu64 "}}",
+            (uint64_t)view->n_held, view->held_bytes);
 }
 
 char *device_list_to_json(const struct device_view *views, size_t n_views, const char *cuda_note)

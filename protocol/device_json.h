@@ -60,6 +60,9 @@ struct device_view {
     uint64_t jobs_done;         /* since the daemon started, as all that is counted here */
     uint64_t restarts;
     uint64_t evictions; /* datasets that it dropped for others; not shown */
+    size_t n_held;      /* datasets that it keeps, those that are not listed included */
+    uint64_t held_bytes;
+    bool hides_held; /* shown as null: not all of them are for whoever asks */
     size_t n_residents;
     struct resident_view residents[DEVICE_MAX_RESIDENTS];
 };

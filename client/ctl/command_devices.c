@@ -45,6 +45,11 @@ static void print_device(const json_t *device)
                gigabytes_of(resident, "bytes"), gigabytes_of(resident, "table_bytes"),
                json_is_true(json_object_get(resident, "in_use")) ? ", in use" : "");
     }
+    const json_t *total = json_object_get(device, "residents_total");
+    const json_int_t held = json_integer_value(json_object_get(total, "datasets"));
+    if (held > (json_int_t)json_array_size(residents))
+        printf("         and others: %lld in all, %.2f GiB\n", (long long)held,
+               gigabytes_of(total, "bytes"));
 }
 
 /* False when it isn't what this version knows. */

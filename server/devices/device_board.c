@@ -135,6 +135,8 @@ void device_board_set_state(struct device_board *board, const char *id, enum dev
         snprintf(device->view.reason, sizeof device->view.reason, "%s", reason);
         if (!device_state_is_usable(state)) {
             device->view.n_residents = 0;
+            device->view.n_held = 0;
+            device->view.held_bytes = 0;
             device->view.memory_free = 0;
         }
     }
@@ -161,6 +163,8 @@ void device_board_set_contents(struct device_board *board, const char *id,
     if (device != NULL) {
         device->view.memory_budget = contents->memory_budget;
         device->view.memory_free = contents->memory_free;
+        device->view.n_held = contents->n_held;
+        device->view.held_bytes = contents->held_bytes;
         device->view.n_residents = contents->n_residents;
         /* Fewer than before: they are of another process. */
         const uint64_t before =

@@ -33,8 +33,8 @@ void device_board_tell(struct device_board *board, void (*changed)(void *context
 void device_board_set_state(struct device_board *board, const char *id, enum device_state state,
                             bool awaited, const char *reason);
 void device_board_count_restart(struct device_board *board, const char *id);
-/* Takes memory_budget, memory_free, residents and evictions of the view; these count from 0 again
- * in each new process of the device. */
+/* Takes memory_budget, memory_free, residents, what is held in all, and evictions of the view;
+ * these count from 0 again in each new process of the device. */
 void device_board_set_contents(struct device_board *board, const char *id,
                                const struct device_view *contents);
 /* A READY device is BUSY while it has a job; done: it need not be run again. */

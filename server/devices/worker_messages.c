@@ -1,6 +1,7 @@
 #include "server/devices/worker_messages.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "protocol/utf8.h"
@@ -69,6 +70,28 @@ bool worker_outcome_unpack(struct worker_outcome *outcome, enum rejectd_status *
     return true;
 }
 
+static uint64_t bytes_of(const struct rejectd_resident *residents, size_t n)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < n; i++) {
+        bytes += residents[i].bytes + residents[i].table_bytes;
+    }
+    return bytes;
+}
+
+/* Bytes of all n of them. Without memory to list them, of as many as there is room for here. */
+static uint64_t bytes_held(const struct rejectd_device *device, size_t n)
+{
+    struct rejectd_resident few[DEVICE_MAX_RESIDENTS];
+    struct rejectd_resident *all = calloc(n, sizeof *all);
+    struct rejectd_resident *residents = all == NULL ? few : all;
+    const size_t capacity = all == NULL ? DEVICE_MAX_RESIDENTS : n;
+    const size_t found = rejectd_device_residents(device, residents, capacity);
+    const uint64_t bytes = bytes_of(residents, found < capacity ? found : capacity);
+    free(all);
+    return bytes;
+}
+
 void worker_status_pack(const struct rejectd_device *device, struct worker_status *status)
 {
     struct rejectd_resident residents[DEVICE_MAX_RESIDENTS];
@@ -80,6 +103,8 @@ void worker_status_pack(const struct rejectd_device *device, struct worker_statu
     status->budget = budget;
     status->evictions = rejectd_device_evictions(device);
     size_t n = rejectd_device_residents(device, residents, DEVICE_MAX_RESIDENTS);
+    status->n_held = n;
+    status->held_bytes = n <= DEVICE_MAX_RESIDENTS ? bytes_of(residents, n) : bytes_held(device, n);
     n = n < DEVICE_MAX_RESIDENTS ? n : DEVICE_MAX_RESIDENTS;
     status->n_residents = (uint32_t)n;
     for (size_t i = 0; i < n; i++) {
@@ -93,12 +118,14 @@ void worker_status_pack(const struct rejectd_device *device, struct worker_statu
 
 bool worker_status_unpack(struct worker_status *status, struct device_view *contents)
 {
-    if (status->n_residents > DEVICE_MAX_RESIDENTS) {
+    if (status->n_residents > DEVICE_MAX_RESIDENTS || status->n_residents > status->n_held) {
         return false;
     }
     contents->memory_free = status->free_bytes;
     contents->memory_budget = status->budget;
     contents->evictions = status->evictions;
+    contents->n_held = (size_t)status->n_held;
+    contents->held_bytes = status->held_bytes;
     contents->n_residents = status->n_residents;
     for (size_t i = 0; i < status->n_residents; i++) {
         struct worker_resident *resident = &status->residents[i];

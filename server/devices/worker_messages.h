@@ -70,6 +70,8 @@ struct worker_status {
     uint64_t free_bytes;
     uint64_t budget;
     uint64_t evictions; /* since the process started */
+    uint64_t n_held;    /* in all; the latest used are listed */
+    uint64_t held_bytes;
     uint32_t n_residents;
     struct worker_resident residents[DEVICE_MAX_RESIDENTS];
 };

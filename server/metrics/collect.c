@@ -99,11 +99,7 @@ static void write_blobs(struct service *service, struct buffer *text)
 
 static double resident_bytes(const struct device_view *device)
 {
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < device->n_residents; i++) {
-        bytes += device->residents[i].bytes + device->residents[i].table_bytes;
-    }
-    return (double)bytes;
+    return (double)device->held_bytes;
 }
 
 static double device_up(const struct device_view *device)
@@ -123,7 +119,7 @@ static double device_restarts(const struct device_view *device)
 
 static double device_residents(const struct device_view *device)
 {
-    return (double)device->n_residents;
+    return (double)device->n_held;
 }
 
 static double device_evictions(const struct device_view *device)

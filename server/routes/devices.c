@@ -23,6 +23,7 @@ static enum rejectd_status show_to(struct store *store, const struct principal *
         n_shown += principal->admin || resident->n_datasets > 0;
     }
     view->n_residents = n_shown;
+    view->hides_held = !principal->admin;
     if (status == REJECTD_OK && view->job[0] != '\0') {
         status = store->functions->ownership_get(store, seen_by, view->job, &ownership, error);
     }

@@ -2,13 +2,14 @@
 
 import os
 import signal
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from daemon import BUILD, SANITIZED, eventually
+from daemon import BUILD, SANITIZED, eventually, program
 from samples import description, noise
 
 MODULE = BUILD / "tests" / "cuda_emulation" / "rejectd_cuda_emulated.so"
@@ -112,6 +113,25 @@ def test_a_burst_of_deletions_leaves_no_samples_on_the_card(emulated):
     delete_all(api, datasets)
     eventually(lambda: devices(api)["cuda:0"]["memory"]["free"] == empty, 10, "all are forgotten")
     assert devices(api)["cuda:0"]["residents"] == []
+
+
+def test_all_that_the_card_holds_is_counted(emulated):
+    """Though no more than 64 are listed."""
+    api = ready(emulated())
+    empty = devices(api)["cuda:0"]["memory"]["free"]
+    for dataset in few_samples(api, 70):
+        run(api, dataset, "cuda:0", "thresholds")
+    card = eventually(lambda: (d := devices(api)["cuda:0"])["residents_total"]["datasets"] == 70 and d, 10, "70")
+    assert len(card["residents"]) == 64
+    listed = sum(resident["bytes"] + resident["table_bytes"] for resident in card["residents"])
+    assert card["residents_total"]["bytes"] == listed * 70 // 64
+    assert empty - card["memory"]["free"] >= card["residents_total"]["bytes"]
+    lines = api.get("/metrics").body.decode().splitlines()
+    assert 'rejectd_device_residents{device="cuda:0"} 70' in lines
+    assert f'rejectd_device_resident_bytes{{device="cuda:0"}} {listed * 70 // 64}' in lines
+    shown = subprocess.run([program("rejectctl"), "--server", f"http://127.0.0.1:{api.port}", "devices"],
+                           capture_output=True, text=True, check=True).stdout  # fmt: skip
+    assert "and others: 70 in all" in shown
 
 
 def test_more_deletions_than_can_be_told_leave_no_samples_on_the_card(emulated):

@@ -271,6 +271,8 @@ def test_devices_tell_nobody_of_what_is_not_theirs(gpus):
     for user in ("anna", "carla"):
         (resident,) = gpu(user)["residents"]
         assert resident["datasets"] == [dataset["id"]] and gpu(user)["job"] == job
+    assert gpu("carla")["residents_total"] == {"datasets": 1, "bytes": dataset["bytes"] + 1000}
+    assert gpu("anna")["residents_total"] is None
     shown = gpu("bert")
     assert (shown["state"], shown["job"], shown["residents"]) == ("busy", None, [])
     g.api.request("PATCH", f"/v1/jobs/{job}", '{"visibility": "lab"}', {"Content-Type": "application/json"})

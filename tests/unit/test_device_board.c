@@ -188,7 +188,8 @@ START_TEST(test_statuses)
 {
     static struct worker_status status;
     static struct device_view view;
-    status = (struct worker_status){.free_bytes = 5, .budget = 9, .n_residents = 1};
+    status = (struct worker_status){
+        .free_bytes = 5, .budget = 9, .n_held = 70, .held_bytes = 90, .n_residents = 1};
     snprintf(status.residents[0].content, sizeof status.residents[0].content, "abc");
     status.residents[0].bytes = 7;
     ck_assert(worker_status_unpack(&status, &view));
@@ -196,6 +197,11 @@ START_TEST(test_statuses)
     ck_assert_uint_eq(view.n_residents, 1);
     ck_assert_str_eq(view.residents[0].sha256, "abc");
     ck_assert_uint_eq(view.residents[0].bytes, 7);
+    ck_assert_uint_eq(view.n_held, 70);
+    ck_assert_uint_eq(view.held_bytes, 90);
+    status.n_held = 0;
+    ck_assert(!worker_status_unpack(&status, &view));
+    status.n_held = 70;
     status.n_residents = DEVICE_MAX_RESIDENTS + 1;
     ck_assert(!worker_status_unpack(&status, &view));
 }
@@ -451,6 +457,9 @@ START_TEST(test_what_is_shown)
     views[1].n_residents = 1;
     snprintf(views[1].residents[0].sha256, sizeof views[1].residents[0].sha256, "abc");
     views[1].residents[0].n_datasets = 2;
+    views[1].n_held = 70;
+    views[1].held_bytes = 90;
+    views[2].hides_held = true;
     snprintf(views[1].residents[0].datasets[0], RESOURCE_ID_SIZE, "ds_1");
     snprintf(views[1].residents[0].datasets[1], RESOURCE_ID_SIZE, "ds_2");
     char *text = device_list_to_json(views, n, device_board_note(board));
@@ -458,14 +467,16 @@ START_TEST(test_what_is_shown)
         text,
         "{\"devices\":[{\"id\":\"cpu\",\"name\":\"processor\",\"kind\":\"cpu\",\"state\":\"ready\","
         "\"reason\":null,\"memory\":null,\"job\":null,\"jobs_done\":0,\"restarts\":0,"
-        "\"residents\":[]},"
+        "\"residents\":[],\"residents_total\":{\"datasets\":0,\"bytes\":0}},"
         "{\"id\":\"cuda:0\",\"name\":\"one\",\"kind\":\"cuda\",\"state\":\"busy\",\"reason\":null,"
         "\"memory\":{\"total\":10,\"budget\":0,\"free\":0},\"job\":\"jb_1\",\"jobs_done\":0,"
         "\"restarts\":0,\"residents\":[{\"sha256\":\"abc\",\"datasets\":[\"ds_1\",\"ds_2\"],"
-        "\"bytes\":0,\"table_bytes\":0,\"in_use\":false}]},"
+        "\"bytes\":0,\"table_bytes\":0,\"in_use\":false}],"
+        "\"residents_total\":{\"datasets\":70,\"bytes\":90}},"
         "{\"id\":\"cuda:1\",\"name\":\"two\",\"kind\":\"cuda\",\"state\":\"failed\","
         "\"reason\":\"it is \\\"broken\\\"\",\"memory\":{\"total\":10,\"budget\":0,\"free\":0},"
-        "\"job\":null,\"jobs_done\":0,\"restarts\":0,\"residents\":[]}],\"cuda\":\"a note\"}");
+        "\"job\":null,\"jobs_done\":0,\"restarts\":0,\"residents\":[],"
+        "\"residents_total\":null}],\"cuda\":\"a note\"}");
     free(text);
     text = readiness_to_json(views, n, "ok");
     ck_assert_str_eq(text, "{\"status\":\"ok\",\"devices\":{\"cpu\":\"ready\",\"cuda:0\":\"busy\","
