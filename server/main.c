@@ -1,7 +1,6 @@
 /* rejectd: settings, signals, and the loop between start and stop. */
 #include <malloc.h>
 #include <rejectd/compute.h>
-#include <rejectd/devices.h>
 #include <rejectd/version.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include "server/commands/check.h"
 #include "server/commands/token.h"
 #include "server/daemon.h"
+#include "server/devices/device_list.h"
 #include "server/devices/worker_main.h"
 
 extern char **environ;
@@ -139,23 +139,19 @@ static int serve(const struct config *config, int argc, char **argv)
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* Looks at the GPUs without opening them. */
+/* Looks at the GPUs as the daemon does, so that a driver that crashes is told of, too. */
 static int print_version(const struct config *config)
 {
-    struct rejectd_error error = {0};
-    struct rejectd_devices *devices = NULL;
-    const struct rejectd_device *device;
-    const char *module = config->cuda_module[0] == '\0' ? NULL : config->cuda_module;
+    static const double list_seconds = 60.0;
+    struct device_list list;
     printf("rejectd %s\n%s\n", REJECTD_VERSION, rejectd_compute_description(NULL));
-    if (rejectd_devices_open(module, &devices, &error) != REJECTD_OK) {
-        return fail(&error, EXIT_FAILURE);
-    }
-    printf("CUDA: %s\n", rejectd_devices_note(devices));
-    for (size_t i = 1; (device = rejectd_devices_at(devices, i)) != NULL; i++) {
-        const struct rejectd_device_info *info = rejectd_device_info(device);
+    device_list_ask(config->cuda_module[0] == '\0' ? NULL : config->cuda_module, list_seconds,
+                    &list);
+    printf("CUDA: %s\n", list.note);
+    for (size_t i = 0; i < list.n; i++) {
+        const struct rejectd_device_info *info = &list.devices[i];
         printf("%s: %s, %.1f GiB\n", info->id, info->name, (double)info->memory / (1 << 30));
     }
-    rejectd_devices_close(devices);
     return EXIT_SUCCESS;
 }
 

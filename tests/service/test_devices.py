@@ -596,6 +596,14 @@ def test_version_tells_of_gpus():
     assert "cuda:0: fake device 0, 1.0 GiB" in output
 
 
+def test_version_tells_of_a_driver_that_crashes():
+    environment = {"REJECTD_CUDA_MODULE": str(MODULE), "REJECTD_FAKE_DEVICES": "crash"}
+    done = subprocess.run([program("rejectd"), "--version"], env=os.environ | environment,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0
+    assert "CUDA: the GPUs can't be listed" in done.stdout and "signal 9" in done.stdout
+
+
 def test_worker_is_not_for_hands():
     done = subprocess.run([program("rejectd"), "worker"], capture_output=True, text=True)
     assert done.returncode == 2 and "started by rejectd itself" in done.stderr
