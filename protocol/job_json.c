@@ -41,7 +41,9 @@ static enum rejectd_status read_device(const struct json_object *root, struct jo
         return status;
     const char *accepted = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_-";
     if (request->device[0] == 0 || strspn(request->device, accepted) != strlen(request->device))
-        return json_fail(root, "device", "is no name of a device; \"auto\" or \"cpu\" is accepted");
+        return json_fail(root, "device",
+                         "is no name of a device, as \"auto\", \"cpu\", \"cuda\", \"cuda:0\" and "
+                         "\"cuda:all\" are");
     return REJECTD_OK;
 }
 

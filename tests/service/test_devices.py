@@ -179,6 +179,7 @@ WISHES = {
     "cuda:7": ("auto, cpu, cuda, cuda:all, cuda:0, cuda:1",),
     "cuda:every": ("auto, cpu, cuda, cuda:all, cuda:0, cuda:1",),
     "gpu": ("auto, cpu, cuda",),
+    "cuda: 0": ('"auto", "cpu", "cuda", "cuda:0"',),
 }
 
 
