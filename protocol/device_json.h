@@ -57,7 +57,7 @@ struct device_view {
     uint64_t memory_budget;          /* of which it uses at most */
     uint64_t memory_free;
     char job[RESOURCE_ID_SIZE]; /* that runs on it; "" (null) for none */
-    uint64_t jobs_done;         /* since the daemon started, as all that is counted here */
+    uint64_t jobs_done;         /* that succeeded; since the daemon started, as all counts here */
     uint64_t restarts;
     uint64_t evictions; /* datasets that it dropped for others; not shown */
     size_t n_held;      /* datasets that it keeps, those that are not listed included */

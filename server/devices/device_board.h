@@ -37,7 +37,7 @@ void device_board_count_restart(struct device_board *board, const char *id);
  * these count from 0 again in each new process of the device. */
 void device_board_set_contents(struct device_board *board, const char *id,
                                const struct device_view *contents);
-/* A READY device is BUSY while it has a job; done: it need not be run again. */
+/* A READY device is BUSY while it has a job; done: it has succeeded. */
 void device_board_begin_job(struct device_board *board, const char *id, const char *job);
 void device_board_end_job(struct device_board *board, const char *id, bool done);
 

@@ -297,7 +297,7 @@ static struct running *wait_for_claim(struct scheduler *scheduler, const char *d
 static void end_claim(struct scheduler *scheduler, struct running *running)
 {
     unlist(scheduler, running);
-    device_board_end_job(scheduler->options.board, running->device, running->ended);
+    device_board_end_job(scheduler->options.board, running->device, running->succeeded);
     if (running->claimed.split != NULL) {
         split_end(running->claimed.split);
     }

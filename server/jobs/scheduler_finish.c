@@ -76,7 +76,7 @@ static enum rejectd_status store_end(struct scheduler *scheduler, struct running
                 outcome->error == NULL ? "" : log_error_text(outcome->error));
     metrics_count_job(scheduler->options.metrics, claim->type, outcome->state, running->device,
                       seconds);
-    running->ended = true;
+    running->succeeded = outcome->state == JOB_STATE_SUCCEEDED;
     scheduler->options.ended(scheduler->options.context, claim->job);
     return REJECTD_OK;
 }
@@ -285,8 +285,7 @@ static bool try_again(struct scheduler *scheduler, struct running *running,
     running_log(scheduler, running, LOG_LEVEL_WARNING, lost ? "job-lost" : "job-moved",
                 "%s; it is %s%s", why->message, job_state_name(state),
                 retry.moved_to != NULL ? " for the processor" : "");
-    running->ended = job_state_is_final(state);
-    if (running->ended) {
+    if (job_state_is_final(state)) {
         metrics_count_job(scheduler->options.metrics, claim->type, state, running->device,
                           clock_monotonic() - running->claimed_at);
         scheduler->options.ended(scheduler->options.context, claim->job);

@@ -463,9 +463,12 @@ def test_cancel(gpus):
     g.running_on("cuda:0", job)
     assert g.api.delete(f"/v1/jobs/{job}").status == 202
     assert g.api.finish(job)["state"] == "cancelled"
+    eventually(lambda: g.devices()["cuda:0"]["job"] is None, 10, "it is idle")
+    assert g.devices()["cuda:0"]["jobs_done"] == 0
     g.heal(0, "slow")
     job = g.api.finish(g.submit(dataset, cv=4))
     assert g.result(job)["device"] == "cuda:0"
+    eventually(lambda: g.devices()["cuda:0"]["jobs_done"] == 1, 10, "one job is done")
     assert g.devices()["cuda:0"]["restarts"] == 0
 
 
