@@ -258,17 +258,24 @@ static enum rejectd_status compute_share(const struct worker_order *order,
     return status;
 }
 
-/* What a person should know who wonders why it took so long. */
-static struct rejectd_warning warn_of_pieces(const struct rejectd_device *device)
+/* What a person should know of where and how it was computed: two warnings at most. */
+static size_t warn(const struct worker_order *order, const struct rejectd_device *device,
+                   bool in_pieces, struct rejectd_warning warnings[2])
 {
-    struct rejectd_warning warning = {.code = "in-pieces"};
-    size_t free_bytes, budget;
-    rejectd_device_memory(device, &free_bytes, &budget);
-    snprintf(warning.message, sizeof warning.message,
-             "%s has no room for all of it in its %.3g MB: it was computed in pieces, which takes "
-             "longer",
-             rejectd_device_info(device)->id, 1e-6 * (double)budget);
-    return warning;
+    size_t n = 0, free_bytes, budget;
+    if (order->head.warning.code[0] != '\0') {
+        warnings[n++] = order->head.warning;
+    }
+    if (in_pieces) {
+        rejectd_device_memory(device, &free_bytes, &budget);
+        warnings[n] = (struct rejectd_warning){.code = "in-pieces"};
+        snprintf(warnings[n].message, sizeof warnings[n].message,
+                 "%s has no room for all of it in its %.3g MB: it was computed in pieces, which "
+                 "takes longer",
+                 rejectd_device_info(device)->id, 1e-6 * (double)budget);
+        n++;
+    }
+    return n;
 }
 
 static enum rejectd_status compute(const struct worker_order *order, struct worker_site *site,
@@ -300,7 +307,8 @@ static enum rejectd_status compute(const struct worker_order *order, struct work
         result.fit->seconds_thresholds += order->head.seconds_searched;
     }
     if (status == REJECTD_OK) {
-        const struct rejectd_warning warning = warn_of_pieces(site->device);
+        struct rejectd_warning warnings[2];
+        const bool in_pieces = rejectd_device_shortages(site->device) > shortages;
         const struct result_context context = {
             .model = order->head.model_id,
             .device = info->id,
@@ -310,11 +318,9 @@ static enum rejectd_status compute(const struct worker_order *order, struct work
             .parameters_json = order->texts.parameters_json,
             .random_state = inputs->parameters.random_state,
             .seconds_queued = order->head.seconds_queued,
-            .warnings = &order->head.warning,
-            .n_warnings = order->head.warning.code[0] != '\0',
             .seconds_running = clock_monotonic() - start + order->head.seconds_searched,
-            .warnings = &warning,
-            .n_warnings = rejectd_device_shortages(site->device) > shortages,
+            .warnings = warnings,
+            .n_warnings = warn(order, site->device, in_pieces, warnings),
         };
         status = job_products_make(order->texts.type, inputs, &result, &context, &products, error);
     }

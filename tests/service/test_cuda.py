@@ -214,7 +214,7 @@ def test_little_memory(emulated, memory, device, warnings):
 def test_a_card_that_is_too_small_refuses_no_job(emulated):
     """Whatever the job asks for, the processor does it, and the result says why."""
     api = ready(emulated("--device-memory", "256K"))
-    dataset = api.upload(description(**LARGE), noise(**LARGE))
+    dataset = api.upload(description(**MANY), noise(**MANY))
     for device in ("cuda:0", "cuda", "auto"):
         job, result = run(api, dataset, device, "thresholds")
         assert (job["attempt"], result["device"]) == (1, "cpu")
