@@ -8,17 +8,27 @@
 # target compiles with is known when all of CMakeLists.txt has been read. Without nvcc, or with
 # sanitizers, the functions do not exist: if(COMMAND add_cuda_module).
 #
+# Where REJECTD_REQUIRE_CUDA is on, not to build it is an error: what ran no nvcc then can't pass.
+#
 # No CUDA language of CMake's: it would be asked for at the top, by builds without nvcc, too.
 option(REJECTD_CUDA "Build what needs nvcc, where nvcc is found" ON)
+option(REJECTD_REQUIRE_CUDA "Fail where what needs nvcc can't be built" OFF)
 set(REJECTD_CUDA_ARCHITECTURES 75 80 86 89 90 CACHE STRING
     "GPU architectures to compile for; newer ones compile the last when they first run it")
 
+function(cuda_not_built why)
+  if(REJECTD_REQUIRE_CUDA)
+    message(FATAL_ERROR "CUDA: not built (${why}), and REJECTD_REQUIRE_CUDA asks for it")
+  endif()
+  message(STATUS "CUDA: not built (${why})")
+endfunction()
+
 if(NOT REJECTD_CUDA)
-  message(STATUS "CUDA: not built (REJECTD_CUDA is off)")
+  cuda_not_built("REJECTD_CUDA is off")
   return()
 endif()
 if(REJECTD_SANITIZE)
-  message(STATUS "CUDA: not built (sanitizers look into the emulation of it)")
+  cuda_not_built("sanitizers look into the emulation of it")
   return()
 endif()
 find_program(REJECTD_NVCC nvcc HINTS $ENV{CUDACXX} PATHS /usr/local/cuda/bin)
@@ -26,7 +36,7 @@ if(DEFINED ENV{CUDACXX} AND EXISTS "$ENV{CUDACXX}")
   set(REJECTD_NVCC "$ENV{CUDACXX}" CACHE FILEPATH "" FORCE)
 endif()
 if(NOT REJECTD_NVCC OR NOT CMAKE_CXX_COMPILER)
-  message(STATUS "CUDA: not built (no nvcc found)")
+  cuda_not_built("no nvcc found")
   return()
 endif()
 
@@ -39,7 +49,7 @@ foreach(name cudart_static cublas cusolver)
                      ${nvcc_directory}/../lib/${CMAKE_LIBRARY_ARCHITECTURE} # Debian's
                      ${nvcc_directory}/../lib)
   if(NOT REJECTD_CUDA_${name})
-    message(STATUS "CUDA: not built (${REJECTD_NVCC} is there, its library ${name} is not)")
+    cuda_not_built("${REJECTD_NVCC} is there, its library ${name} is not")
     return()
   endif()
 endforeach()
