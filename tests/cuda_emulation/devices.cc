@@ -68,10 +68,10 @@ cudaDeviceProp properties_of(int device)
     p.memoryBusWidth = 64;
     p.l2CacheSize = 1024 * 1024;
     p.maxThreadsPerMultiProcessor = 1024;
-    p.sharedMemPerMultiprocessor = 64 * 1024;
+    p.sharedMemPerMultiprocessor = shared_bytes_optin();
     p.regsPerMultiprocessor = 65536;
     p.managedMemory = 1;
-    p.sharedMemPerBlockOptin = 64 * 1024;
+    p.sharedMemPerBlockOptin = shared_bytes_optin();
     p.maxBlocksPerMultiProcessor = 16;
     p.memoryPoolsSupported = 1;
     return p;

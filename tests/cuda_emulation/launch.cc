@@ -19,7 +19,6 @@ namespace
 {
 
 constexpr size_t shared_bytes_per_block = 48 * 1024;
-constexpr size_t shared_bytes_optin = 64 * 1024;
 
 std::mutex attributes_mutex;
 
@@ -140,7 +139,7 @@ cudaError_t set_function_attribute(const void *kernel, cudaFuncAttribute attribu
     if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout)
         return cudaSuccess;
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
-        size_t(value) > shared_bytes_optin)
+        size_t(value) > shared_bytes_optin())
         return end_call(cudaErrorInvalidValue);
     const std::lock_guard<std::mutex> lock(attributes_mutex);
     dynamic_limits()[kernel] = value;
@@ -172,7 +171,7 @@ cudaError_t occupancy(int *blocks, const void *kernel, int block_size, size_t sh
     if (block_size > int(max_block_threads) || shared_bytes > dynamic_limit(kernel))
         return cudaSuccess;
     const int by_threads = 1024 / block_size;
-    const int by_shared = shared_bytes ? int(shared_bytes_optin / shared_bytes) : 16;
+    const int by_shared = shared_bytes ? int(shared_bytes_optin() / shared_bytes) : 16;
     *blocks = std::min({by_threads, by_shared, 16});
     return cudaSuccess;
 }

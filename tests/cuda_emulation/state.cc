@@ -110,6 +110,16 @@ Settings settings()
     return known_settings(s);
 }
 
+size_t shared_bytes_optin()
+{
+    const int capability = settings().capability;
+    const size_t kilobytes = capability < 80                        ? 64
+                             : capability == 86 || capability == 89 ? 99
+                             : capability < 90                      ? 163
+                                                                    : 227;
+    return kilobytes * 1024;
+}
+
 int current_device()
 {
     return device;

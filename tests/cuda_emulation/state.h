@@ -27,6 +27,9 @@ struct Settings {
     bool only_loaded;
 };
 
+/* Shared memory that a block may ask for, by capability: CUDA's programming guide, technical
+ * specifications per compute capability. */
+size_t shared_bytes_optin();
 Settings settings();
 
 /* The calling thread's device. */
