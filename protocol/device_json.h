@@ -44,7 +44,8 @@ struct resident_view {
     uint64_t table_bytes; /* of what was computed from them */
     bool in_use;
     size_t n_datasets;
-    char datasets[RESIDENT_MAX_DATASETS][RESOURCE_ID_SIZE]; /* that have them */
+    /* Whose jobs have used them there, the latest so many. */
+    char datasets[RESIDENT_MAX_DATASETS][RESOURCE_ID_SIZE];
 };
 
 struct device_view {

@@ -20,6 +20,9 @@ struct board_device {
     struct device_view view; /* its state is never BUSY: that is a READY one with a job */
     bool awaited;
     uint64_t evictions_told; /* by the process that it has now, in all */
+    /* Of the job that it has, once it has got the samples; "": none. */
+    char used_sha256[RESOURCE_SHA256_SIZE];
+    char used_by[RESOURCE_ID_SIZE];
 };
 
 struct device_board {
@@ -111,6 +114,21 @@ static bool is_idle(const struct board_device *device)
     return is_usable(device) && device->view.job[0] == '\0';
 }
 
+/* Its place in the list, or the length of that. */
+static size_t find_resident(const struct board_device *device, const char *sha256)
+{
+    size_t i = 0;
+    while (i < device->view.n_residents && strcmp(device->view.residents[i].sha256, sha256) != 0) {
+        i++;
+    }
+    return i;
+}
+
+static bool has_resident(const struct board_device *device, const char *sha256)
+{
+    return find_resident(device, sha256) < device->view.n_residents;
+}
+
 /* ---- writing ---- */
 
 static void tell_changed(struct device_board *board)
@@ -155,6 +173,45 @@ void device_board_count_restart(struct device_board *board, const char *id)
     pthread_mutex_unlock(&board->lock);
 }
 
+/* Adds a dataset to those of a resident; the first one leaves when there are too many. */
+static void add_dataset(struct resident_view *resident, const char *dataset)
+{
+    for (size_t i = 0; i < resident->n_datasets; i++) {
+        if (strcmp(resident->datasets[i], dataset) == 0) {
+            return;
+        }
+    }
+    if (resident->n_datasets == RESIDENT_MAX_DATASETS) {
+        resident->n_datasets--;
+        memmove(resident->datasets[0], resident->datasets[1],
+                resident->n_datasets * sizeof resident->datasets[0]);
+    }
+    snprintf(resident->datasets[resident->n_datasets++], sizeof resident->datasets[0], "%s",
+             dataset);
+}
+
+/* Residents as the process tells them, with the datasets that are known of those it had before. */
+static void take_residents(struct board_device *device, const struct device_view *contents)
+{
+    struct resident_view taken[DEVICE_MAX_RESIDENTS];
+    for (size_t i = 0; i < contents->n_residents; i++) {
+        struct resident_view *resident = &taken[i];
+        *resident = contents->residents[i];
+        resident->n_datasets = 0;
+        if (has_resident(device, resident->sha256)) {
+            const struct resident_view *before =
+                &device->view.residents[find_resident(device, resident->sha256)];
+            resident->n_datasets = before->n_datasets;
+            memcpy(resident->datasets, before->datasets, sizeof before->datasets);
+        }
+        if (strcmp(resident->sha256, device->used_sha256) == 0) {
+            add_dataset(resident, device->used_by);
+        }
+    }
+    device->view.n_residents = contents->n_residents;
+    memcpy(device->view.residents, taken, contents->n_residents * sizeof taken[0]);
+}
+
 void device_board_set_contents(struct device_board *board, const char *id,
                                const struct device_view *contents)
 {
@@ -165,14 +222,12 @@ void device_board_set_contents(struct device_board *board, const char *id,
         device->view.memory_free = contents->memory_free;
         device->view.n_held = contents->n_held;
         device->view.held_bytes = contents->held_bytes;
-        device->view.n_residents = contents->n_residents;
+        take_residents(device, contents);
         /* Fewer than before: they are of another process. */
         const uint64_t before =
             contents->evictions < device->evictions_told ? 0 : device->evictions_told;
         device->view.evictions += contents->evictions - before;
         device->evictions_told = contents->evictions;
-        memcpy(device->view.residents, contents->residents,
-               contents->n_residents * sizeof contents->residents[0]);
     }
     pthread_mutex_unlock(&board->lock);
 }
@@ -187,6 +242,21 @@ void device_board_begin_job(struct device_board *board, const char *id, const ch
     pthread_mutex_unlock(&board->lock);
 }
 
+void device_board_use(struct device_board *board, const char *id, const char *sha256,
+                      const char *dataset)
+{
+    pthread_mutex_lock(&board->lock);
+    struct board_device *device = find(board, id);
+    if (device != NULL) {
+        snprintf(device->used_sha256, sizeof device->used_sha256, "%s", sha256);
+        snprintf(device->used_by, sizeof device->used_by, "%s", dataset);
+        if (has_resident(device, sha256)) {
+            add_dataset(&device->view.residents[find_resident(device, sha256)], dataset);
+        }
+    }
+    pthread_mutex_unlock(&board->lock);
+}
+
 void device_board_end_job(struct device_board *board, const char *id, bool done)
 {
     pthread_mutex_lock(&board->lock);
@@ -194,21 +264,12 @@ void device_board_end_job(struct device_board *board, const char *id, bool done)
     if (device != NULL) {
         device->view.job[0] = '\0';
         device->view.jobs_done += done;
+        device->used_sha256[0] = '\0';
     }
     pthread_mutex_unlock(&board->lock);
 }
 
 /* ---- which jobs a device takes ---- */
-
-static bool has_resident(const struct board_device *device, const char *sha256)
-{
-    for (size_t i = 0; i < device->view.n_residents; i++) {
-        if (strcmp(device->view.residents[i].sha256, sha256) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
 
 /* Datasets that other idle GPUs have, and this one has not. */
 static void list_elsewhere(const struct device_board *board, const struct board_device *taker,

@@ -37,6 +37,10 @@ void device_board_count_restart(struct device_board *board, const char *id);
  * these count from 0 again in each new process of the device. */
 void device_board_set_contents(struct device_board *board, const char *id,
                                const struct device_view *contents);
+/* The job that it has is on this dataset, and the device gets these samples for it. As long as it
+ * keeps them, they are shown as this dataset's. */
+void device_board_use(struct device_board *board, const char *id, const char *sha256,
+                      const char *dataset);
 /* A READY device is BUSY while it has a job; done: it has succeeded. */
 void device_board_begin_job(struct device_board *board, const char *id, const char *job);
 void device_board_end_job(struct device_board *board, const char *id, bool done);
@@ -61,7 +65,8 @@ bool device_wish_is_any_gpu(const char *wish);
 /* INVALID_VALUE at "device" when no device answers to the wish of a job. */
 enum rejectd_status device_board_check_wish(struct device_board *board, const char *wish,
                                             struct rejectd_error *error);
-/* A copy of all that is known, without the datasets of residents. free() *views. */
+/* A copy of all that is known. The datasets of a resident are those that were used, whether they
+ * are there still or not. free() *views. */
 enum rejectd_status device_board_copy(struct device_board *board, struct device_view **views,
                                       size_t *n_views, struct rejectd_error *error);
 const char *device_board_note(const struct device_board *board);

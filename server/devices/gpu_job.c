@@ -350,6 +350,8 @@ enum rejectd_status gpu_job_run(struct gpu_worker *worker, struct claimed_job *j
         return status;
     }
     worker->claim = &run.job->claim;
+    device_board_use(worker->options.board, worker->options.device, run.job->texts.dataset_sha256,
+                     run.job->claim.dataset);
     worker->progressed = worker->heard = clock_monotonic();
     status = send_job(&run, fd, error);
     close(fd);

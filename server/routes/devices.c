@@ -4,32 +4,56 @@
 
 #include "server/http/request.h"
 
-/* Leaves of a device what the viewer sees: samples of datasets, which get their names, and the job.
- * A digest tells who knows the samples that somebody has them here. */
+static enum rejectd_status is_seen(struct store *store, const struct store_viewer *viewer,
+                                   const char *id, bool *seen, struct rejectd_error *error)
+{
+    struct ownership ownership;
+    const enum rejectd_status status =
+        store->functions->ownership_get(store, viewer, id, &ownership, error);
+    *seen = status == REJECTD_OK;
+    return status == REJECTD_NOT_FOUND ? REJECTD_OK : status;
+}
+
+static enum rejectd_status show_datasets(struct store *store, const struct store_viewer *viewer,
+                                         struct resident_view *resident,
+                                         struct rejectd_error *error)
+{
+    enum rejectd_status status = REJECTD_OK;
+    size_t n_shown = 0;
+    for (size_t i = 0; i < resident->n_datasets && status == REJECTD_OK; i++) {
+        bool seen;
+        status = is_seen(store, viewer, resident->datasets[i], &seen, error);
+        memmove(resident->datasets[n_shown], resident->datasets[i], sizeof resident->datasets[i]);
+        n_shown += seen;
+    }
+    resident->n_datasets = n_shown;
+    return status;
+}
+
+/* Leaves of a device what the viewer sees: the job, and samples that were brought there by jobs on
+ * datasets that the viewer sees. Who has the same samples is not told that somebody has them here.
+ */
 static enum rejectd_status show_to(struct store *store, const struct principal *principal,
                                    struct device_view *view, struct rejectd_error *error)
 {
     struct store_viewer viewer;
     const struct store_viewer *seen_by = principal_viewer(principal, &viewer);
-    struct ownership ownership;
     enum rejectd_status status = REJECTD_OK;
     size_t n_shown = 0;
     for (size_t i = 0; i < view->n_residents && status == REJECTD_OK; i++) {
         struct resident_view *resident = &view->residents[n_shown];
         *resident = view->residents[i];
-        status = store->functions->dataset_with_samples(store, seen_by, resident->sha256,
-                                                        resident->datasets, RESIDENT_MAX_DATASETS,
-                                                        &resident->n_datasets, error);
+        status = show_datasets(store, seen_by, resident, error);
         n_shown += principal->admin || resident->n_datasets > 0;
     }
     view->n_residents = n_shown;
     view->hides_held = !principal->admin;
+    bool seen = true;
     if (status == REJECTD_OK && view->job[0] != '\0') {
-        status = store->functions->ownership_get(store, seen_by, view->job, &ownership, error);
+        status = is_seen(store, seen_by, view->job, &seen, error);
     }
-    if (status == REJECTD_NOT_FOUND) {
+    if (!seen) {
         view->job[0] = '\0';
-        status = REJECTD_OK;
     }
     return status;
 }

@@ -402,7 +402,6 @@ static const struct store_functions sqlite_functions = {
     .dataset_set_samples = sqlite_dataset_set_samples,
     .dataset_get = sqlite_dataset_get,
     .dataset_list = sqlite_dataset_list,
-    .dataset_with_samples = sqlite_dataset_with_samples,
     .dataset_delete = sqlite_dataset_delete,
     .dataset_unused = sqlite_dataset_unused,
     .partial_get = sqlite_partial_get,

@@ -57,11 +57,6 @@ enum rejectd_status sqlite_dataset_get(struct store *store, const char *id,
 enum rejectd_status sqlite_dataset_list(struct store *store, const struct store_viewer *viewer,
                                         size_t limit, struct dataset_view **datasets,
                                         size_t *n_datasets, struct rejectd_error *error);
-enum rejectd_status sqlite_dataset_with_samples(struct store *store,
-                                                const struct store_viewer *viewer,
-                                                const char *sha256, char (*ids)[RESOURCE_ID_SIZE],
-                                                size_t capacity, size_t *n_ids,
-                                                struct rejectd_error *error);
 enum rejectd_status sqlite_dataset_delete(struct store *store, const char *id, int64_t unused_since,
                                           struct store_removed *removed,
                                           struct rejectd_error *error);

@@ -166,27 +166,6 @@ enum rejectd_status sqlite_dataset_list(struct store *store, const struct store_
     return status;
 }
 
-enum rejectd_status sqlite_dataset_with_samples(struct store *store,
-                                                const struct store_viewer *viewer,
-                                                const char *sha256, char (*ids)[RESOURCE_ID_SIZE],
-                                                size_t capacity, size_t *n_ids,
-                                                struct rejectd_error *error)
-{
-    struct sqlite_connection *reader = &sqlite_store_of(store)->reader;
-    struct query query;
-    pthread_mutex_lock(&reader->lock);
-    query_begin(&query, reader,
-                "SELECT id FROM datasets WHERE sha256 = ? AND " SQLITE_VISIBLE
-                " ORDER BY seq LIMIT ?",
-                error);
-    query_bind_text(&query, sha256);
-    query_bind_viewer(&query, viewer);
-    query_bind_integer(&query, (int64_t)capacity);
-    const enum rejectd_status status = query_end_ids(&query, ids, capacity, n_ids);
-    pthread_mutex_unlock(&reader->lock);
-    return status;
-}
-
 static void read_model(struct query *query, void *item)
 {
     struct model_view *model = item;

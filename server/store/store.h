@@ -240,12 +240,6 @@ struct store_functions {
     enum rejectd_status (*dataset_list)(struct store *store, const struct store_viewer *viewer,
                                         size_t limit, struct dataset_view **datasets,
                                         size_t *n_datasets, struct rejectd_error *error);
-    /* The ids of the datasets with these samples, at most `capacity`. */
-    enum rejectd_status (*dataset_with_samples)(struct store *store,
-                                                const struct store_viewer *viewer,
-                                                const char *sha256, char (*ids)[RESOURCE_ID_SIZE],
-                                                size_t capacity, size_t *n_ids,
-                                                struct rejectd_error *error);
     /* With the results of the jobs on it. CONFLICT while a queued or running job uses it, and when
      * it was used at or after unused_since. store_removed_clear(). */
     enum rejectd_status (*dataset_delete)(struct store *store, const char *id, int64_t unused_since,

@@ -238,6 +238,9 @@ def test_residents_are_shown_and_forgotten(gpus):
     g.api.finish(g.submit(one, "cuda:0", cv=4))
     (resident,) = eventually(lambda: g.devices()["cuda:0"]["residents"], 10, "a resident")
     assert resident["sha256"] == one["sha256"]
+    assert resident["datasets"] == [one["id"]]
+    g.api.finish(g.submit(twin, "cuda:0", cv=5))
+    (resident,) = g.devices()["cuda:0"]["residents"]
     assert resident["datasets"] == [one["id"], twin["id"]]
     assert resident["bytes"] == one["bytes"] and not resident["in_use"]
     free = g.devices()["cuda:0"]["memory"]["free"]
@@ -280,6 +283,14 @@ def test_devices_tell_nobody_of_what_is_not_theirs(gpus):
     assert gpu("bert")["job"] == job and gpu("bert")["residents"] == []
     g.heal(0, "slow")
     assert g.api.finish(job)["state"] == "succeeded"
+    # The same samples, of one's own: nothing, until they were worked on there.
+    g.api.token = seen_by["bert"]["Authorization"].split()[1]
+    own = g.dataset()
+    assert own["sha256"] == dataset["sha256"] and gpu("bert")["residents"] == []
+    assert g.api.finish(g.submit(own, "cuda:0", cv=4))["state"] == "succeeded"
+    for user, datasets in (("anna", [dataset]), ("bert", [own]), ("carla", [dataset, own])):
+        (resident,) = gpu(user)["residents"]
+        assert resident["datasets"] == [shown["id"] for shown in datasets]
 
 
 # ---- faults ----

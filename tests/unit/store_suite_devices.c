@@ -222,24 +222,6 @@ START_TEST(test_a_lost_job_is_not_left_to_who_lost_it)
 }
 END_TEST
 
-START_TEST(test_datasets_with_samples)
-{
-    char twin[RESOURCE_ID_SIZE], other[RESOURCE_ID_SIZE];
-    char ids[4][RESOURCE_ID_SIZE];
-    size_t n = 9;
-    insert_samples(sha_b, other);
-    insert_samples(sha_a, twin);
-    OK(dataset_with_samples, NULL, sha_a, ids, 4, &n);
-    ck_assert_uint_eq(n, 2);
-    ck_assert_str_eq(ids[0], dataset);
-    ck_assert_str_eq(ids[1], twin);
-    OK(dataset_with_samples, NULL, sha_a, ids, 1, &n);
-    ck_assert_uint_eq(n, 1);
-    OK(dataset_with_samples, NULL, "cc", ids, 4, &n);
-    ck_assert_uint_eq(n, 0);
-}
-END_TEST
-
 TCase *store_suite_devices(const struct store_under_test *implementation)
 {
     TCase *tests = store_case("contract about devices", implementation, set_up);
@@ -252,6 +234,5 @@ TCase *store_suite_devices(const struct store_under_test *implementation)
     tcase_add_test(tests, test_a_cancelled_job_is_not_tried_again);
     tcase_add_test(tests, test_jobs_whose_dataset_is_elsewhere);
     tcase_add_test(tests, test_a_lost_job_is_not_left_to_who_lost_it);
-    tcase_add_test(tests, test_datasets_with_samples);
     return tests;
 }

@@ -83,10 +83,6 @@ START_TEST(test_lists_show_what_is_seen)
     ck_assert_uint_eq(n_seen(NULL), 3);
     ck_assert_uint_eq(n_seen(&anna), 3);
     ck_assert_uint_eq(n_seen(&bert), 2);
-    char ids[4][RESOURCE_ID_SIZE];
-    size_t n = 0;
-    OK(dataset_with_samples, &bert, sha_a, ids, 4, &n);
-    ck_assert_uint_eq(n, 2);
 }
 END_TEST
 

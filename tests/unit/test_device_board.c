@@ -414,6 +414,80 @@ START_TEST(test_datasets_on_idle_gpus)
 }
 END_TEST
 
+/* The datasets that the first GPU's only resident is shown with. */
+static void check_datasets(const char *const *expected, size_t n_expected)
+{
+    struct device_view *views = NULL;
+    size_t n = 0;
+    ck_assert_int_eq(device_board_copy(board, &views, &n, &error), REJECTD_OK);
+    ck_assert_uint_eq(views[1].n_residents, 1);
+    ck_assert_uint_eq(views[1].residents[0].n_datasets, n_expected);
+    for (size_t i = 0; i < n_expected; i++) {
+        ck_assert_str_eq(views[1].residents[0].datasets[i], expected[i]);
+    }
+    free(views);
+}
+
+/* The process tells of one resident. */
+static void tell_resident(const char *sha256)
+{
+    static struct device_view contents;
+    contents.n_residents = 1;
+    snprintf(contents.residents[0].sha256, sizeof contents.residents[0].sha256, "%s", sha256);
+    device_board_set_contents(board, "cuda:0", &contents);
+}
+
+static void run_on_first(const char *sha256, const char *dataset)
+{
+    device_board_begin_job(board, "cuda:0", "jb_1");
+    device_board_use(board, "cuda:0", sha256, dataset);
+}
+
+START_TEST(test_a_resident_is_of_those_who_used_it)
+{
+    device_board_set_state(board, "cuda:0", DEVICE_READY, true, "");
+    run_on_first("abc", "ds_1");
+    tell_resident("xyz"); /* it has not got the samples yet */
+    check_datasets(NULL, 0);
+    tell_resident("abc");
+    device_board_end_job(board, "cuda:0", true);
+    check_datasets((const char *[]){"ds_1"}, 1);
+    run_on_first("abc", "ds_2");
+    check_datasets((const char *[]){"ds_1", "ds_2"}, 2);
+    tell_resident("abc");
+    device_board_end_job(board, "cuda:0", false);
+    tell_resident("abc");
+    check_datasets((const char *[]){"ds_1", "ds_2"}, 2);
+    /* What it has dropped, and gets again, is theirs for whom it got it. */
+    tell_resident("xyz");
+    run_on_first("abc", "ds_2");
+    tell_resident("abc");
+    device_board_end_job(board, "cuda:0", true);
+    check_datasets((const char *[]){"ds_2"}, 1);
+    device_board_set_state(board, "cuda:0", DEVICE_RESTARTING, true, "");
+    tell_resident("abc");
+    check_datasets(NULL, 0);
+}
+END_TEST
+
+START_TEST(test_the_latest_users_of_a_resident)
+{
+    const char *expected[RESIDENT_MAX_DATASETS];
+    char ids[RESIDENT_MAX_DATASETS + 2][RESOURCE_ID_SIZE];
+    device_board_set_state(board, "cuda:0", DEVICE_READY, true, "");
+    tell_resident("abc");
+    for (size_t i = 0; i < RESIDENT_MAX_DATASETS + 2; i++) {
+        snprintf(ids[i], sizeof ids[i], "ds_%zu", i);
+        run_on_first("abc", ids[i]);
+        device_board_end_job(board, "cuda:0", true);
+    }
+    for (size_t i = 0; i < RESIDENT_MAX_DATASETS; i++) {
+        expected[i] = ids[i + 2];
+    }
+    check_datasets(expected, RESIDENT_MAX_DATASETS);
+}
+END_TEST
+
 START_TEST(test_gpus_that_may_share_a_job)
 {
     size_t place;
@@ -514,6 +588,8 @@ int main(void)
     tcase_add_test(board_tests, test_datasets_on_idle_gpus);
     tcase_add_test(board_tests, test_jobs_of_gpus_that_are_away_are_for_others);
     tcase_add_test(board_tests, test_evictions_add_up_over_processes);
+    tcase_add_test(board_tests, test_a_resident_is_of_those_who_used_it);
+    tcase_add_test(board_tests, test_the_latest_users_of_a_resident);
     tcase_add_test(board_tests, test_gpus_that_may_share_a_job);
     tcase_add_test(board_tests, test_wishes_are_checked);
     tcase_add_test(board_tests, test_what_is_shown);
