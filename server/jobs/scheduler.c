@@ -54,16 +54,22 @@ static enum rejectd_status open_samples(struct scheduler *scheduler, struct runn
     return status;
 }
 
-/* What the result says when the job has come to another device than it wished for: because it was
- * moved, or because the GPU that it wished for was away or has lost it. */
+/* Whether the job has come to another device than it wished for: because it was moved, or because
+ * the GPU that it wished for was away or has lost it. */
+static bool is_elsewhere(const struct running *running)
+{
+    const char *wish = running->claimed.claim.wish;
+    const bool on_gpu = strcmp(running->device, "cpu") != 0;
+    const bool suits = device_wish_is_any_gpu(wish) ? on_gpu : strcmp(wish, running->device) == 0;
+    return strncmp(wish, "cuda", 4) == 0 && !suits;
+}
+
+/* What the result says of a job that is elsewhere. */
 static struct rejectd_warning warning_for(const struct running *running)
 {
     const struct store_claim *claim = &running->claimed.claim;
     struct rejectd_warning warning = claim->warning;
-    const bool on_gpu = strcmp(running->device, "cpu") != 0;
-    const bool suits =
-        device_wish_is_any_gpu(claim->wish) ? on_gpu : strcmp(claim->wish, running->device) == 0;
-    if (warning.code[0] == '\0' && strncmp(claim->wish, "cuda", 4) == 0 && !suits) {
+    if (warning.code[0] == '\0' && running->elsewhere) {
         snprintf(warning.code, sizeof warning.code, "device-failed");
         snprintf(warning.message, sizeof warning.message,
                  "device %s could not be used; the job was computed on %s", claim->wish,
@@ -101,6 +107,7 @@ static enum rejectd_status open_job(struct scheduler *scheduler, struct running 
         status = forecast_check_device(scheduler->options.forecaster, &inputs->task,
                                        running->device, error);
     }
+    running->elsewhere = is_elsewhere(running);
     claimed->warning = warning_for(running);
     running->job.task = inputs->task;
     running->job.task.epochs.samples = running->samples.data;

@@ -215,7 +215,10 @@ static enum rejectd_status finish_success(struct scheduler *scheduler, struct ru
 {
     const struct claimed_job *claimed = &running->claimed;
     char sha256[ARTIFACT_COUNT][SHA256_TEXT_SIZE];
-    struct store_outcome stored = {.state = JOB_STATE_SUCCEEDED};
+    struct store_outcome stored = {
+        .state = JOB_STATE_SUCCEEDED,
+        .answers_none = running->elsewhere,
+    };
     struct store_rate rate;
     enum rejectd_status status = REJECTD_OK;
     if (claimed->products.result_json == NULL) {

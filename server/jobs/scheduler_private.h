@@ -13,6 +13,7 @@ struct running {
     char device[32];
     double claimed_at; /* clock_monotonic() */
     double foretold;   /* seconds that it was to take; 0: unknown */
+    bool elsewhere;    /* not on a device that it wished for */
     bool succeeded;    /* and that is stored */
     int64_t bytes;     /* of the host that it was foretold to need */
     struct blob_map samples;

@@ -257,7 +257,8 @@ static enum rejectd_status update_finished(struct sqlite_connection *writer, con
     struct query query;
     query_begin(&query, writer,
                 "UPDATE jobs SET state = ?, claimed_by = NULL, finished_at = ?, error_name = ?, "
-                "error_field = ?, error_message = ?, result = ? WHERE id = ?",
+                "error_field = ?, error_message = ?, result = ?, "
+                "fingerprint = iif(?, NULL, fingerprint) WHERE id = ?",
                 error);
     query_bind_text(&query, job_state_name(outcome->state));
     query_bind_integer(&query, now);
@@ -265,6 +266,7 @@ static enum rejectd_status update_finished(struct sqlite_connection *writer, con
     query_bind_text(&query, failure == NULL ? NULL : failure->field);
     query_bind_text(&query, failure == NULL ? NULL : failure->message);
     query_bind_text(&query, outcome->result_json);
+    query_bind_integer(&query, outcome->answers_none);
     query_bind_text(&query, id);
     return query_execute(&query, NULL);
 }

@@ -137,6 +137,7 @@ struct store_outcome {
     const char *model_id;   /* store_new_id(), named by the result; NULL when none was made */
     const char *model_json; /* with model_id */
     const struct store_rate *rate; /* to be kept with it; NULL: none */
+    bool answers_none; /* not what its fingerprint promises: no later job is answered by it */
 };
 
 /* A file that a dataset came from, or a part of one, as far as it is kept. */

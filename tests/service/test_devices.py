@@ -351,6 +351,13 @@ def test_a_lost_job_for_a_named_gpu_goes_to_another(gpus):
     (warning,) = result["warnings"]
     assert warning["code"] == "device-failed"
     assert "cuda:1 could not be used" in warning["message"] and result["device"] in warning["message"]
+    # Who asks for that GPU is not answered by what another one made.
+    request = {"type": "fit", "dataset": dataset["id"], "parameters": {"cv": 4}, "reuse": True}
+    g.heal(1, "crash")
+    g.wait_for("cuda:1", "ready")
+    again = g.api.finish(g.api.submit(request | {"device": "cuda:1"})["id"])
+    assert again["answered_from"] is None and g.result(again)["device"] == "cuda:1"
+    assert g.api.submit(request | {"device": "cuda:1"})["answered_from"] == again["id"]
 
 
 def test_a_job_for_a_gpu_that_has_failed_goes_to_another(gpus):

@@ -112,11 +112,27 @@ START_TEST(test_answer_that_has_gone_queues)
 }
 END_TEST
 
+START_TEST(test_a_result_that_answers_none)
+{
+    char dataset[RESOURCE_ID_SIZE], job[RESOURCE_ID_SIZE];
+    struct store_result result = {0};
+    struct store_outcome outcome = success(MODEL);
+    outcome.answers_none = true;
+    insert_samples(sha_a, dataset);
+    add_job(dataset, NULL, job);
+    OK(job_finish, job, claim(job), &outcome);
+    check_answer(NULL, "");
+    OK(job_result, job, &result);
+    free(result.json);
+}
+END_TEST
+
 TCase *store_suite_answers(const struct store_under_test *implementation)
 {
     TCase *tests = store_case("answers", implementation, NULL);
     tcase_add_test(tests, test_who_finds_what);
     tcase_add_test(tests, test_answer_has_all_of_its_own);
     tcase_add_test(tests, test_answer_that_has_gone_queues);
+    tcase_add_test(tests, test_a_result_that_answers_none);
     return tests;
 }
