@@ -11,7 +11,6 @@ bench_fit with all processors and with one. Needs the Python environment of test
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -67,10 +66,8 @@ def autoreject_seconds(data, meta, n_jobs):
 
 def rejectd_seconds(folder, threads, repeat):
     out = folder / "bench.json"
-    command = [report.BUILD / "tests" / "bench" / "bench_fit", "--dataset", folder / "dataset.json",
-               "--samples", folder / "epochs.npy", "--repeat", str(repeat), "--json", out]  # fmt: skip
-    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
-    done = subprocess.run([*command, "--threads", str(threads)], env=environment, text=True, capture_output=True)
+    done = report.bench("bench_fit", "--dataset", folder / "dataset.json", "--samples", folder / "epochs.npy",
+                        "--repeat", repeat, "--json", out, "--threads", threads)  # fmt: skip
     if done.returncode != 0:
         raise SystemExit(f"bench_fit failed: {done.stderr}")
     print(done.stdout)

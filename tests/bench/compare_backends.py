@@ -7,8 +7,8 @@
 
 Backends: reference (plain scalar C), cpu (all processors) and cuda, samples sent from the host each
 time; cuda is left out where there is no GPU, and an emulated one is none. autoreject runs with one
-job and one BLAS thread. Its branch for PyTorch is on no package index and is left out. Writes
-results/NAME.json (default compare_backends_EPOCHSxCHANNELSxTIMES) and NAME.svg beside it.
+job and one BLAS thread. Writes results/NAME.json (default compare_backends_EPOCHSxCHANNELSxTIMES),
+which tells why a way was left out, and NAME.svg beside it.
 
 A machine with a GPU may have no autoreject: the last form measures there what it has of epochs that
 were saved elsewhere, and adds it to the figures of there. Each figure names its machine.
@@ -20,7 +20,6 @@ the chart; without either, that is left out.
 import argparse
 import hashlib
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -33,6 +32,7 @@ WAYS = {
     "cpu": "rejectd, cpu",
     "cuda": "rejectd, cuda",
 }
+TORCH = "its branch for PyTorch is on no package index"
 KEPT = ("seconds", "seconds_median", "consensus", "n_interpolate", "bad_epochs", "repaired_sensors", "kernels", "threads")
 
 
@@ -44,35 +44,35 @@ def make(folder, arguments):
     return data, meta
 
 
+class LeftOut(Exception):
+    """Why a way can't be measured here."""
+
+
 def autoreject_figures(data, meta):
     try:
         import autoreject  # noqa: F401
         import compare
         import make_reference
     except ModuleNotFoundError as missing:
-        print(f"note: autoreject is left out: there is no {missing.name}")
-        return {}
-    return {"autoreject": compare.autoreject_seconds(data, meta, 1) | {"versions": make_reference.software()}}
+        raise LeftOut(f"there is no {missing.name}") from None
+    return compare.autoreject_seconds(data, meta, 1) | {"versions": make_reference.software()}
 
 
 def backend_figures(folder, way, arguments):
     chosen = ["--device", "cuda:0"] if way == "cuda" else ["--backend", way]
     repeat = 1 if way == "reference" else arguments.repeat
     out = folder / f"{way}.json"
-    command = [report.BUILD / "tests" / "bench" / "bench_fit", "--dataset", folder / "dataset.json", "--samples",
-               folder / "epochs.npy", "--repeat", repeat, "--no-limits", "--json", out, *chosen]  # fmt: skip
-    done = subprocess.run([*map(str, command)], text=True, capture_output=True)
+    done = report.bench("bench_fit", "--dataset", folder / "dataset.json", "--samples", folder / "epochs.npy",
+                        "--repeat", repeat, "--no-limits", "--json", out, *chosen)  # fmt: skip
     if done.returncode == 3:
-        print(f"note: {way} is left out: {done.stderr.strip()}")
-        return {}
+        raise LeftOut(done.stderr.strip().splitlines()[-1].removeprefix("bench_fit: "))
     if done.returncode != 0:
         raise SystemExit(f"bench_fit failed: {done.stderr}")
     figures = json.loads(out.read_text())
     out.unlink()
     if figures["kernels"].startswith("emulated"):
-        print(f"note: {way} is left out: its times are those of an emulation")
-        return {}
-    return {way: {key: figures[key] for key in KEPT}}
+        raise LeftOut("its times would be those of an emulation")
+    return {key: figures[key] for key in KEPT}
 
 
 def judge(figures):
@@ -132,16 +132,25 @@ def measure(arguments, folder, before):
         raise SystemExit(f"compare_backends.py: {arguments.add} is about other epochs")
     ways = dict(before["ways"]) if before else {}
     machine = report.machine()
-    made = {}
-    for way in ("reference", "cpu", "cuda"):
-        if way == "cuda" or way not in ways:
-            made |= backend_figures(folder, way, arguments)
-    if data is not None and "autoreject" not in ways:
-        made |= autoreject_figures(data, meta)
-    for way, figure in made.items():
-        figure["machine"] = machine
-        print(f"{WAYS[way]}: {figure['seconds']:.4g} s")
-    return figures | {"ways": ways | made}
+    left_out = {"autoreject_torch": TORCH}
+    for way in WAYS:
+        if way in ways and way != "cuda":
+            continue
+        try:
+            if way != "autoreject":
+                made = backend_figures(folder, way, arguments)
+            elif data is not None:
+                made = autoreject_figures(data, meta)
+            else:
+                raise LeftOut("the epochs are another machine's")
+        except LeftOut as why:
+            if way not in ways:
+                left_out[way] = str(why)
+            print(f"note: {way} is left out: {why}")
+            continue
+        ways[way] = made | {"machine": machine}
+        print(f"{WAYS[way]}: {made['seconds']:.4g} s")
+    return figures | {"ways": ways, "left_out": left_out}
 
 
 def main():

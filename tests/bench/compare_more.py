@@ -10,8 +10,6 @@ tests/run (build/venv/bin/python). Prints the ratios and writes results/NAME.jso
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -51,10 +49,8 @@ def autoreject_results(data, meta):
 
 def rejectd_results(folder, threads, repeat):
     out = folder / "bench.json"
-    command = [report.BUILD / "tests" / "bench" / "bench_more", "--dataset", folder / "dataset.json",
-               "--samples", folder / "epochs.npy", "--repeat", str(repeat), "--json", out]  # fmt: skip
-    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
-    done = subprocess.run([*command, "--threads", str(threads)], env=environment, text=True, capture_output=True)
+    done = report.bench("bench_more", "--dataset", folder / "dataset.json", "--samples", folder / "epochs.npy",
+                        "--repeat", repeat, "--json", out, "--threads", threads)  # fmt: skip
     if done.returncode != 0:
         raise SystemExit(f"bench_more failed: {done.stderr}")
     print(done.stdout)

@@ -29,6 +29,14 @@ def machine():
     }
 
 
+def bench(program, *arguments):
+    """Runs a program of tests/bench with as many threads as it wants: limits that are set here are
+    for the Python packages that it is compared with."""
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    command = [BUILD / "tests" / "bench" / program, *arguments]
+    return subprocess.run([*map(str, command)], env=environment, text=True, capture_output=True)
+
+
 def revision():
     try:
         git = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True)
