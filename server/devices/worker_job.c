@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "server/clock.h"
 #include "worker/task.h"
 
@@ -263,16 +264,18 @@ static size_t warn(const struct worker_order *order, const struct rejectd_device
                    bool in_pieces, struct rejectd_warning warnings[2])
 {
     size_t n = 0, free_bytes, budget;
+    char there[BYTES_TEXT_SIZE];
     if (order->head.warning.code[0] != '\0') {
         warnings[n++] = order->head.warning;
     }
     if (in_pieces) {
         rejectd_device_memory(device, &free_bytes, &budget);
+        bytes_write((double)budget, there);
         warnings[n] = (struct rejectd_warning){.code = "in-pieces"};
         snprintf(warnings[n].message, sizeof warnings[n].message,
-                 "%s has no room for all of it in its %.3g MB: it was computed in pieces, which "
-                 "takes longer",
-                 rejectd_device_info(device)->id, 1e-6 * (double)budget);
+                 "%s, which may use %s, had no room for all of it at once: it was computed in "
+                 "pieces, which takes longer",
+                 rejectd_device_info(device)->id, there);
         n++;
     }
     return n;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "server/clock.h"
 #include "server/memory.h"
 #include "worker/needs.h"
@@ -149,31 +150,19 @@ static struct needs_site site_of(const struct forecaster *forecaster,
     };
 }
 
-/* For people: "1.5 GB". */
-static void write_bytes(double bytes, char out[32])
-{
-    static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB"};
-    int unit = 0;
-    while (bytes >= 999.5 && unit < 4) {
-        bytes /= 1000.0;
-        unit++;
-    }
-    snprintf(out, 32, unit == 0 ? "%.0f %s" : "%.3g %s", bytes, units[unit]);
-}
-
 static void judge(const struct device_view *view, const struct task_needs *needs, double limit,
                   struct estimate_device *out)
 {
-    char needed[32], there[32];
+    char needed[BYTES_TEXT_SIZE], there[BYTES_TEXT_SIZE];
     out->fits = false;
     if (needs->host_bytes > limit) {
-        write_bytes(needs->host_bytes, needed);
-        write_bytes(limit, there);
+        bytes_write(needs->host_bytes, needed);
+        bytes_write(limit, there);
         snprintf(out->reason, sizeof out->reason,
                  "it needs %s of the host's memory, and jobs may use %s", needed, there);
     } else if (needs->device_least > budget_of(view) && is_gpu(view)) {
-        write_bytes(needs->device_least, needed);
-        write_bytes(budget_of(view), there);
+        bytes_write(needs->device_least, needed);
+        bytes_write(budget_of(view), there);
         snprintf(out->reason, sizeof out->reason,
                  "even in pieces it needs %s of the device's memory, which has %s", needed, there);
     } else {
@@ -182,8 +171,8 @@ static void judge(const struct device_view *view, const struct task_needs *needs
             snprintf(out->reason, sizeof out->reason, "the device has failed: %.180s",
                      view->reason);
         } else if (needs->in_pieces) {
-            write_bytes(needs->device_bytes, needed);
-            write_bytes(budget_of(view), there);
+            bytes_write(needs->device_bytes, needed);
+            bytes_write(budget_of(view), there);
             snprintf(out->reason, sizeof out->reason,
                      "it passes through the device in pieces: as a whole it needs %s, and there "
                      "are %s",

@@ -6,6 +6,8 @@
 
 #ifdef REJECTD_CUDA_EMULATION
 
+#include "cuda_emulation/control.h"
+
 #include <cublas_v2.h>
 #include <signal.h>
 #include <string.h>
@@ -27,6 +29,9 @@ template <typename Run> bool ends_saying(Run run, std::initializer_list<const ch
         dup2(ends[1], STDERR_FILENO);
         close(ends[0]);
         close(ends[1]);
+        /* Of the threads that share the blocks, fork() takes none along. */
+        setenv("REJECTD_EMULATED_THREADS", "1", 1);
+        cuda_emulation::control_reset();
         run();
         _exit(0);
     }

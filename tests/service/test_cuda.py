@@ -199,7 +199,8 @@ def test_a_sticky_error_costs_tries_and_no_job(emulated, operation):
 
 
 @pytest.mark.parametrize("memory, device, warnings", [
-    ("2G", "cuda:0", []), ("3M", "cuda:0", ["in-pieces"]), ("1M", "cpu", ["device-memory"]),
+    ("2G", "cuda:0", []), ("10M", "cuda:0", ["in-pieces"]), ("3M", "cuda:0", ["in-pieces"]),
+    ("1M", "cpu", ["device-memory"]),
 ])  # fmt: skip
 def test_little_memory(emulated, memory, device, warnings):
     """A budget too small for the dataset makes the job slower, or moves it; it doesn't fail it."""
@@ -209,6 +210,8 @@ def test_little_memory(emulated, memory, device, warnings):
     _, result = run(api, dataset, "cuda:0", cv=4)
     assert result["labels"] == expected["labels"]
     assert (result["device"], [w["code"] for w in result["warnings"]]) == (device, warnings)
+    if "in-pieces" in warnings:
+        assert f"{memory[:-1]}" in result["warnings"][0]["message"]
 
 
 def test_a_card_that_is_too_small_refuses_no_job(emulated):

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "run_suite.h"
 #include "server/data_dir.h"
 #include "server/http/addresses.h"
@@ -263,6 +264,21 @@ START_TEST(test_addresses_of_one_site)
 }
 END_TEST
 
+START_TEST(test_bytes_for_people)
+{
+    static const struct {
+        double bytes;
+        const char *text;
+    } cases[] = {{0, "0 bytes"},  {999, "999 bytes"}, {1000, "1 kB"},       {999600, "1 MB"},
+                 {80e9, "80 GB"}, {71.96e9, "72 GB"}, {1.234e12, "1.23 TB"}};
+    char text[BYTES_TEXT_SIZE];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        bytes_write(cases[i].bytes, text);
+        ck_assert_str_eq(text, cases[i].text);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("server parts");
@@ -273,6 +289,7 @@ int main(void)
     tcase_add_loop_test(tests, test_route_is_not_found, 0, sizeof lost / sizeof lost[0]);
     tcase_add_test(tests, test_data_directory_has_one_owner);
     tcase_add_loop_test(tests, test_addresses_of_a_list, 0, sizeof listed / sizeof listed[0]);
+    tcase_add_test(tests, test_bytes_for_people);
     tcase_add_test(tests, test_lists_that_are_none);
     tcase_add_test(tests, test_addresses_of_one_site);
     suite_add_tcase(suite, tests);

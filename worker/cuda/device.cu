@@ -140,7 +140,6 @@ enum rejectd_status device_open(size_t ordinal, size_t budget, struct backend_de
     made->ordinal = (int)ordinal;
     made->budget = SIZE_MAX;
     made->fault = fault_from_environment("cuda:");
-    made->memory_fault = fault_from_environment("cuda-memory:");
     made->trace = trace_open();
     const enum rejectd_status status = open_parts(made, budget, error);
     if (status != REJECTD_OK) {
@@ -149,6 +148,7 @@ enum rejectd_status device_open(size_t ordinal, size_t budget, struct backend_de
             error->status = REJECTD_DEVICE_FAILED;
         return status == REJECTD_DEVICE_MEMORY ? REJECTD_DEVICE_FAILED : status;
     }
+    made->memory_fault = fault_from_environment("cuda-memory:");
     *device = made;
     return REJECTD_OK;
 }
@@ -228,10 +228,12 @@ enum rejectd_status device_alloc(struct backend_device *device, size_t bytes, vo
                 continue;
             }
         }
-        if (!residents_drop_one(device))
+        /* Nothing is given up for what finds no room even so. */
+        if (bytes > device_available(device) || !residents_drop_one(device))
             return REJECTD_FAIL(error, REJECTD_DEVICE_MEMORY, "",
                                 "cuda:%d has no room for %zu bytes within its budget of %zu",
                                 device->ordinal, bytes, device->budget);
+        emptied = false;
         TRY(device_wait(device, error));
     }
 }

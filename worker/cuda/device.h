@@ -71,8 +71,8 @@ struct backend_device {
 /*
  * What became of a call: REJECTD_OK, REJECTD_DEVICE_MEMORY, or REJECTD_DEVICE_FAILED, which stays.
  * Every call of the runtime, of cuBLAS and of cuSOLVER goes through here; REJECTD_FAULT=cuda:N in
- * the environment makes the Nth fail, and REJECTD_FAULT=cuda-memory:N lets the Nth allocation find
- * no room, as when others use the device as well.
+ * the environment makes the Nth fail, and REJECTD_FAULT=cuda-memory:N lets the Nth allocation after
+ * the device was opened find no room, as when others use it as well.
  */
 enum rejectd_status device_check(struct backend_device *device, cudaError_t result,
                                  const char *what, struct rejectd_error *error);
@@ -80,6 +80,14 @@ enum rejectd_status device_check_blas(struct backend_device *device, cublasStatu
                                       const char *what, struct rejectd_error *error);
 enum rejectd_status device_check_solver(struct backend_device *device, cusolverStatus_t result,
                                         const char *what, struct rejectd_error *error);
+
+/* Whether a call found no room. It counts as a shortage: there is another way, that takes longer.
+ */
+static inline bool device_is_short(struct backend_device *device, enum rejectd_status status)
+{
+    device->n_shortages += status == REJECTD_DEVICE_MEMORY;
+    return status == REJECTD_DEVICE_MEMORY;
+}
 
 /* What became of the launch just made, and a mark of it for a trace. */
 enum rejectd_status device_launched(struct backend_device *device, const char *what,

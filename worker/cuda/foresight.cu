@@ -93,16 +93,33 @@ enum rejectd_status foresight_begin(struct backend_session *session, struct fore
         *error = foresight->error;
         return foresight->status;
     }
+    const auto left_out = [session, error](enum rejectd_status *status) {
+        if (!device_is_short(session->device, *status))
+            return false;
+        *status = device_wait(session->device, error); /* for what was queued from its lists */
+        return true;
+    };
+    enum rejectd_status status = REJECTD_OK;
     if (told.weights != nullptr && thresholds_fit_at_once(session))
-        TRY(FOR_STORAGE(session, begin_predictions, session, told.weights, foresight, error));
+        status = FOR_STORAGE(session, begin_predictions, session, told.weights, foresight, error);
+    if (left_out(&status)) {
+        session->predictions.clear();
+        session->weights.clear();
+        session->count = 0;
+    }
     const size_t rows = session->n_epochs * (foresight->predicts ? 2 : 1);
-    if (told.splits.n_folds > 0 && told.splits.n_rows == rows &&
+    if (status == REJECTD_OK && told.splits.n_folds > 0 && told.splits.n_rows == rows &&
         medians_bytes(session, told.splits.n_folds) <= device_available(session->device) / 8)
-        TRY(FOR_STORAGE(session, begin_search, session, &told.splits, foresight, error));
-    if (told.n_folds > 0 &&
+        status = FOR_STORAGE(session, begin_search, session, &told.splits, foresight, error);
+    if (left_out(&status))
+        foresight->search.reset();
+    if (status == REJECTD_OK && told.n_folds > 0 &&
         medians_bytes(session, told.n_folds) <= device_available(session->device) / 8)
-        TRY(FOR_STORAGE(session, begin_folds, session, told.fold, told.n_folds, foresight, error));
-    return REJECTD_OK;
+        status =
+            FOR_STORAGE(session, begin_folds, session, told.fold, told.n_folds, foresight, error);
+    if (left_out(&status))
+        foresight->medians.clear();
+    return status;
 }
 
 template <typename Sample>

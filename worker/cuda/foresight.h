@@ -36,7 +36,7 @@ struct foresight {
 
 void foresight_ask(const struct backend_session *session, struct foresight *foresight);
 
-/* Waits for the answer and decides what of it there is room for. The session's samples have their
+/* Waits for the answer and begins what of it there is room for. The session's samples have their
  * place. */
 enum rejectd_status foresight_begin(struct backend_session *session, struct foresight *foresight,
                                     struct rejectd_error *error);

@@ -234,7 +234,10 @@ kept_medians(struct backend_session *session, const struct backend_local_cv *cv,
     struct row_view<Sample> view;
     device_array<unsigned char> made;
     TRY(open_tests(session, cv, work, error));
-    TRY(made.reserve(session->device, n * sizeof(Work), error));
+    const enum rejectd_status status = made.reserve(session->device, n * sizeof(Work), error);
+    if (device_is_short(session->device, status))
+        return REJECTD_OK;
+    TRY(status);
     TRY(session_rows<Sample>(session, 0, session->n_picks, &view, error));
     TRY(work->tests.compute<Sample>(session->device, view, session->n_picks, (Work *)made.get(),
                                     error));
@@ -362,7 +365,10 @@ static enum rejectd_status keep_cells(struct backend_session *session,
     device_array<unsigned char> made;
     if (bytes > device_available(device) / 4)
         return REJECTD_OK;
-    TRY(made.reserve(device, bytes, error));
+    const enum rejectd_status status = made.reserve(device, bytes, error);
+    if (status == REJECTD_DEVICE_MEMORY)
+        return REJECTD_OK;
+    TRY(status);
     CUDA_TRY(cudaMemcpyAsync(made.get(), cells, bytes, cudaMemcpyDeviceToDevice, device->compute));
     const std::lock_guard<std::mutex> guard(device->lock);
     memo->n_consensus = cv->n_consensus;
@@ -420,8 +426,14 @@ static enum rejectd_status grid_block(struct backend_session *session,
     TRY(work->squares.reserve(device, count * blocks_for(pitch, THREADS) * lists->n_cells, error));
     TRY(make_cells<Sample>(session, lists, count, view, work, error));
     TRY(reserve_changes(session, lists, first, count, work, error));
-    for (size_t v = 0; v < lists->n_values; v++)
-        TRY(grid_value<Sample>(session, lists, v, first, count, view, medians, work, error));
+    for (size_t v = 0; v < lists->n_values; v++) {
+        const enum rejectd_status status =
+            grid_value<Sample>(session, lists, v, first, count, view, medians, work, error);
+        /* Sums that were added to can't be made again in smaller blocks. */
+        if (status == REJECTD_DEVICE_MEMORY)
+            return device_check(device, cudaErrorLaunchOutOfResources, "adding squares", error);
+        TRY(status);
+    }
     return REJECTD_OK;
 }
 

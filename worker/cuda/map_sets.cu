@@ -367,6 +367,7 @@ static enum rejectd_status plan_batch(const struct map_work *work, size_t first,
             return REJECTD_OK;
         const double share = (double)available / (double)bytes * (double)plan->n_matrices;
         most = std::max<size_t>(1, std::min(most - 1, (size_t)share));
+        work->device->n_shortages++;
     }
 }
 
@@ -546,7 +547,7 @@ enum rejectd_status cuda_map_sets(struct backend_session *session,
         struct batch_plan plan;
         TRY(plan_batch(&work, first, most, &plan, error));
         const enum rejectd_status status = solve_batch(&work, first, plan, rows, solved, error);
-        if (status == REJECTD_DEVICE_MEMORY && most > 1) {
+        if (most > 1 && device_is_short(device, status)) {
             /* There was less room than it seemed. */
             most = std::max<size_t>(1, std::min(most, plan.n_matrices) / 2);
             continue;

@@ -276,8 +276,10 @@ enum rejectd_status predictions_make(struct backend_session *session, size_t fir
         const size_t from = begin < first ? first : begin;
         const size_t end = begin + width < first + count ? begin + width : first + count;
         const struct panel panel = {begin, width, from - begin, end - from};
-        const size_t most =
+        size_t most =
             session->whole && end - from == width ? (size_t)RESIDENT_EPOCHS : (size_t)PANEL_EPOCHS;
+        if (session->product_epochs != 0 && session->product_epochs < most)
+            most = session->product_epochs;
         TRY(upload_panel(session, &panel, &host, &weights, error));
         TRY(device_wait(session->device, error)); /* for `host`; products are queued after it */
         const auto predict = [&](size_t e, size_t n) {
@@ -292,7 +294,10 @@ enum rejectd_status predictions_make(struct backend_session *session, size_t fir
             buffer.clear();
             scratch.partial.clear();
             scratch.sums.clear();
-            return halve(n, chunk) && n > LEAST_EPOCHS;
+            if (!halve(n, chunk) || n <= LEAST_EPOCHS)
+                return false;
+            session->product_epochs = *chunk; /* of the next panel, too */
+            return true;
         };
         TRY(in_pieces_of(session, session->n_epochs, most, epochs_at_once, predict, make_room,
                          error));
@@ -389,9 +394,14 @@ enum rejectd_status cuda_predict(struct backend_session *session, const double *
     session->weights.assign(weights, weights + n_weights);
     if (ptp == nullptr) {
         /* The device begins, unless it may not be needed. */
-        if (count == session->n_picks && !thresholds_known(session) &&
-            thresholds_fit_at_once(session))
-            TRY(predictions_materialise(session, error));
+        if (count != session->n_picks || thresholds_known(session) ||
+            !thresholds_fit_at_once(session))
+            return REJECTD_OK;
+        const enum rejectd_status status = predictions_materialise(session, error);
+        if (!device_is_short(session->device, status))
+            return status;
+        session->predictions.clear(); /* the search makes those of a block at a time */
+        session->product_epochs = 0;
         return REJECTD_OK;
     }
     TRY(predictions_materialise(session, error));

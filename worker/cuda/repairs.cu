@@ -200,7 +200,7 @@ static enum rejectd_status repair_chunk(struct backend_session *session, const S
     return REJECTD_OK;
 }
 
-/* How many epochs of rows and weights to make at a time, and whether all rows stay. */
+/* How many epochs of rows and weights to make at a time, and whether all rows are to stay. */
 static size_t plan_chunks(struct backend_session *session, bool *stay)
 {
     const struct repaired_rows &repaired = session->repaired;
@@ -282,9 +282,14 @@ static enum rejectd_status repair_all(struct backend_session *session, const dou
         TRY(work.precision.upload(device, kept.data(), kept.size(), error));
     }
     const size_t chunk = plan_chunks(session, &stay);
-    if (stay)
-        TRY(repaired.on_device.reserve(device, n_samples * sizeof(Sample), error));
-    else
+    if (stay) {
+        const enum rejectd_status status =
+            repaired.on_device.reserve(device, n_samples * sizeof(Sample), error);
+        stay = !device_is_short(device, status);
+        if (stay && status != REJECTD_OK)
+            return status;
+    }
+    if (!stay)
         repaired.on_host.resize(n_samples * sizeof(Sample));
     const auto repair = [&](size_t e, size_t n) {
         TRY(repair_epochs<Sample>(session, e, n, stay, &work, error));

@@ -249,6 +249,7 @@ size_t session_block(struct backend_session *session, size_t pick_bytes, size_t 
     }
     available -= available < aside ? available : aside;
     const size_t count = fitting(available, pick_bytes, session->n_picks, PANEL_PICKS);
+    session->device->n_shortages += count < session->n_picks;
     return count > 0 ? count : 1;
 }
 
@@ -259,5 +260,6 @@ size_t session_chunk(struct backend_session *session, size_t epoch_bytes)
     /* Some is left for the tables that go with a chunk. */
     const size_t available = device_available(session->device) / 4 * 3;
     const size_t n = fitting(available, epoch_bytes, session->n_epochs, PANEL_EPOCHS);
+    session->device->n_shortages += n < session->n_epochs;
     return n > 0 ? n : 1;
 }

@@ -60,7 +60,8 @@ struct backend_session {
     bool foreseen;     /* `predictions` has those of `weights`, which nobody has asked for yet */
     bool materialised; /* `predictions` has them all */
     device_array<unsigned char> predictions; /* [E][count][pitch] */
-    device_array<unsigned char> block;       /* picks of a streamed session: [E][count][pitch] */
+    size_t product_epochs; /* that products had room for at a time; 0: as many as they like */
+    device_array<unsigned char> block; /* picks of a streamed session: [E][count][pitch] */
     std::shared_ptr<struct foreseen_folds> foreseen_folds; /* of the search; or null */
 
     struct repaired_rows repaired;
@@ -111,11 +112,12 @@ void session_forget_predictions(struct backend_session *session);
 
 /* How many picks to work on at a time when each takes `pick_bytes` of the device beside its
  * samples, and `aside` is not for them: all, or a multiple of PANEL_PICKS where that fits, else
- * what fits. At least 1. */
+ * what fits. At least 1. Fewer than all count as a shortage. */
 size_t session_block(struct backend_session *session, size_t pick_bytes, size_t aside);
 
 /* How many epochs to work on at a time when each takes `epoch_bytes` beside its samples: all of a
- * whole session's where that fits, else a multiple of PANEL_EPOCHS, else what fits. At least 1. */
+ * whole session's where that fits, else a multiple of PANEL_EPOCHS, else what fits. At least 1.
+ * Fewer than all count as a shortage. */
 size_t session_chunk(struct backend_session *session, size_t epoch_bytes);
 
 /* The samples of a block of picks, brought here if need be; valid until the next call. */

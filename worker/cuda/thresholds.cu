@@ -29,6 +29,7 @@ static void block_clear(struct backend_session *session, struct block_work *work
     work->scratch.squares.clear();
     work->scratch.n_train.clear();
     work->losses.clear();
+    session->product_epochs = 0;
 }
 
 /* What losses were made of before: the losses of the last predict(), ranks given by the host. */
@@ -76,7 +77,7 @@ enum rejectd_status cuda_threshold_losses(struct backend_session *session,
 struct search_folds {
     struct loss_folds own;
     struct loss_folds *folds;
-    const unsigned char *medians; /* [C][n_folds][pitch] of the work type, or null */
+    device_array<unsigned char> *medians; /* [C][n_folds][pitch] of the work type, or null */
 };
 
 static enum rejectd_status open_folds(struct backend_session *session,
@@ -89,7 +90,7 @@ static enum rejectd_status open_folds(struct backend_session *session,
         foreseen->folds.n_rows == splits->n_rows &&
         memcmp(foreseen->is_test.data(), splits->is_test, n) == 0) {
         open->folds = &foreseen->folds;
-        open->medians = foreseen->medians.get();
+        open->medians = &foreseen->medians;
         return REJECTD_OK;
     }
     open->folds = &open->own;
@@ -130,9 +131,10 @@ search_block(struct backend_session *session, const struct search_folds *open, c
                    &work->ranks, error));
     TRY(work->losses.reserve(device, count * open->folds->n_rows, error));
     TRY(losses_compute<Sample>(session, view, count, open->folds,
-                               open->medians != nullptr ? (const work_of<Sample> *)open->medians +
-                                                              first * open->folds->n_folds * pitch
-                                                        : nullptr,
+                               open->medians != nullptr
+                                   ? (const work_of<Sample> *)open->medians->get() +
+                                         first * open->folds->n_folds * pitch
+                                   : nullptr,
                                &work->ranks, &work->scratch, work->losses.get(), error));
     return search_picks(session, &work->ranks, count, work->losses.get(), search, thresholds,
                         losses, error);
@@ -170,12 +172,17 @@ static size_t search_fixed_bytes(const struct backend_session *session)
            product_sum_bytes(session->storage, epochs, width, session->pitch);
 }
 
-/* After a block of `count` picks found no room: gives up the predictions of all picks, or takes
- * half of the block. False when there is nothing left to give. */
-static bool make_room(struct backend_session *session, size_t count, struct block_work *work,
-                      size_t *block)
+/* After a block of `count` picks found no room: gives up the medians or the predictions of all
+ * picks, or takes half of the block. False when there is nothing left to give. */
+static bool make_room(struct backend_session *session, size_t count, struct search_folds *open,
+                      struct block_work *work, size_t *block)
 {
     block_clear(session, work);
+    if (open->medians != nullptr) {
+        open->medians->clear();
+        open->medians = nullptr;
+        return true;
+    }
     if (session->materialised) {
         session->materialised = false;
         session->predictions.clear();
@@ -243,7 +250,7 @@ static enum rejectd_status search_all(struct backend_session *session,
     };
     return in_pieces(
         session, session->count, block, find,
-        [&](size_t count, size_t *piece) { return make_room(session, count, &work, piece); },
+        [&](size_t count, size_t *piece) { return make_room(session, count, &open, &work, piece); },
         error);
 }
 

@@ -2,16 +2,29 @@
  * What tests ask of the emulation, beyond CUDA. For use under #ifdef REJECTD_CUDA_EMULATION.
  *
  * Environment, read at the first use of a device and at control_reset():
+ *
  *   REJECTD_EMULATED_DEVICES       how many devices there are: 0.., default 1
+ *
  *   REJECTD_EMULATED_MEMORY        bytes of memory of each, default 2 GiB
+ *
  *   REJECTD_EMULATED_CAPABILITY    compute capability, ten times: default 80; a block may have as
- * much shared memory as there REJECTD_EMULATED_THREADS       operating system threads that share
- * the blocks of a launch, default 1; always 1 with AddressSanitizer REJECTD_EMULATED_LAUNCH_LIMIT
- * launches (of the process) that succeed; the next one is lost, and its device with it:
- * cudaErrorLaunchFailure, sticky. Default: no limit REJECTD_EMULATED_FULL_AT       the allocation
- * (0: the first) that fails, as if memory were full REJECTD_EMULATION_ORDER        forward
- * (default), reverse, or shuffled:SEED: in what order blocks run, and threads of a block between
- * two barriers. Kernels that need no particular order, as all should, give the same bits with each
+ *                                  much shared memory as there
+ *
+ *   REJECTD_EMULATED_THREADS       operating system threads that share the blocks of a launch,
+ *                                  default 1; always 1 with AddressSanitizer
+ *
+ *   REJECTD_EMULATED_LAUNCH_LIMIT  launches (of the process) that succeed; the next one is lost,
+ *                                  and its device with it: cudaErrorLaunchFailure, sticky.
+ *                                  Default: no limit
+ *
+ *   REJECTD_EMULATED_FULL_AT       the allocation (0: the first) that fails, as if memory were
+ *                                  full
+ *
+ *   REJECTD_EMULATION_ORDER        forward (default), reverse, or shuffled:SEED: in what order
+ *                                  blocks run, and threads of a block between two barriers.
+ *                                  Kernels that need no particular order, as all should, give the
+ *                                  same bits with each
+ *
  *   REJECTD_EMULATION_ONLY_LOADED  1: a launch of a kernel whose attributes nobody asked for, which
  *                                  a GPU would load now, fails: cudaErrorInvalidDeviceFunction
  */
