@@ -43,8 +43,10 @@ struct resident_view {
     uint64_t bytes;
     uint64_t table_bytes; /* of what was computed from them */
     bool in_use;
+    uint64_t n_uses; /* not shown */
+    uint64_t serial; /* likewise */
     size_t n_datasets;
-    /* Whose jobs have used them there, the latest so many. */
+    /* Whose jobs have used them there, the latest last. */
     char datasets[RESIDENT_MAX_DATASETS][RESOURCE_ID_SIZE];
 };
 

@@ -35,6 +35,7 @@ struct rejectd_resident {
     size_t table_bytes;                 /* of what was computed from them and is kept */
     bool in_use;                        /* by a session: it stays */
     uint64_t n_uses;                    /* sessions that found it there or brought it */
+    uint64_t serial;                    /* of the device's residents, from 1 on in their order */
 };
 
 /*
@@ -77,9 +78,9 @@ size_t rejectd_device_residents(const struct rejectd_device *device,
  * Any thread. */
 uint64_t rejectd_device_evictions(const struct rejectd_device *device);
 
-/* How often, since it was opened, the device had no room for all samples of a session, which then
- * passed through it, or for what it worked on at a time, which was made smaller: what takes longer
- * than it would on a device with more memory. Any thread. */
+/* How often, since it was opened, the device had no room for what it would have done at once, and
+ * took a way that takes longer: samples of a session passed through it, what it worked on at a time
+ * was made smaller, what could have been begun early or kept was not. Any thread. */
 uint64_t rejectd_device_shortages(const struct rejectd_device *device);
 
 /* Frees what the device holds of a dataset: now, or when the session that uses it is closed. Any

@@ -20,9 +20,10 @@ struct board_device {
     struct device_view view; /* its state is never BUSY: that is a READY one with a job */
     bool awaited;
     uint64_t evictions_told; /* by the process that it has now, in all */
-    /* Of the job that it has, once it has got the samples; "": none. */
+    /* Of the job that it has; "": none. */
     char used_sha256[RESOURCE_SHA256_SIZE];
     char used_by[RESOURCE_ID_SIZE];
+    uint64_t last_serial; /* of the residents that its process has told of */
 };
 
 struct device_board {
@@ -114,19 +115,14 @@ static bool is_idle(const struct board_device *device)
     return is_usable(device) && device->view.job[0] == '\0';
 }
 
-/* Its place in the list, or the length of that. */
-static size_t find_resident(const struct board_device *device, const char *sha256)
-{
-    size_t i = 0;
-    while (i < device->view.n_residents && strcmp(device->view.residents[i].sha256, sha256) != 0) {
-        i++;
-    }
-    return i;
-}
-
 static bool has_resident(const struct board_device *device, const char *sha256)
 {
-    return find_resident(device, sha256) < device->view.n_residents;
+    for (size_t i = 0; i < device->view.n_residents; i++) {
+        if (strcmp(device->view.residents[i].sha256, sha256) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- writing ---- */
@@ -153,6 +149,7 @@ void device_board_set_state(struct device_board *board, const char *id, enum dev
         snprintf(device->view.reason, sizeof device->view.reason, "%s", reason);
         if (!device_state_is_usable(state)) {
             device->view.n_residents = 0;
+            device->last_serial = 0;
             device->view.n_held = 0;
             device->view.held_bytes = 0;
             device->view.memory_free = 0;
@@ -173,41 +170,57 @@ void device_board_count_restart(struct device_board *board, const char *id)
     pthread_mutex_unlock(&board->lock);
 }
 
-/* Adds a dataset to those of a resident; the first one leaves when there are too many. */
+/* Makes a dataset the last of those of a resident; the first one leaves when there are too many. */
 static void add_dataset(struct resident_view *resident, const char *dataset)
 {
-    for (size_t i = 0; i < resident->n_datasets; i++) {
-        if (strcmp(resident->datasets[i], dataset) == 0) {
-            return;
-        }
+    char(*datasets)[RESOURCE_ID_SIZE] = resident->datasets;
+    size_t at = 0;
+    while (at < resident->n_datasets && strcmp(datasets[at], dataset) != 0) {
+        at++;
     }
-    if (resident->n_datasets == RESIDENT_MAX_DATASETS) {
-        resident->n_datasets--;
-        memmove(resident->datasets[0], resident->datasets[1],
-                resident->n_datasets * sizeof resident->datasets[0]);
+    if (at == resident->n_datasets && at < RESIDENT_MAX_DATASETS) {
+        resident->n_datasets++;
+    } else {
+        at = at < resident->n_datasets ? at : 0;
+        memmove(datasets + at, datasets + at + 1,
+                (resident->n_datasets - 1 - at) * sizeof datasets[0]);
     }
-    snprintf(resident->datasets[resident->n_datasets++], sizeof resident->datasets[0], "%s",
-             dataset);
+    snprintf(datasets[resident->n_datasets - 1], sizeof datasets[0], "%s", dataset);
 }
 
-/* Residents as the process tells them, with the datasets that are known of those it had before. */
+static const struct resident_view *find_serial(const struct board_device *device, uint64_t serial)
+{
+    for (size_t i = 0; i < device->view.n_residents; i++) {
+        if (device->view.residents[i].serial == serial) {
+            return &device->view.residents[i];
+        }
+    }
+    return NULL;
+}
+
+/* Residents as the process tells them, with the datasets that are known of those it had before. The
+ * same samples may be there twice, in two precisions say: only what was used since is the job's. */
 static void take_residents(struct board_device *device, const struct device_view *contents)
 {
     struct resident_view taken[DEVICE_MAX_RESIDENTS];
+    uint64_t last_serial = device->last_serial;
     for (size_t i = 0; i < contents->n_residents; i++) {
         struct resident_view *resident = &taken[i];
         *resident = contents->residents[i];
         resident->n_datasets = 0;
-        if (has_resident(device, resident->sha256)) {
-            const struct resident_view *before =
-                &device->view.residents[find_resident(device, resident->sha256)];
+        bool used = resident->serial > device->last_serial;
+        const struct resident_view *before = find_serial(device, resident->serial);
+        if (before != NULL) {
+            used = resident->n_uses > before->n_uses;
             resident->n_datasets = before->n_datasets;
             memcpy(resident->datasets, before->datasets, sizeof before->datasets);
         }
-        if (strcmp(resident->sha256, device->used_sha256) == 0) {
+        if (used && strcmp(resident->sha256, device->used_sha256) == 0) {
             add_dataset(resident, device->used_by);
         }
+        last_serial = resident->serial > last_serial ? resident->serial : last_serial;
     }
+    device->last_serial = last_serial;
     device->view.n_residents = contents->n_residents;
     memcpy(device->view.residents, taken, contents->n_residents * sizeof taken[0]);
 }
@@ -250,9 +263,6 @@ void device_board_use(struct device_board *board, const char *id, const char *sh
     if (device != NULL) {
         snprintf(device->used_sha256, sizeof device->used_sha256, "%s", sha256);
         snprintf(device->used_by, sizeof device->used_by, "%s", dataset);
-        if (has_resident(device, sha256)) {
-            add_dataset(&device->view.residents[find_resident(device, sha256)], dataset);
-        }
     }
     pthread_mutex_unlock(&board->lock);
 }

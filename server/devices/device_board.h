@@ -37,8 +37,8 @@ void device_board_count_restart(struct device_board *board, const char *id);
  * these count from 0 again in each new process of the device. */
 void device_board_set_contents(struct device_board *board, const char *id,
                                const struct device_view *contents);
-/* The job that it has is on this dataset, and the device gets these samples for it. As long as it
- * keeps them, they are shown as this dataset's. */
+/* The job that it has is on this dataset, with these samples. What the device brings or uses of
+ * them now is shown as this dataset's, as long as it keeps it and lists it. */
 void device_board_use(struct device_board *board, const char *id, const char *sha256,
                       const char *dataset);
 /* A READY device is BUSY while it has a job; done: it has succeeded. */

@@ -273,8 +273,7 @@ static size_t warn(const struct worker_order *order, const struct rejectd_device
         bytes_write((double)budget, there);
         warnings[n] = (struct rejectd_warning){.code = "in-pieces"};
         snprintf(warnings[n].message, sizeof warnings[n].message,
-                 "%s, which may use %s, had no room for all of it at once: it was computed in "
-                 "pieces, which takes longer",
+                 "%s, which may use %s, had no room for all of it at once, so that it took longer",
                  rejectd_device_info(device)->id, there);
         n++;
     }

@@ -113,6 +113,8 @@ void worker_status_pack(const struct rejectd_device *device, struct worker_statu
         resident->in_use = residents[i].in_use;
         resident->bytes = residents[i].bytes;
         resident->table_bytes = residents[i].table_bytes;
+        resident->n_uses = residents[i].n_uses;
+        resident->serial = residents[i].serial;
     }
 }
 
@@ -134,6 +136,8 @@ bool worker_status_unpack(struct worker_status *status, struct device_view *cont
         memcpy(view->sha256, resident->content, sizeof view->sha256);
         view->bytes = resident->bytes;
         view->table_bytes = resident->table_bytes;
+        view->n_uses = resident->n_uses;
+        view->serial = resident->serial;
         view->in_use = resident->in_use != 0;
         view->n_datasets = 0;
     }

@@ -64,6 +64,8 @@ struct worker_resident {
     uint8_t in_use;
     uint64_t bytes;
     uint64_t table_bytes;
+    uint64_t n_uses;
+    uint64_t serial;
 };
 
 struct worker_status {

@@ -65,7 +65,7 @@ def backend_figures(folder, way, arguments):
     done = report.bench("bench_fit", "--dataset", folder / "dataset.json", "--samples", folder / "epochs.npy",
                         "--repeat", repeat, "--no-limits", "--json", out, *chosen)  # fmt: skip
     if done.returncode == 3:
-        raise LeftOut(done.stderr.strip().splitlines()[-1].removeprefix("bench_fit: "))
+        raise LeftOut(done.stderr.strip().rpartition("\n")[2].removeprefix("bench_fit: "))
     if done.returncode != 0:
         raise SystemExit(f"bench_fit failed: {done.stderr}")
     figures = json.loads(out.read_text())
@@ -132,7 +132,7 @@ def measure(arguments, folder, before):
         raise SystemExit(f"compare_backends.py: {arguments.add} is about other epochs")
     ways = dict(before["ways"]) if before else {}
     machine = report.machine()
-    left_out = {"autoreject_torch": TORCH}
+    left_out = {"autoreject_torch": TORCH} | (before.get("left_out", {}) if before else {})
     for way in WAYS:
         if way in ways and way != "cuda":
             continue
@@ -145,10 +145,11 @@ def measure(arguments, folder, before):
                 raise LeftOut("the epochs are another machine's")
         except LeftOut as why:
             if way not in ways:
-                left_out[way] = str(why)
+                left_out.setdefault(way, str(why))
             print(f"note: {way} is left out: {why}")
             continue
         ways[way] = made | {"machine": machine}
+        left_out.pop(way, None)
         print(f"{WAYS[way]}: {made['seconds']:.4g} s")
     return figures | {"ways": ways, "left_out": left_out}
 

@@ -32,7 +32,7 @@ struct backend_device {
     size_t budget;
     pthread_mutex_t lock;
     size_t n_residents;
-    uint64_t n_evictions;
+    uint64_t n_added, n_evictions;
     struct rejectd_resident residents[MOST_RESIDENTS]; /* the latest used first */
     struct {
         struct backend_session *session;
@@ -137,8 +137,12 @@ static void use_resident(struct backend_device *device, const struct backend_sam
     const size_t i = find_resident(device, used.content);
     if (i < device->n_residents) {
         used.n_uses = device->residents[i].n_uses;
+        used.serial = device->residents[i].serial;
         drop_resident(device, i);
-    } else if (device->n_residents == MOST_RESIDENTS) {
+    } else {
+        used.serial = ++device->n_added;
+    }
+    if (device->n_residents == MOST_RESIDENTS) {
         device->n_residents--;
         device->n_evictions++;
     }

@@ -428,16 +428,18 @@ static void check_datasets(const char *const *expected, size_t n_expected)
     free(views);
 }
 
-/* The process tells of one resident. */
-static void tell_resident(const char *sha256)
+/* What the process tells of its one resident. */
+static void tell_resident(const char *sha256, uint64_t serial, uint64_t n_uses)
 {
     static struct device_view contents;
     contents.n_residents = 1;
+    contents.residents[0].serial = serial;
+    contents.residents[0].n_uses = n_uses;
     snprintf(contents.residents[0].sha256, sizeof contents.residents[0].sha256, "%s", sha256);
     device_board_set_contents(board, "cuda:0", &contents);
 }
 
-static void run_on_first(const char *sha256, const char *dataset)
+static void begin_on_first(const char *sha256, const char *dataset)
 {
     device_board_begin_job(board, "cuda:0", "jb_1");
     device_board_use(board, "cuda:0", sha256, dataset);
@@ -446,44 +448,82 @@ static void run_on_first(const char *sha256, const char *dataset)
 START_TEST(test_a_resident_is_of_those_who_used_it)
 {
     device_board_set_state(board, "cuda:0", DEVICE_READY, true, "");
-    run_on_first("abc", "ds_1");
-    tell_resident("xyz"); /* it has not got the samples yet */
+    begin_on_first("abc", "ds_1");
+    tell_resident("xyz", 1, 1); /* it has not got the samples yet */
     check_datasets(NULL, 0);
-    tell_resident("abc");
+    tell_resident("abc", 2, 1);
     device_board_end_job(board, "cuda:0", true);
     check_datasets((const char *[]){"ds_1"}, 1);
-    run_on_first("abc", "ds_2");
-    check_datasets((const char *[]){"ds_1", "ds_2"}, 2);
-    tell_resident("abc");
+    begin_on_first("abc", "ds_2");
+    tell_resident("abc", 2, 1);
+    check_datasets((const char *[]){"ds_1"}, 1);
+    tell_resident("abc", 2, 3);
     device_board_end_job(board, "cuda:0", false);
-    tell_resident("abc");
     check_datasets((const char *[]){"ds_1", "ds_2"}, 2);
-    /* What it has dropped, and gets again, is theirs for whom it got it. */
-    tell_resident("xyz");
-    run_on_first("abc", "ds_2");
-    tell_resident("abc");
+    tell_resident("abc", 2, 4); /* for nobody that is known */
+    check_datasets((const char *[]){"ds_1", "ds_2"}, 2);
+    /* The same samples, brought again. */
+    begin_on_first("abc", "ds_2");
+    tell_resident("abc", 3, 1);
     device_board_end_job(board, "cuda:0", true);
     check_datasets((const char *[]){"ds_2"}, 1);
     device_board_set_state(board, "cuda:0", DEVICE_RESTARTING, true, "");
-    tell_resident("abc");
+    begin_on_first("abc", "ds_1");
+    tell_resident("abc", 1, 1);
+    check_datasets((const char *[]){"ds_1"}, 1);
+}
+END_TEST
+
+/* Once in float64, for one dataset, and once in float32 for another. */
+START_TEST(test_the_same_samples_may_be_there_twice)
+{
+    static struct device_view contents;
+    struct device_view *views = NULL;
+    size_t n = 0;
+    device_board_set_state(board, "cuda:0", DEVICE_READY, true, "");
+    begin_on_first("abc", "ds_1");
+    tell_resident("abc", 1, 1);
+    device_board_end_job(board, "cuda:0", true);
+    begin_on_first("abc", "ds_2");
+    contents.n_residents = 2;
+    for (size_t i = 0; i < 2; i++) {
+        struct resident_view *resident = &contents.residents[i];
+        snprintf(resident->sha256, sizeof resident->sha256, "abc");
+        resident->serial = 2 - i;
+        resident->n_uses = 1;
+    }
+    device_board_set_contents(board, "cuda:0", &contents);
+    ck_assert_int_eq(device_board_copy(board, &views, &n, &error), REJECTD_OK);
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_uint_eq(views[1].residents[i].n_datasets, 1);
+        ck_assert_str_eq(views[1].residents[i].datasets[0], i == 0 ? "ds_2" : "ds_1");
+    }
+    /* One that was not listed for a while is not new. */
+    tell_resident("abc", 2, 1);
+    tell_resident("abc", 1, 1);
     check_datasets(NULL, 0);
+    free(views);
 }
 END_TEST
 
 START_TEST(test_the_latest_users_of_a_resident)
 {
     const char *expected[RESIDENT_MAX_DATASETS];
-    char ids[RESIDENT_MAX_DATASETS + 2][RESOURCE_ID_SIZE];
+    char ids[RESIDENT_MAX_DATASETS + 1][RESOURCE_ID_SIZE];
     device_board_set_state(board, "cuda:0", DEVICE_READY, true, "");
-    tell_resident("abc");
-    for (size_t i = 0; i < RESIDENT_MAX_DATASETS + 2; i++) {
-        snprintf(ids[i], sizeof ids[i], "ds_%zu", i);
-        run_on_first("abc", ids[i]);
+    for (uint64_t i = 0; i < RESIDENT_MAX_DATASETS + 2; i++) {
+        const size_t id = i < RESIDENT_MAX_DATASETS ? i : (i == RESIDENT_MAX_DATASETS ? 0 : i - 1);
+        snprintf(ids[id], sizeof ids[id], "ds_%zu", id);
+        begin_on_first("abc", ids[id]);
+        tell_resident("abc", 1, i + 1);
         device_board_end_job(board, "cuda:0", true);
     }
-    for (size_t i = 0; i < RESIDENT_MAX_DATASETS; i++) {
+    /* All but the second: the first came again. */
+    for (size_t i = 0; i + 2 < RESIDENT_MAX_DATASETS; i++) {
         expected[i] = ids[i + 2];
     }
+    expected[RESIDENT_MAX_DATASETS - 2] = ids[0];
+    expected[RESIDENT_MAX_DATASETS - 1] = ids[RESIDENT_MAX_DATASETS];
     check_datasets(expected, RESIDENT_MAX_DATASETS);
 }
 END_TEST
@@ -589,6 +629,7 @@ int main(void)
     tcase_add_test(board_tests, test_jobs_of_gpus_that_are_away_are_for_others);
     tcase_add_test(board_tests, test_evictions_add_up_over_processes);
     tcase_add_test(board_tests, test_a_resident_is_of_those_who_used_it);
+    tcase_add_test(board_tests, test_the_same_samples_may_be_there_twice);
     tcase_add_test(board_tests, test_the_latest_users_of_a_resident);
     tcase_add_test(board_tests, test_gpus_that_may_share_a_job);
     tcase_add_test(board_tests, test_wishes_are_checked);

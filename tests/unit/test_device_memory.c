@@ -119,7 +119,8 @@ enum { N_JOBS = sizeof jobs / sizeof jobs[0], STEP = SANITIZED ? 3 : 1 };
 
 /* Runs a job on a device of its own, where one allocation finds no room (0: all find some). */
 static enum rejectd_status run(int which, int fault_at, const struct rejectd_epochs *epochs,
-                               struct found *found, struct rejectd_error *error)
+                               struct found *found, uint64_t *shortages,
+                               struct rejectd_error *error)
 {
     char fault[32];
     struct rejectd_devices *devices;
@@ -134,6 +135,7 @@ static enum rejectd_status run(int which, int fault_at, const struct rejectd_epo
     unsetenv("REJECTD_FAULT");
     if (status == REJECTD_OK)
         status = jobs[which].run(epochs, &options, found, error);
+    *shortages = rejectd_device_shortages(device);
     rejectd_devices_close(devices);
     return status;
 }
@@ -142,21 +144,25 @@ START_TEST(any_allocation_may_find_no_room)
 {
     struct found expected, found;
     struct rejectd_error error = {0};
+    uint64_t without, with;
     int n_tried = 0, n_done = 0;
     if (getenv("REJECTD_CUDA_MODULE") == NULL)
         return;
     struct simulated_epochs made = simulated(N_EPOCHS, N_CHANNELS, N_TIMES);
     if (jobs[_i].mags)
         become_mags(&made);
-    enum rejectd_status status = run(_i, 0, &made.epochs, &expected, &error);
+    enum rejectd_status status = run(_i, 0, &made.epochs, &expected, &without, &error);
     ck_assert_msg(status == REJECTD_OK, "%s: %s", jobs[_i].name, error.message);
     for (int at = 1; at <= jobs[_i].n; at += STEP, n_tried++) {
-        status = run(_i, at, &made.epochs, &found, &error);
+        status = run(_i, at, &made.epochs, &found, &with, &error);
         ck_assert_msg(status == REJECTD_OK || status == REJECTD_DEVICE_MEMORY, "%s, %d: %s",
                       jobs[_i].name, at, error.message);
         if (status != REJECTD_OK)
             continue;
         n_done++;
+        /* What a resident has to spare is room, too. */
+        ck_assert_msg(with > without || jobs[_i].run == refit, "%s, %d: there was room",
+                      jobs[_i].name, at);
         ck_assert_uint_eq(found.n, expected.n);
         for (size_t i = 0; i < found.n; i++)
             ck_assert_msg(found.values[i] == expected.values[i] ||

@@ -61,7 +61,8 @@ struct backend_device {
     std::mutex lock;          /* of residents and what others may read of them */
     std::list<std::shared_ptr<resident>> residents; /* the latest used first */
     std::atomic<uint64_t> n_shortages;              /* rejectd_device_shortages() */
-    uint64_t n_evictions;               /* residents that were dropped for the room of others */
+    uint64_t n_added;                               /* residents that it has had */
+    uint64_t n_evictions;               /* those that were dropped for the room of others */
     struct injected_fault fault;        /* REJECTD_FAULT=cuda:N: every call from there on */
     struct injected_fault memory_fault; /* cuda-memory:N: that allocation alone */
     struct trace *trace;                /* or NULL */

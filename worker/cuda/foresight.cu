@@ -83,6 +83,32 @@ void foresight_ask(const struct backend_session *session, struct foresight *fore
     }
 }
 
+/* Whether a part found no room: it is left out, and done later in pieces. */
+static bool is_left_out(struct backend_session *session, enum rejectd_status *status,
+                        struct rejectd_error *error)
+{
+    if (!device_is_short(session->device, *status))
+        return false;
+    *status = device_wait(session->device, error); /* for what was queued from its lists */
+    return true;
+}
+
+/* With the search, which looks at them. */
+static void leave_out_predictions(struct backend_session *session, struct foresight *foresight)
+{
+    foresight->predicts = false;
+    foresight->search.reset();
+    session->predictions.clear();
+    session->weights.clear();
+    session->count = 0;
+}
+
+static void leave_out_folds(struct foresight *foresight)
+{
+    foresight->fold.clear();
+    foresight->medians.clear();
+}
+
 enum rejectd_status foresight_begin(struct backend_session *session, struct foresight *foresight,
                                     struct rejectd_error *error)
 {
@@ -93,32 +119,23 @@ enum rejectd_status foresight_begin(struct backend_session *session, struct fore
         *error = foresight->error;
         return foresight->status;
     }
-    const auto left_out = [session, error](enum rejectd_status *status) {
-        if (!device_is_short(session->device, *status))
-            return false;
-        *status = device_wait(session->device, error); /* for what was queued from its lists */
-        return true;
-    };
     enum rejectd_status status = REJECTD_OK;
     if (told.weights != nullptr && thresholds_fit_at_once(session))
         status = FOR_STORAGE(session, begin_predictions, session, told.weights, foresight, error);
-    if (left_out(&status)) {
-        session->predictions.clear();
-        session->weights.clear();
-        session->count = 0;
-    }
+    if (is_left_out(session, &status, error))
+        leave_out_predictions(session, foresight);
     const size_t rows = session->n_epochs * (foresight->predicts ? 2 : 1);
     if (status == REJECTD_OK && told.splits.n_folds > 0 && told.splits.n_rows == rows &&
         medians_bytes(session, told.splits.n_folds) <= device_available(session->device) / 8)
         status = FOR_STORAGE(session, begin_search, session, &told.splits, foresight, error);
-    if (left_out(&status))
+    if (is_left_out(session, &status, error))
         foresight->search.reset();
     if (status == REJECTD_OK && told.n_folds > 0 &&
         medians_bytes(session, told.n_folds) <= device_available(session->device) / 8)
         status =
             FOR_STORAGE(session, begin_folds, session, told.fold, told.n_folds, foresight, error);
-    if (left_out(&status))
-        foresight->medians.clear();
+    if (is_left_out(session, &status, error))
+        leave_out_folds(foresight);
     return status;
 }
 
@@ -129,17 +146,24 @@ static enum rejectd_status arrived(struct backend_session *session, struct fores
     typedef work_of<Sample> Work;
     struct backend_device *device = session->device;
     const size_t pitch = session->pitch, count = session->n_picks;
+    enum rejectd_status status = REJECTD_OK;
     if (foresight->predicts)
-        TRY(predictions_columns<Sample>(session, time, n_times,
-                                        (const Sample *)foresight->weights.get(),
-                                        (Sample *)session->predictions.get(), error));
-    if (foresight->search)
-        TRY(foresight->search->folds.tests.compute_columns<Sample>(
-            device, pitch, count, time, n_times, (Work *)foresight->search->medians.get(), error));
-    if (!foresight->fold.empty())
-        TRY(foresight->tests.compute_columns<Sample>(device, pitch, count, time, n_times,
-                                                     (Work *)foresight->medians.get(), error));
-    return REJECTD_OK;
+        status = predictions_columns<Sample>(session, time, n_times,
+                                             (const Sample *)foresight->weights.get(),
+                                             (Sample *)session->predictions.get(), error);
+    if (is_left_out(session, &status, error))
+        leave_out_predictions(session, foresight);
+    if (status == REJECTD_OK && foresight->search)
+        status = foresight->search->folds.tests.compute_columns<Sample>(
+            device, pitch, count, time, n_times, (Work *)foresight->search->medians.get(), error);
+    if (is_left_out(session, &status, error))
+        foresight->search.reset();
+    if (status == REJECTD_OK && !foresight->fold.empty())
+        status = foresight->tests.compute_columns<Sample>(device, pitch, count, time, n_times,
+                                                          (Work *)foresight->medians.get(), error);
+    if (is_left_out(session, &status, error))
+        leave_out_folds(foresight);
+    return status;
 }
 
 enum rejectd_status foresight_arrived(struct backend_session *session, struct foresight *foresight,

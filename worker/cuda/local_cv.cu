@@ -234,13 +234,15 @@ kept_medians(struct backend_session *session, const struct backend_local_cv *cv,
     struct row_view<Sample> view;
     device_array<unsigned char> made;
     TRY(open_tests(session, cv, work, error));
-    const enum rejectd_status status = made.reserve(session->device, n * sizeof(Work), error);
+    enum rejectd_status status = made.reserve(session->device, n * sizeof(Work), error);
+    if (status == REJECTD_OK)
+        status = session_rows<Sample>(session, 0, session->n_picks, &view, error);
+    if (status == REJECTD_OK)
+        status = work->tests.compute<Sample>(session->device, view, session->n_picks,
+                                             (Work *)made.get(), error);
     if (device_is_short(session->device, status))
         return REJECTD_OK;
     TRY(status);
-    TRY(session_rows<Sample>(session, 0, session->n_picks, &view, error));
-    TRY(work->tests.compute<Sample>(session->device, view, session->n_picks, (Work *)made.get(),
-                                    error));
     const std::lock_guard<std::mutex> guard(session->device->lock);
     memo.medians.swap(made);
     memo.fold.swap(fold);
@@ -366,7 +368,7 @@ static enum rejectd_status keep_cells(struct backend_session *session,
     if (bytes > device_available(device) / 4)
         return REJECTD_OK;
     const enum rejectd_status status = made.reserve(device, bytes, error);
-    if (status == REJECTD_DEVICE_MEMORY)
+    if (device_is_short(device, status))
         return REJECTD_OK;
     TRY(status);
     CUDA_TRY(cudaMemcpyAsync(made.get(), cells, bytes, cudaMemcpyDeviceToDevice, device->compute));
@@ -430,7 +432,7 @@ static enum rejectd_status grid_block(struct backend_session *session,
         const enum rejectd_status status =
             grid_value<Sample>(session, lists, v, first, count, view, medians, work, error);
         /* Sums that were added to can't be made again in smaller blocks. */
-        if (status == REJECTD_DEVICE_MEMORY)
+        if (status == REJECTD_DEVICE_MEMORY && v > 0)
             return device_check(device, cudaErrorLaunchOutOfResources, "adding squares", error);
         TRY(status);
     }

@@ -363,11 +363,12 @@ static enum rejectd_status plan_batch(const struct map_work *work, size_t first,
     for (;;) {
         *plan = filled_up(side, n_sets < most ? n_sets : most, most);
         TRY(batch_bytes(work, first, *plan, &bytes, error));
-        if (bytes <= available || most == 1)
+        if (bytes <= available || most == 1) {
+            work->device->n_shortages += plan->n_sets < n_sets;
             return REJECTD_OK;
+        }
         const double share = (double)available / (double)bytes * (double)plan->n_matrices;
         most = std::max<size_t>(1, std::min(most - 1, (size_t)share));
-        work->device->n_shortages++;
     }
 }
 

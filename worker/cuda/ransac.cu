@@ -233,7 +233,11 @@ static enum rejectd_status correlations(struct backend_session *session,
     TRY(open_resampling<Sample>(session, mappings, &work, error));
     const size_t epoch_bytes = (work.parts * c * 3 + c) * sizeof(double) +
                                (work.shared ? 0 : work.own * work.parts * work.pairs);
-    const size_t chunk = chunk_of(session, epoch_bytes, most_epochs(session, mappings));
+    const size_t most = most_epochs(session, mappings);
+    const size_t chunk = chunk_of(session, epoch_bytes, most);
+    /* In pieces of scratch it goes on anyhow. */
+    if (work.shared)
+        session->device->n_shortages += chunk < most && chunk < session->n_epochs;
     const auto correlate = [&](size_t e, size_t n) {
         return correlate_epochs<Sample>(session, e, n, &work, corr, error);
     };

@@ -47,6 +47,7 @@ void residents_add(struct backend_device *device, const std::shared_ptr<resident
     const locked guard(device->lock);
     added->n_sessions = 1;
     added->n_uses = 1;
+    added->serial = ++device->n_added;
     device->residents.push_front(added);
 }
 
@@ -108,6 +109,7 @@ size_t residents_list(struct backend_device *device, struct rejectd_resident *li
             entry->table_bytes = bytes_of(*one) - one->samples.bytes();
             entry->in_use = one->n_sessions > 0;
             entry->n_uses = one->n_uses;
+            entry->serial = one->serial;
         }
         n++;
     }

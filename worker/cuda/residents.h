@@ -62,6 +62,7 @@ struct resident {
     cells_memo cells;
     predictions_memo predictions;
     losses_memo losses;
+    uint64_t serial;
     int n_sessions; /* under the device's lock, as the rest */
     uint64_t n_uses;
     bool forgotten;

@@ -90,7 +90,7 @@ static enum rejectd_status open_folds(struct backend_session *session,
         foreseen->folds.n_rows == splits->n_rows &&
         memcmp(foreseen->is_test.data(), splits->is_test, n) == 0) {
         open->folds = &foreseen->folds;
-        open->medians = &foreseen->medians;
+        open->medians = foreseen->medians.get() != nullptr ? &foreseen->medians : nullptr;
         return REJECTD_OK;
     }
     open->folds = &open->own;
