@@ -115,7 +115,7 @@ static const struct {
     {"ransac in pieces", ransac, false, 300000, 5, 3},
     {"global in pieces", global, false, 300000, 12, 6},
 };
-enum { N_JOBS = sizeof jobs / sizeof jobs[0], STEP = SANITIZED ? 3 : 1 };
+enum { N_JOBS = sizeof jobs / sizeof jobs[0], STEP = SANITIZED ? 5 : 1 };
 
 /* Runs a job on a device of its own, where one allocation finds no room (0: all find some). */
 static enum rejectd_status run(int which, int fault_at, const struct rejectd_epochs *epochs,
