@@ -40,6 +40,12 @@ bool device_wish_is_any_gpu(const char *wish)
     return strcmp(wish, "cuda") == 0 || strcmp(wish, "cuda:all") == 0;
 }
 
+bool device_wish_allows(const char *wish, const char *id)
+{
+    return strcmp(wish, "auto") == 0 || strcmp(wish, id) == 0 ||
+           (device_wish_is_any_gpu(wish) && strcmp(id, "cpu") != 0);
+}
+
 enum rejectd_status device_board_open(const char *note, struct device_board **board,
                                       struct rejectd_error *error)
 {

@@ -62,6 +62,8 @@ size_t device_board_gpus(struct device_board *board, const char *id, size_t *pla
 
 /* Whether a job wishes for GPUs, whichever they are. */
 bool device_wish_is_any_gpu(const char *wish);
+/* Whether a device is one that a job wishes for. */
+bool device_wish_allows(const char *wish, const char *id);
 /* INVALID_VALUE at "device" when no device answers to the wish of a job. */
 enum rejectd_status device_board_check_wish(struct device_board *board, const char *wish,
                                             struct rejectd_error *error);

@@ -133,12 +133,6 @@ static double budget_of(const struct device_view *view)
                                    : budget_share * (double)view->memory_total;
 }
 
-static bool answers(const struct device_view *view, const char *wish)
-{
-    return strcmp(wish, "auto") == 0 || strcmp(wish, view->id) == 0 ||
-           (device_wish_is_any_gpu(wish) && is_gpu(view));
-}
-
 static struct needs_site site_of(const struct forecaster *forecaster,
                                  const struct device_view *view)
 {
@@ -259,7 +253,7 @@ enum rejectd_status forecast_make(struct forecaster *forecaster, const struct ta
         struct task_needs needs;
         struct estimate_device *device = &view->devices[view->n];
         status = foretell(forecaster, task, &views[view->n], device, &needs, error);
-        device->considered = answers(&views[view->n], taken_for);
+        device->considered = device_wish_allows(taken_for, views[view->n].id);
         view->sample_bytes = (uint64_t)needs.sample_bytes;
     }
     if (status == REJECTD_OK) {

@@ -54,14 +54,9 @@ static enum rejectd_status open_samples(struct scheduler *scheduler, struct runn
     return status;
 }
 
-/* Whether the job has come to another device than it wished for: because it was moved, or because
- * the GPU that it wished for was away or has lost it. */
-static bool is_elsewhere(const struct running *running)
+bool running_is_elsewhere(const struct running *running)
 {
-    const char *wish = running->claimed.claim.wish;
-    const bool on_gpu = strcmp(running->device, "cpu") != 0;
-    const bool suits = device_wish_is_any_gpu(wish) ? on_gpu : strcmp(wish, running->device) == 0;
-    return strncmp(wish, "cuda", 4) == 0 && !suits;
+    return !device_wish_allows(running->claimed.claim.wish, running->device);
 }
 
 /* What the result says of a job that is elsewhere. */
@@ -69,7 +64,7 @@ static struct rejectd_warning warning_for(const struct running *running)
 {
     const struct store_claim *claim = &running->claimed.claim;
     struct rejectd_warning warning = claim->warning;
-    if (warning.code[0] == '\0' && running->elsewhere) {
+    if (warning.code[0] == '\0' && running_is_elsewhere(running)) {
         snprintf(warning.code, sizeof warning.code, "device-failed");
         snprintf(warning.message, sizeof warning.message,
                  "device %s could not be used; the job was computed on %s", claim->wish,
@@ -107,7 +102,6 @@ static enum rejectd_status open_job(struct scheduler *scheduler, struct running 
         status = forecast_check_device(scheduler->options.forecaster, &inputs->task,
                                        running->device, error);
     }
-    running->elsewhere = is_elsewhere(running);
     claimed->warning = warning_for(running);
     running->job.task = inputs->task;
     running->job.task.epochs.samples = running->samples.data;

@@ -217,7 +217,7 @@ static enum rejectd_status finish_success(struct scheduler *scheduler, struct ru
     char sha256[ARTIFACT_COUNT][SHA256_TEXT_SIZE];
     struct store_outcome stored = {
         .state = JOB_STATE_SUCCEEDED,
-        .answers_none = running->elsewhere,
+        .answers_none = running_is_elsewhere(running),
     };
     struct store_rate rate;
     enum rejectd_status status = REJECTD_OK;

@@ -13,7 +13,6 @@ struct running {
     char device[32];
     double claimed_at; /* clock_monotonic() */
     double foretold;   /* seconds that it was to take; 0: unknown */
-    bool elsewhere;    /* not on a device that it wished for */
     bool succeeded;    /* and that is stored */
     int64_t bytes;     /* of the host that it was foretold to need */
     struct blob_map samples;
@@ -51,6 +50,10 @@ struct scheduler {
 void running_log(const struct scheduler *scheduler, const struct running *running,
                  enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
+
+/* Whether the job has come to another device than it wished for: because it was moved, or because
+ * the GPU that it wished for was away or has lost it. */
+bool running_is_elsewhere(const struct running *running);
 
 /* Waits so long; false when the pool is to end. */
 bool scheduler_pause(struct scheduler *scheduler, double seconds);

@@ -211,7 +211,7 @@ def test_little_memory(emulated, memory, device, warnings):
     assert result["labels"] == expected["labels"]
     assert (result["device"], [w["code"] for w in result["warnings"]]) == (device, warnings)
     if "in-pieces" in warnings:
-        assert f"{memory[:-1]}" in result["warnings"][0]["message"]
+        assert f"which may use {memory[:-1]}." in result["warnings"][0]["message"]
 
 
 def test_a_card_that_is_too_small_refuses_no_job(emulated):

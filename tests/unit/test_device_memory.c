@@ -171,8 +171,9 @@ START_TEST(any_allocation_may_find_no_room)
                           i, found.values[i], expected.values[i]);
     }
     /* Only a piece that can't be smaller, or a table that is needed whole, has no other way. */
-    ck_assert_msg(STEP > 1 || n_done >= jobs[_i].least, "%s: %d of %d", jobs[_i].name, n_done,
-                  n_tried);
+    const bool enough =
+        STEP == 1 ? n_done >= jobs[_i].least : jobs[_i].budget != 0 || n_done * 5 > n_tried * 3;
+    ck_assert_msg(enough, "%s: %d of %d", jobs[_i].name, n_done, n_tried);
     simulate_free(&made);
 }
 END_TEST

@@ -83,14 +83,18 @@ void foresight_ask(const struct backend_session *session, struct foresight *fore
     }
 }
 
-/* Whether a part found no room: it is left out, and done later in pieces. */
-static bool is_left_out(struct backend_session *session, enum rejectd_status *status,
-                        struct rejectd_error *error)
+/* Does work() for a part of it. Where that finds no room, the part is left out, and done later in
+ * pieces. */
+template <typename Work, typename LeaveOut>
+static enum rejectd_status try_part(struct backend_session *session, const Work &work,
+                                    const LeaveOut &leave_out, struct rejectd_error *error)
 {
-    if (!device_is_short(session->device, *status))
-        return false;
-    *status = device_wait(session->device, error); /* for what was queued from its lists */
-    return true;
+    const enum rejectd_status status = work();
+    if (!device_is_short(session->device, status))
+        return status;
+    TRY(device_wait(session->device, error)); /* for what was queued from its lists */
+    leave_out();
+    return REJECTD_OK;
 }
 
 /* With the search, which looks at them. */
@@ -119,24 +123,33 @@ enum rejectd_status foresight_begin(struct backend_session *session, struct fore
         *error = foresight->error;
         return foresight->status;
     }
-    enum rejectd_status status = REJECTD_OK;
     if (told.weights != nullptr && thresholds_fit_at_once(session))
-        status = FOR_STORAGE(session, begin_predictions, session, told.weights, foresight, error);
-    if (is_left_out(session, &status, error))
-        leave_out_predictions(session, foresight);
+        TRY(try_part(
+            session,
+            [&] {
+                return FOR_STORAGE(session, begin_predictions, session, told.weights, foresight,
+                                   error);
+            },
+            [&] { leave_out_predictions(session, foresight); }, error));
     const size_t rows = session->n_epochs * (foresight->predicts ? 2 : 1);
-    if (status == REJECTD_OK && told.splits.n_folds > 0 && told.splits.n_rows == rows &&
+    if (told.splits.n_folds > 0 && told.splits.n_rows == rows &&
         medians_bytes(session, told.splits.n_folds) <= device_available(session->device) / 8)
-        status = FOR_STORAGE(session, begin_search, session, &told.splits, foresight, error);
-    if (is_left_out(session, &status, error))
-        foresight->search.reset();
-    if (status == REJECTD_OK && told.n_folds > 0 &&
+        TRY(try_part(
+            session,
+            [&] {
+                return FOR_STORAGE(session, begin_search, session, &told.splits, foresight, error);
+            },
+            [&] { foresight->search.reset(); }, error));
+    if (told.n_folds > 0 &&
         medians_bytes(session, told.n_folds) <= device_available(session->device) / 8)
-        status =
-            FOR_STORAGE(session, begin_folds, session, told.fold, told.n_folds, foresight, error);
-    if (is_left_out(session, &status, error))
-        leave_out_folds(foresight);
-    return status;
+        TRY(try_part(
+            session,
+            [&] {
+                return FOR_STORAGE(session, begin_folds, session, told.fold, told.n_folds,
+                                   foresight, error);
+            },
+            [&] { leave_out_folds(foresight); }, error));
+    return REJECTD_OK;
 }
 
 template <typename Sample>
@@ -146,24 +159,33 @@ static enum rejectd_status arrived(struct backend_session *session, struct fores
     typedef work_of<Sample> Work;
     struct backend_device *device = session->device;
     const size_t pitch = session->pitch, count = session->n_picks;
-    enum rejectd_status status = REJECTD_OK;
     if (foresight->predicts)
-        status = predictions_columns<Sample>(session, time, n_times,
-                                             (const Sample *)foresight->weights.get(),
-                                             (Sample *)session->predictions.get(), error);
-    if (is_left_out(session, &status, error))
-        leave_out_predictions(session, foresight);
-    if (status == REJECTD_OK && foresight->search)
-        status = foresight->search->folds.tests.compute_columns<Sample>(
-            device, pitch, count, time, n_times, (Work *)foresight->search->medians.get(), error);
-    if (is_left_out(session, &status, error))
-        foresight->search.reset();
-    if (status == REJECTD_OK && !foresight->fold.empty())
-        status = foresight->tests.compute_columns<Sample>(device, pitch, count, time, n_times,
-                                                          (Work *)foresight->medians.get(), error);
-    if (is_left_out(session, &status, error))
-        leave_out_folds(foresight);
-    return status;
+        TRY(try_part(
+            session,
+            [&] {
+                return predictions_columns<Sample>(session, time, n_times,
+                                                   (const Sample *)foresight->weights.get(),
+                                                   (Sample *)session->predictions.get(), error);
+            },
+            [&] { leave_out_predictions(session, foresight); }, error));
+    if (foresight->search)
+        TRY(try_part(
+            session,
+            [&] {
+                return foresight->search->folds.tests.compute_columns<Sample>(
+                    device, pitch, count, time, n_times, (Work *)foresight->search->medians.get(),
+                    error);
+            },
+            [&] { foresight->search.reset(); }, error));
+    if (!foresight->fold.empty())
+        TRY(try_part(
+            session,
+            [&] {
+                return foresight->tests.compute_columns<Sample>(
+                    device, pitch, count, time, n_times, (Work *)foresight->medians.get(), error);
+            },
+            [&] { leave_out_folds(foresight); }, error));
+    return REJECTD_OK;
 }
 
 enum rejectd_status foresight_arrived(struct backend_session *session, struct foresight *foresight,

@@ -235,7 +235,7 @@ static enum rejectd_status correlations(struct backend_session *session,
                                (work.shared ? 0 : work.own * work.parts * work.pairs);
     const size_t most = most_epochs(session, mappings);
     const size_t chunk = chunk_of(session, epoch_bytes, most);
-    /* In pieces of scratch it goes on anyhow. */
+    /* Scratch of many resamples is for few epochs on any card. */
     if (work.shared)
         session->device->n_shortages += chunk < most && chunk < session->n_epochs;
     const auto correlate = [&](size_t e, size_t n) {

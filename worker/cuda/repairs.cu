@@ -285,9 +285,10 @@ static enum rejectd_status repair_all(struct backend_session *session, const dou
     if (stay) {
         const enum rejectd_status status =
             repaired.on_device.reserve(device, n_samples * sizeof(Sample), error);
-        stay = !device_is_short(device, status);
-        if (stay && status != REJECTD_OK)
-            return status;
+        if (device_is_short(device, status))
+            stay = false;
+        else
+            TRY(status);
     }
     if (!stay)
         repaired.on_host.resize(n_samples * sizeof(Sample));
