@@ -6,6 +6,8 @@ import socket
 import threading
 import time
 
+from daemon import eventually
+
 
 def digest_of(data):
     return f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode()}:"
@@ -43,6 +45,11 @@ class Pieces:
     def is_kept(self, offset):
         """So much is kept, and the upload has ended: a slow one is recorded every second, too."""
         return self.offset() == offset and self.is_free()
+
+    def send_rest(self):
+        """What is not kept yet, as soon as it may be sent: an upload that broke off may even begin late."""
+        return eventually(lambda: (answer := self.send(self.offset(), len(self.body))).status != 409 and answer,
+                          10, "no other upload is going on")  # fmt: skip
 
     def break_off(self, first, count, end=None, reset=False, **headers):
         """Promises all up to `end`, sends `count` bytes, and hangs up."""

@@ -28,6 +28,7 @@ def audit_lines(daemon):
 
 
 def line_of(daemon, identity):
+    """It is written when the files are gone, which are removed after what the store knew of them."""
     return eventually(lambda: next((x for x in audit_lines(daemon) if x["id"] == identity), None), 5, "an audit line")
 
 
@@ -121,12 +122,12 @@ class TestRetention:
         after = eventually(lambda: (j := api.job(job["id"]))["result_removed_at"] and j, 10, "the result goes")
         assert after["result"] is None and after["expires_at"] is None
         assert dataset_now(api, dataset)["state"] == "ready"
+        line = line_of(daemon, job["id"])
+        assert line["event"] == "result-expired" and "user" not in line
         assert len(daemon.blobs()) == 1
         eventually(lambda: api.get(f"/v1/datasets/{dataset['id']}").status == 404, 15, "the dataset goes")
+        assert line_of(daemon, dataset["id"])["event"] == "dataset-expired"
         assert not daemon.blobs()
-        events = {line["id"]: line for line in audit_lines(daemon)}
-        assert events[job["id"]]["event"] == "result-expired" and "user" not in events[job["id"]]
-        assert events[dataset["id"]]["event"] == "dataset-expired"
         assert MARK not in daemon.errors()
 
     def test_not_while_a_job_is_to_use_it(self, own_daemon):
@@ -170,7 +171,9 @@ class TestRetention:
         settings.write_text("dataset-retention-seconds = 1\n")
         daemon.process.send_signal(1)
         eventually(lambda: daemon.api.get(f"/v1/datasets/{dataset['id']}").status == 404, 20, "it goes")
-        assert daemon.api.job(job["id"])["result_removed_at"] and not daemon.blobs()
+        assert daemon.api.job(job["id"])["result_removed_at"]
+        assert line_of(daemon, dataset["id"])["files"] == 3
+        assert not daemon.blobs()
 
 
 class TestTimeout:

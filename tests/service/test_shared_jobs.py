@@ -9,7 +9,7 @@ import pytest
 from api import check_problem
 from daemon import PATIENCE, eventually
 from samples import description, noise
-from test_devices import SHAPE, Gpus, rejectctl
+from test_devices import SHAPE, Gpus, noticed_soon, rejectctl
 
 
 @pytest.fixture
@@ -183,8 +183,7 @@ def some_slow(faults):
 @pytest.mark.parametrize("fault", some_slow(FAULTS))
 def test_who_helps_fails(gpus, fault):
     """It costs the job nothing but time: who leads searches that share too."""
-    stretched = str(round(2 * PATIENCE))
-    g = gpus("--device-timeout", stretched, "--device-stall", stretched).ready()
+    g = gpus(*noticed_soon(fault)).ready()
     dataset = g.dataset()
     alone = expected(g, dataset, cv=4)
     job = slow_shared(g, dataset)
@@ -211,8 +210,7 @@ def test_who_helps_fails(gpus, fault):
 @pytest.mark.parametrize("fault", some_slow(["crash", "fail", "hang"]))
 def test_who_leads_fails(gpus, fault):
     """That costs the job one try, as on one card; what others do for it is given up."""
-    stretched = str(round(2 * PATIENCE))
-    g = gpus("--device-timeout", stretched, "--device-stall", stretched).ready()
+    g = gpus(*noticed_soon(fault)).ready()
     dataset = g.dataset()
     alone = expected(g, dataset, cv=4)
     job = slow_shared(g, dataset)
